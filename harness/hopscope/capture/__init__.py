@@ -1,0 +1,1 @@
+"""Taps: captures that prove their own health."""

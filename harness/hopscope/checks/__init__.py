@@ -1,0 +1,1 @@
+"""Verdicts over a trace. Pure."""

@@ -1,0 +1,1 @@
+"""Hosts and links that are up, and the settings upon them."""

@@ -1,0 +1,1 @@
+"""Declared things: topologies, addresses, systems under test. Pure."""

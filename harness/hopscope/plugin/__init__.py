@@ -1,0 +1,1 @@
+"""The pytest surface of Hopscope."""

@@ -1,0 +1,1 @@
+"""The run directory: written below, read above."""

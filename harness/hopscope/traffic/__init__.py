@@ -1,0 +1,1 @@
+"""Load on the chain, and what became of each connection."""

@@ -1,0 +1,1 @@
+"""From capture bytes to columns, flows and a correlated trace. Pure."""
