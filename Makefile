@@ -1,0 +1,42 @@
+# The two commands are `make demo` and `make test`; both set up what they need and are quick the second time.
+.PHONY: help setup demo test unit lint bench nightly report lock clean
+
+PYTHON := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
+PYTEST_ARGS ?=
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: ## system packages (as root; otherwise prints the line to run) and the environment .venv
+	@bash scripts/setup.sh
+
+demo: setup ## the main job: plain TCP and 0-RTT side by side on a local chain, captured and judged
+	@$(PYTHON) -m pytest -p no:cacheprovider -q -m demo tests/integration $(PYTEST_ARGS)
+
+test: setup ## all tests: unit and integration
+	@$(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+
+unit: setup ## the tests that need neither root nor network
+	@$(PYTHON) -m pytest -p no:cacheprovider tests/unit $(PYTEST_ARGS)
+
+lint: setup ## ruff and mypy --strict
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+
+bench: setup ## timings, one JSON object per line
+	@for file in bench/*.py; do $(PYTHON) $$file || exit 1; done
+
+nightly: setup ## everything that takes long: soaks, long property tests, repetition
+	@HYPOTHESIS_PROFILE=nightly $(PYTHON) -m pytest -p no:cacheprovider -m "nightly or not nightly" --timeout 3600 $(PYTEST_ARGS)
+
+report: setup ## the newest run, judged again from its captures
+	@$(PYTHON) -m hopscope judge .hopscope/runs/latest
+
+lock: ## renew requirements.lock (needs uv)
+	uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-emit-index-url --python-version 3.11 --universal --upgrade -q -o requirements.lock
+
+clean: ## removes the environment, runs and caches
+	rm -rf .venv .hopscope .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,158 @@
+"""The run directory: one folder per session, from which everything that people see is rendered.
+
+    RUN/manifest.json            what ran, on what, with which settings; verdicts of each test
+    RUN/tests/SLUG/capture-1/    one folder per capture window: *.pcap and taps.json
+    RUN/tests/SLUG/*.out *.err   logs of the systems under test and of the traffic
+    RUN/tests/SLUG/verdicts.json
+
+The newest :data:`KEEP_RUNS` runs are kept, at most :data:`KEEP_BYTES` in all; a run whose session is alive is never
+removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hopscope.errors import UsageError
+
+KEEP_RUNS = 20
+KEEP_BYTES = 5 * 10**9
+MANIFEST = "manifest.json"
+SCHEMA = 1
+
+_SLUG_LENGTH = 80
+_SLUG_BAD = re.compile(r"[^A-Za-z0-9_.=-]+")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` so that a reader sees the old file or the whole new one, never a part."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(value, indent=1, sort_keys=False) + "\n")
+    part.replace(path)
+
+
+def slug(nodeid: str) -> str:
+    """A file name for a test, unique enough within a run, without separators or shell characters."""
+    name = nodeid.removeprefix("tests/").removeprefix("integration/").replace(".py::", ".")
+    return _SLUG_BAD.sub("-", name).strip("-.")[:_SLUG_LENGTH] or "test"
+
+
+class Run:
+    """A run directory that is being written. Create with :meth:`create`."""
+
+    def __init__(self, directory: Path, manifest: dict[str, Any]) -> None:
+        self.directory = directory
+        self._manifest = manifest
+
+    @classmethod
+    def create(cls, root: Path, facts: Mapping[str, Any]) -> Run:
+        """Make a new run below ``root`` (for instance ``.hopscope/runs``) and remove what is beyond the bounds.
+
+        Raises UsageError when ``root`` cannot be written.
+        """
+        name = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
+        directory = root / name
+        try:
+            directory.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(f"cannot make the run directory {directory}: {error.strerror}; see --lab-run-dir") from None
+        run = cls(directory, {"schema": SCHEMA, "run": name, "pid": os.getpid(), "started_ns": time.time_ns(), **facts})
+        run._write()
+        collect(root)
+        return run
+
+    def test_directory(self, nodeid: str) -> Path:
+        """A fresh folder for one test; a rerun of the same test gets its own."""
+        base = self.directory / "tests" / slug(nodeid)
+        directory, attempt = base, 1
+        while True:
+            try:
+                directory.mkdir(parents=True)
+            except FileExistsError:
+                attempt += 1
+                directory = base.with_name(f"{base.name}.{attempt}")
+            else:
+                return directory
+
+    def record(self, key: str, value: Any) -> None:
+        self._manifest[key] = value
+        self._write()
+
+    def append(self, key: str, value: Any) -> None:
+        self._manifest.setdefault(key, []).append(value)
+        self._write()
+
+    def finish(self) -> None:
+        self._manifest.pop("pid", None)
+        self.record("ended_ns", time.time_ns())
+
+    def _write(self) -> None:
+        write_json(self.directory / MANIFEST, self._manifest)
+
+
+def read_manifest(directory: Path) -> dict[str, Any] | None:
+    """The manifest of a run, or None where ``directory`` is not a run that can be read."""
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) else None
+
+
+def capture_folders(directory: Path) -> list[Path]:
+    """Every folder below ``directory`` (itself included) that holds captures, sorted by path."""
+    found = {file.parent for pattern in ("*.pcap", "*.pcapng") for file in directory.rglob(pattern)}
+    return sorted(found)
+
+
+def runs(root: Path) -> list[Path]:
+    """The runs below ``root``, newest first. Other folders are not ours and are left out."""
+    if not root.is_dir():
+        return []
+    return sorted((d for d in root.iterdir() if (d / MANIFEST).is_file()), key=lambda d: d.name, reverse=True)
+
+
+def collect(root: Path, keep: int = KEEP_RUNS, max_bytes: int = KEEP_BYTES) -> list[Path]:
+    """Remove the oldest runs beyond ``keep`` or beyond ``max_bytes`` in all; returns what was removed.
+
+    The newest run and runs whose process is alive stay, whatever their size.
+    """
+    removed: list[Path] = []
+    total = 0
+    for index, directory in enumerate(runs(root)):
+        total += sum(_sizes(directory))
+        if index == 0 or (index < keep and total <= max_bytes) or _alive(directory):
+            continue
+        shutil.rmtree(directory, ignore_errors=True)
+        removed.append(directory)
+    return removed
+
+
+def _sizes(directory: Path) -> Iterator[int]:
+    for file in directory.rglob("*"):
+        try:
+            status = file.lstat()
+        except FileNotFoundError:  # a session of its own is at work there
+            continue
+        yield status.st_size
+
+
+def _alive(directory: Path) -> bool:
+    pid = (read_manifest(directory) or {}).get("pid")
+    if not isinstance(pid, int):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
