@@ -1,0 +1,55 @@
+"""The command ``hopscope``. Each subcommand is a function of its arguments; exit codes are those of hopscope.errors."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from hopscope import __version__
+from hopscope.errors import HopscopeError
+from hopscope.report import judgement, preflight
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse ``argv`` (default: the process's), run, and return the exit code. Never a traceback for a known fault."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except HopscopeError as error:
+        print(f"hopscope: {error.kind}: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # `hopscope judge … | head` has seen enough
+        sys.stderr.close()
+        return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse exits with 2 on wrong usage, which is our code for *environment*."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.print_usage(sys.stderr)
+        print(f"{self.prog}: {message}", file=sys.stderr)
+        raise SystemExit(64)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="hopscope",
+        description="Integration tests for what sits in the middle of a network path.",
+        epilog="exit codes: 0 all is well, 1 product, 2 environment, 3 inconclusive, 64 usage",
+    )
+    parser.add_argument("--version", action="version", version=f"hopscope {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    one = commands.add_parser("judge", help="judge captures: a run, or any folder of HOST-ANYTHING.pcap[ng] files")
+    one.add_argument("path", metavar="PATH", help="a run directory, a folder of captures, or a run's name")
+    one.add_argument("--expect", choices=("stamp", "hold", "plain"), help="claim a placement; a wrong claim is a failure")
+    one.add_argument("--json", action="store_true", help="print the judgement as JSON")
+    one.set_defaults(command=judgement.command)
+
+    two = commands.add_parser("preflight", help="what this machine can do, tried out, and what is lost without it")
+    two.add_argument("--json", action="store_true", help="print the list as JSON")
+    two.set_defaults(command=preflight.command)
+    return parser
