@@ -1,0 +1,140 @@
+"""Baseline against SUT in alternating blocks through the same code, judged as pairs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hopscope.checks.budget import Budget
+from hopscope.checks.verdict import Verdict
+from hopscope.errors import HarnessFault, UsageError
+from hopscope.plugin.judged import Judged, raise_for
+from hopscope.plugin.window import Window
+from hopscope.traffic.traffic import Traffic
+from hopscope.wire import metrics
+from hopscope.wire.trace import Trace
+
+#: The least of each that a verdict may rest on.
+ALTERNATIONS = 10
+BLOCK = 25
+
+
+@dataclass(frozen=True)
+class Block:
+    """One uninterrupted stretch of one variant; times are ns on the clock of the client."""
+
+    variant: str
+    pair: int
+    start_ns: int
+    end_ns: int
+
+
+@dataclass
+class Comparison:
+    """All blocks of a comparison in one trace. ``verdicts`` collects what was expected of it."""
+
+    baseline: str
+    sut: str
+    rtt_ns: int
+    blocks: list[Block]
+    judged: Judged
+    asked: int
+    completed: int
+    budgets: list[Verdict] = field(default_factory=list)
+
+    @property
+    def trace(self) -> Trace:
+        return self.judged.trace
+
+    def part(self, variant: str) -> Judged:
+        """The blocks of one variant as a trace of their own, for checks."""
+        spans = [(block.start_ns, block.end_ns) for block in self.blocks if block.variant == variant]
+        if not spans:
+            raise UsageError(f"no blocks of {variant!r}: compared were {self.baseline!r} and {self.sut!r}")
+        directory = self.judged.directory / variant
+        directory.mkdir(exist_ok=True)
+        return Judged(self.trace.during(spans), directory)
+
+    def values(self, metric: str, variant: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """A metric of every flow of a variant in ns (NaN where the flow has none), and the pair of each flow."""
+        values = metrics.compute(self.trace)[metric]
+        started = self.trace.start_ns
+        taken = np.full(len(values), -1, dtype=np.int64)
+        for block in self.blocks:
+            if block.variant == variant:
+                taken[(started >= block.start_ns) & (started < block.end_ns)] = block.pair
+        kept = taken >= 0
+        return values[kept], taken[kept]
+
+    def expect(self, *budgets: Budget) -> tuple[Verdict, ...]:
+        """Every budget must hold. Raises ProductFault, or HarnessFault where the samples cannot tell."""
+        reached = tuple(self._judge(budget) for budget in budgets)
+        self.budgets += reached
+        self.judged.record(reached)
+        raise_for(reached)
+        return reached
+
+    def _judge(self, budget: Budget) -> Verdict:
+        baseline, baseline_blocks = self.values(budget.metric, self.baseline)
+        sut, sut_blocks = self.values(budget.metric, self.sut)
+        return budget.judge(
+            baseline, sut, rtt_ns=self.rtt_ns, baseline_blocks=baseline_blocks, sut_blocks=sut_blocks
+        )
+
+    def row(self) -> dict[str, Any]:
+        """One line of the terminal summary."""
+        medians = {
+            (metric, variant): _median_ms(self.values(metric, variant)[0])
+            for metric in ("ttfb", "send_unlock")
+            for variant in (self.baseline, self.sut)
+        }
+        plain, ours = medians["ttfb", self.baseline], medians["ttfb", self.sut]
+        return {
+            "sut": self.sut,
+            "rtt_ms": self.rtt_ns / 1e6,
+            "plain_ttfb_ms": plain,
+            "sut_ttfb_ms": ours,
+            "saved_rtts": (plain - ours) / (self.rtt_ns / 1e6),
+            "plain_send_unlock_ms": medians["send_unlock", self.baseline],
+            "sut_send_unlock_ms": medians["send_unlock", self.sut],
+            "asked": self.asked,
+            "completed": self.completed,
+        }
+
+
+def compare(
+    window: Window, traffic: Traffic, *, baseline: str, sut: str, count: int, rate: float, **load: Any
+) -> Comparison:
+    """Run ``count`` connections of each variant in alternating blocks, ABBA, with the SUT stopped in the baseline.
+
+    Raises UsageError when ``count`` is too small for the blocks that a verdict needs.
+    """
+    if count < ALTERNATIONS * BLOCK:
+        raise UsageError(f"count={count}: a comparison needs {ALTERNATIONS} blocks of {BLOCK}, so {ALTERNATIONS * BLOCK}")
+    blocks: list[Block] = []
+    completed = 0
+    for pair in range(ALTERNATIONS):
+        size = count // ALTERNATIONS + (pair < count % ALTERNATIONS)
+        for variant in (baseline, sut) if pair % 2 == 0 else (sut, baseline):
+            window.start_sut(variant)
+            start_ns = time.time_ns()
+            report = traffic.connections(count=size, rate=rate, **load)
+            end_ns = time.time_ns()
+            window.settle()
+            window.stop_sut()
+            completed += report.completed
+            blocks.append(Block(variant, pair, start_ns, end_ns))
+    trace = window.close()
+    if trace is None or window.capture_directory is None:
+        raise HarnessFault("a comparison is judged from captures, and this test is marked lab_uncaptured")
+    judged = Judged(trace, window.directory)
+    return Comparison(baseline, sut, window.chain.rtt_ns, blocks, judged, 2 * count, completed)
+
+
+def _median_ms(values: npt.NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) / 1e6 if len(known) else float("nan")

@@ -1,0 +1,143 @@
+"""The fixtures that test authors use. Session: the lab. Function: captures, SUT, traffic, verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hopscope.errors import HarnessFault, HopscopeError
+from hopscope.hosts.executor import Executor
+from hopscope.plugin import chain as chains
+from hopscope.plugin.chain import Chain
+from hopscope.plugin.compare import Comparison
+from hopscope.plugin.compare import compare as run_comparison
+from hopscope.plugin.judged import Judged
+from hopscope.plugin.session import Session, session_of
+from hopscope.plugin.window import Window, note_failure
+from hopscope.traffic.traffic import Traffic
+
+
+@pytest.fixture(scope="session")
+def hopscope_session(pytestconfig: pytest.Config) -> Session:
+    """The run of this pytest session: its options and its directory."""
+    return session_of(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def chain(request: pytest.FixtureRequest, hopscope_session: Session) -> Iterator[Chain]:
+    """The lab, up and proven. One per topology; tests are grouped by it."""
+    wanted, beside = request.param
+    topology, source = chains.topology_of(hopscope_session.options, wanted, beside)
+    with hopscope_session.announce(f"building {topology.name}") as told:
+        context = chains.acquire(hopscope_session.options, hopscope_session.run, topology, source)
+        built = context.__enter__()
+        told(f"{topology.name} is up: idle RTT {built.rtt_ns / 1e6:.2f} ms, every hop seen on both taps")
+    try:
+        yield built
+    finally:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def client(chain: Chain) -> Executor:
+    """The host that opens connections."""
+    return chain.host("client")
+
+
+@pytest.fixture(scope="session")
+def clientnic(chain: Chain) -> Executor:
+    """The box next to the client."""
+    return chain.host("clientnic")
+
+
+@pytest.fixture(scope="session")
+def servernic(chain: Chain) -> Executor:
+    """The box next to the server."""
+    return chain.host("servernic")
+
+
+@pytest.fixture(scope="session")
+def server(chain: Chain) -> Executor:
+    """The host that is connected to."""
+    return chain.host("server")
+
+
+@pytest.fixture
+def sut(chain: Chain, hopscope_session: Session) -> str:
+    """Name of the SUT that sits on the path during the test. Override it, or parametrize over ``sut``."""
+    return hopscope_session.options.sut or chain.topology.sut
+
+
+@pytest.fixture
+def test_directory(request: pytest.FixtureRequest, hopscope_session: Session) -> Path:
+    """This test's folder in the run directory."""
+    return hopscope_session.run.test_directory(request.node.nodeid)
+
+
+@pytest.fixture
+def capture(
+    request: pytest.FixtureRequest, chain: Chain, test_directory: Path, hopscope_session: Session
+) -> Iterator[Window]:
+    """The test's window: live captures on every tap and the SUT on the path, from before the test to its last packet."""
+    window = Window(chain, test_directory, captured=request.node.get_closest_marker("lab_uncaptured") is None)
+    own_switching = "compare" in request.fixturenames
+    try:
+        window.open(None if own_switching else request.getfixturevalue("sut"))
+        yield window
+    except HopscopeError as error:
+        note_failure(test_directory, error)
+        raise
+    finally:
+        try:
+            window.abandon()
+        finally:
+            hopscope_session.run.append("tests", {"test": request.node.nodeid, **window.evidence()})
+
+
+@pytest.fixture(autouse=True)
+def _hopscope_capture(request: pytest.FixtureRequest) -> None:
+    """Captures are not asked for: every test on a chain has them."""
+    if "chain" in request.fixturenames and request.node.get_closest_marker("integration"):
+        request.getfixturevalue("capture")
+
+
+@pytest.fixture
+def traffic(capture: Window, test_directory: Path) -> Iterator[Traffic]:
+    """Load from the client to the server: ``traffic.connections(count=200, rate=100)``."""
+    with Traffic(capture.chain.lab, test_directory) as load:
+        yield load
+
+
+@pytest.fixture
+def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Session) -> Callable[[], Judged]:
+    """``trace()`` ends the test's window and returns its correlated captures: ``trace().expect(ordering(), …)``."""
+
+    def end() -> Judged:
+        if not capture.is_open:
+            raise HarnessFault("the window is over: call trace() once, after the traffic (capture.open() starts another)")
+        ended = capture.close()
+        assert ended is not None
+        judged = Judged(ended, capture.capture_directory or capture.directory)
+        hopscope_session.watch(request.node, judged)
+        return judged
+
+    return end
+
+
+@pytest.fixture
+def compare(
+    request: pytest.FixtureRequest, capture: Window, traffic: Traffic, hopscope_session: Session
+) -> Callable[..., Comparison]:
+    """``compare(baseline="kernel", sut="stamp", count=500, rate=100)``: interleaved blocks, judged as pairs."""
+
+    def run(*, baseline: str = "kernel", sut: str | None = None, count: int, rate: float, **load: Any) -> Comparison:
+        name = sut or request.getfixturevalue("sut")
+        comparison = run_comparison(capture, traffic, baseline=baseline, sut=name, count=count, rate=rate, **load)
+        hopscope_session.watch(request.node, comparison.judged)
+        hopscope_session.compared(request.node, comparison)
+        return comparison
+
+    return run

@@ -1,0 +1,72 @@
+"""What a test does with a trace: expect checks of it. A verdict becomes a pass, a ProductFault or a HarnessFault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from hopscope.checks.check import Check
+from hopscope.checks.verdict import Outcome, Verdict
+from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault
+from hopscope.run.rundir import write_json
+from hopscope.wire.trace import Trace
+
+#: Worst first, in the order in which they decide a test; NOT_APPLICABLE decides nothing.
+_WORST = (Outcome.FAIL, Outcome.INCONCLUSIVE)
+
+
+class Judged:
+    """A trace together with the verdicts reached so far; they are written to ``directory/verdicts.json``."""
+
+    def __init__(self, trace: Trace, directory: Path) -> None:
+        self.trace = trace
+        self.directory = directory
+        self.verdicts: list[Verdict] = []
+
+    def judge(self, *checks: Check) -> tuple[Verdict, ...]:
+        """Verdicts without consequences, for tests of broken systems."""
+        reached = tuple(check(self.trace) for check in checks)
+        self.record(reached)
+        return reached
+
+    def expect(self, *checks: Check) -> tuple[Verdict, ...]:
+        """Every check must pass; one that does not apply to this SUT says so and is left aside.
+
+        Raises ProductFault for a FAIL, HarnessFault when something could not be concluded, or when no check applied.
+        """
+        reached = self.judge(*checks)
+        raise_for(reached)
+        return reached
+
+    def record(self, verdicts: Iterable[Verdict]) -> None:
+        self.verdicts += verdicts
+        write_json(self.directory / "verdicts.json", [verdict.to_json() for verdict in self.verdicts])
+
+
+def raise_for(verdicts: Sequence[Verdict]) -> None:
+    """Nothing when all is well, else the error that the worst verdict stands for."""
+    for outcome in _WORST:
+        found = [verdict for verdict in verdicts if verdict.outcome is outcome]
+        if found:
+            raise _fault(outcome, found)
+    if verdicts and not any(verdict.outcome is Outcome.PASS for verdict in verdicts):
+        reasons = "; ".join(f"{verdict.check}: {verdict.summary}" for verdict in verdicts)
+        raise HarnessFault(f"no check applied, so nothing was tested: {reasons}")
+
+
+def _fault(outcome: Outcome, verdicts: Sequence[Verdict]) -> HopscopeError:
+    kind: type[HopscopeError] = HarnessFault
+    if outcome is Outcome.FAIL:
+        # What the environment did is not to be blamed on the product, unless the product failed as well.
+        blame = {verdict.fault for verdict in verdicts}
+        kind = EnvironmentFault if blame == {"environment"} else ProductFault
+    head = "; ".join(f"{verdict.check} {outcome.name}: {verdict.summary}" for verdict in verdicts)
+    return kind(head, evidence="\n".join(line for verdict in verdicts for line in _lines(verdict)))
+
+
+def _lines(verdict: Verdict) -> list[str]:
+    return [
+        f"{verdict.check}: flow {item.flow or '-'}, {item.tap} frame {', '.join(map(str, item.frames)) or '-'}: "
+        f"expected {item.expected}, seen {item.seen}"
+        for item in verdict.evidence[:5]
+    ]

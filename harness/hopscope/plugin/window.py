@@ -1,0 +1,126 @@
+"""A test's window: captures live on every tap before its SUT starts, until its last packet has been drained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hopscope.capture.session import CaptureSession
+from hopscope.errors import HarnessFault, HopscopeError, WaitTimeout
+from hopscope.lab.quiet import wait_quiet
+from hopscope.lab.sut import RunningSut
+from hopscope.lab.wait import wait_until
+from hopscope.plugin.chain import Chain
+from hopscope.run.rundir import write_json
+from hopscope.wire.trace import Trace
+
+#: Flow tables have to be empty this long after the last segment; the teardown check is what judges it.
+TABLES_EMPTY_S = 5.0
+
+
+class Window:
+    """Captures and SUT of one test.
+
+    Use :meth:`open` and :meth:`close`; while open, :meth:`start_sut` and :meth:`stop_sut` switch what sits on the path.
+    Captures go to ``directory/capture-N`` with N counting the windows of the test.
+    """
+
+    def __init__(self, chain: Chain, directory: Path, *, captured: bool = True) -> None:
+        self.chain = chain
+        self.directory = directory
+        self._captured = captured
+        self._session: CaptureSession | None = None
+        self._sut: RunningSut | None = None
+        self._events: dict[str, list[dict[str, object]]] = {}
+        self._identity: dict[str, dict[str, object]] = {}
+        self._count = 0
+        self.capture_directory: Path | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._session is not None
+
+    def open(self, sut: str | None) -> None:
+        """Start the captures, then the SUT named, if any."""
+        if self._captured:
+            self._count += 1
+            self.capture_directory = self.directory / f"capture-{self._count}"
+            session = CaptureSession(self.chain.lab, self.capture_directory)
+            session.start()
+            self._session = session
+        self._events = {}
+        if sut is not None:
+            self.start_sut(sut)
+
+    def start_sut(self, name: str) -> RunningSut:
+        """Put a SUT on the path; the one before it must have been stopped."""
+        if self._sut is not None:
+            raise HarnessFault(f"SUT {self._sut.sut.name} is still on the path")
+        self._sut = self.chain.running(name, self.directory)
+        self._sut.__enter__()
+        self._identity |= {f"{name}@{host}": fact for host, fact in self._sut.identity.items()}
+        return self._sut
+
+    def stop_sut(self) -> None:
+        """Take the SUT off the path and keep what it said. A box that died before is told by ``died``."""
+        if self._sut is None:
+            return
+        sut, self._sut = self._sut, None
+        died = sut.died()
+        sut.stop()
+        for host, events in sut.events().items():
+            self._events.setdefault(host, []).extend(events)
+        for host, code in died.items():
+            self._events.setdefault(host, []).append({"event": "died", "returncode": code})
+
+    def settle(self) -> None:
+        """Wait until nothing moves and, where the SUT tells, its flow tables are empty (or have had their time)."""
+        wait_quiet(self.chain.lab, self.chain.ends(), rtt_s=self.chain.rtt_ns / 1e9)
+
+    def wait_tables(self) -> None:
+        """Give the flow tables their time to empty. That they did not is for the teardown check to say."""
+        sut = self._sut
+        if sut is None or sut.died():
+            return
+        try:
+            wait_until(lambda: not sut.open_flows(), timeout=TABLES_EMPTY_S, interval=0.1, what="empty flow tables")
+        except WaitTimeout:
+            return
+
+    def close(self) -> Trace | None:
+        """Settle, drain, stop; returns the window's Trace, or None when it was not captured."""
+        if self._session is None:
+            self.stop_sut()
+            return None
+        try:
+            self.settle()
+            self.wait_tables()
+        finally:
+            trace_directory = self._end()
+        return Trace.load(trace_directory)
+
+    def abandon(self) -> None:
+        """End everything without judging; captures so far stay in the run directory."""
+        if self._session is not None:
+            self._end()
+        else:
+            self.stop_sut()
+
+    def _end(self) -> Path:
+        session, self._session = self._session, None
+        directory = self.capture_directory
+        if session is None or directory is None:
+            raise HarnessFault("no capture window is open")
+        try:
+            self.stop_sut()
+        finally:
+            session.stop(extra={"rtt_ns": self.chain.rtt_ns, "sut": self._events})
+        return directory
+
+    def evidence(self) -> dict[str, object]:
+        """What ran in this window, for the manifest."""
+        return {"suts": self._identity, "captures": str(self.capture_directory) if self.capture_directory else None}
+
+
+def note_failure(directory: Path, error: HopscopeError) -> None:
+    """Leave the fault beside the captures, so that the folder explains itself."""
+    write_json(directory / "fault.json", {"kind": error.kind, "message": error.message, "evidence": error.evidence})

@@ -1,0 +1,51 @@
+"""``hopscope judge PATH``: a run or any folder of captures, judged without a lab."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from hopscope.checks.judge import Judgement, judge_folder
+from hopscope.checks.text import render
+from hopscope.errors import UsageError, exit_code
+from hopscope.run import rundir
+
+
+def folders(path: Path) -> list[Path]:
+    """The folders to judge, each on its own: a run's capture windows, or the folder itself.
+
+    The probe that proves the taps before any test is no test's traffic and is left out. Raises UsageError when there
+    is nothing to judge.
+    """
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder; name a run directory or a folder of captures")
+    if path.is_file():
+        raise UsageError(f"{path} is a file; name the folder that holds the captures of all taps")
+    if rundir.read_manifest(path) is None:
+        found = rundir.capture_folders(path)
+        found = [path] if path in found else found
+    else:
+        found = rundir.capture_folders(path / "tests")
+    if not found:
+        raise UsageError(f"{path}: no captures; a bare folder has files named HOST-ANYTHING.pcap or .pcapng, with HOST one of client, clientnic, servernic, server")
+    return found
+
+
+def judge(path: Path, expect: str | None) -> list[tuple[Path, Judgement]]:
+    """Every folder below ``path`` with its judgement; see hopscope.checks.judge."""
+    return [(folder, judge_folder(folder, expect=expect)) for folder in folders(path)]
+
+
+def command(arguments: argparse.Namespace) -> int:
+    path = Path(arguments.path)
+    results = judge(path, arguments.expect)
+    if arguments.json:
+        documents = [{"folder": str(folder), **judgement.to_json()} for folder, judgement in results]
+        print(json.dumps(documents[0] if results[0][0] == path else documents, indent=1))
+    else:
+        for number, (folder, judgement) in enumerate(results):
+            if folder != path:
+                print(("\n" if number else "") + f"== {folder.relative_to(path)}")
+            print("\n".join(render(judgement)))
+    return exit_code(judgement.exit_code for _, judgement in results)

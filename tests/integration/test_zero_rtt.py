@@ -1,0 +1,38 @@
+"""The main claim: a rewriter that answers early saves what it says, measured against plain TCP on the same chain."""
+
+from __future__ import annotations
+
+import pytest
+
+from hopscope.checks.budget import Budget
+from hopscope.checks.expectation import standard
+
+pytestmark = [pytest.mark.integration, pytest.mark.zero_rtt, pytest.mark.budget]
+
+BOTH = pytest.mark.lab_topology("chain.yaml", "chain-100ms.yaml")
+
+
+@pytest.mark.demo
+@BOTH
+def test_stamp_saves_a_round_trip(compare):
+    pairs = compare(baseline="kernel", sut="stamp", count=500, rate=200)
+    assert pairs.completed == pairs.asked
+    pairs.expect(
+        Budget("ttfb", quantile=0.5, saves="1 rtt", tolerance=0.05),
+        Budget("send_unlock", quantile=0.5, limit_ms=1.0),
+    )
+    pairs.part("stamp").expect(*standard("stamp"))
+    pairs.part("kernel").expect(*standard("plain"))
+
+
+@pytest.mark.demo
+@BOTH
+def test_hold_frees_the_client_and_costs_nothing(compare):
+    pairs = compare(baseline="kernel", sut="hold", count=500, rate=200)
+    assert pairs.completed == pairs.asked
+    pairs.expect(
+        Budget("ttfb", quantile=0.5, ratio=1.0, tolerance=0.05),
+        Budget("send_unlock", quantile=0.5, limit_ms=1.0),
+    )
+    pairs.part("hold").expect(*standard("hold"))
+    pairs.part("kernel").expect(*standard("plain"))
