@@ -33,7 +33,7 @@ class Ready(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     line: str | None = None
-    port: int | None = Field(default=None, ge=1, le=65535)
+    port: int | None = Field(default=None, strict=True, ge=1, le=65535)
 
     @field_validator("line")
     @classmethod
@@ -68,7 +68,7 @@ class Box(BaseModel):
     env: Mapping[str, str] = Field(default_factory=dict)
     files: Mapping[str, str] = Field(default_factory=dict)
     ready: Ready | None = None
-    ready_timeout_s: float = Field(default=10.0, gt=0, le=3600, allow_inf_nan=False)
+    ready_timeout_s: float = Field(default=10.0, strict=True, gt=0, le=3600, allow_inf_nan=False)
     stop: Literal["TERM", "INT", "HUP", "QUIT"] = "TERM"
     version: tuple[str, ...] | None = None
     events: Literal["stdout"] | None = None

@@ -1,0 +1,58 @@
+"""Where built-in data is: in a checkout below ``fixtures/``, in a wheel below ``hopscope/_fixtures/``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hopscope.errors import UsageError
+from hopscope.model.document import load_sut, load_topology
+from hopscope.model.sut import Sut
+from hopscope.model.topology import Topology, suggestion
+
+_PACKAGE = Path(__file__).resolve().parent
+_ROOTS = (_PACKAGE / "_fixtures", _PACKAGE.parents[1] / "fixtures")
+
+
+def path(name: str) -> Path:
+    """The built-in file or folder ``name`` ("topologies/chain.yaml"). UsageError when there is none."""
+    for root in _ROOTS:
+        if (root / name).exists():
+            return root / name
+    kind = Path(name).parent
+    near = [str(kind / each) for root in _ROOTS for each in _names(root / kind)]
+    raise UsageError(f"no built-in {name}{suggestion(name, near)}")
+
+
+def find(kind: str, name: str, *, beside: Path | None = None, root: Path | None = None) -> Path:
+    """The YAML file that ``name`` means: a path, a file beside the asker, at the root, or a built-in of this kind.
+
+    ``name`` may lack its ``.yaml``. UsageError names the nearest built-in.
+    """
+    names = [name] if name.endswith((".yaml", ".yml")) else [f"{name}.yaml", f"{name}.yml", name]
+    for folder in (Path.cwd(), beside, root):
+        for each in names:
+            candidate = folder / each if folder is not None else None
+            if candidate is not None and candidate.is_file():
+                return candidate
+    for each in names:
+        for base in _ROOTS:
+            if (base / kind / each).is_file():
+                return base / kind / each
+    known = sorted({Path(each).stem for base in _ROOTS for each in _names(base / kind)})
+    raise UsageError(f"no {kind} file {name!r}{suggestion(Path(name).stem, known)}")
+
+
+def topology(name: str, *, beside: Path | None = None, root: Path | None = None) -> Topology:
+    """The topology of a file or built-in name."""
+    return load_topology(find("topologies", name, beside=beside, root=root))
+
+
+def sut(name: str, topology: Topology | None = None, *, beside: Path | None = None, root: Path | None = None) -> Sut:
+    """The SUT of this name: of the topology's own, of a file, or built in."""
+    if topology is not None and name in topology.suts:
+        return topology.suts[name]
+    return load_sut(find("suts", name, beside=beside, root=root))
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir() if each.suffix in (".yaml", ".yml")) if folder.is_dir() else []
