@@ -74,7 +74,7 @@ def tcp(
     options: bytes = b"",
     partial: bool = False,
 ) -> bytes:
-    """A TCP segment; flags as "SA" or a number; options are padded with NOP. ``partial``: CHECKSUM_PARTIAL in the field."""
+    """A TCP segment; flags as "SA" or a number; options padded with NOP. ``partial``: CHECKSUM_PARTIAL in the field."""
     bits = flags if isinstance(flags, int) else sum(FLAGS[letter] for letter in flags)
     options = b"\x01" * (-len(options) % 4) + options
     words = 5 + len(options) // 4

@@ -1,6 +1,6 @@
 """Latencies of each flow, in nanoseconds, NaN where the flow does not show them.
 
-Each is an interval on one host's clock, so no two clocks need agree. All arrays are float64 aligned with ``trace.flows``.
+Each is an interval on one host's clock, so no two clocks need agree. All arrays are float64, aligned with ``trace.flows``.
 """
 
 from __future__ import annotations

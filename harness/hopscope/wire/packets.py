@@ -1,7 +1,7 @@
 """One capture as columns: one row for each frame, in file order.
 
-Absent values are -1 in signed columns (offsets, options) and 0 in unsigned ones; ``family``, ``proto`` and the offsets say
-what a row has. Nothing here copies payload: ``data`` is the mapped file and offsets point into it.
+Absent values are -1 in signed columns (offsets, options) and 0 in unsigned ones; ``family``, ``proto`` and the offsets
+say what a row has. Nothing here copies payload: ``data`` is the mapped file and offsets point into it.
 """
 
 from __future__ import annotations

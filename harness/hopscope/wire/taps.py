@@ -9,7 +9,7 @@ from hopscope.wire.packets import Packets
 
 
 class Position(IntEnum):
-    """A port of the chain, counted from the client. Even pairs are the two ends of a hop, odd pairs the two sides of a box."""
+    """A port of the chain, counted from the client: 0-1, 2-3, 4-5 are the hops, 1-2 and 3-4 the boxes."""
 
     CLIENT = 0
     CLIENTNIC_LAN = 1

@@ -1,4 +1,4 @@
-"""Write captures: nanosecond pcap, little-endian, as the reader and Wireshark read it. For tests, mutations and excerpts."""
+"""Write captures as nanosecond pcap, little-endian: for tests, mutations and excerpts."""
 
 from __future__ import annotations
 

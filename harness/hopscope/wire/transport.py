@@ -1,0 +1,100 @@
+"""TCP (RFC 9293) with its options, UDP (RFC 768) and ICMP headers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hopscope.wire import gather, options
+from hopscope.wire.network import Network
+from hopscope.wire.options import Options
+from hopscope.wire.packets import ICMP, ICMPV6, TCP, UDP, Malformed
+
+
+@dataclass(frozen=True, eq=False)
+class Transport:
+    l4_offset: NDArray[np.int64]
+    l4_len: NDArray[np.int32]
+    payload_offset: NDArray[np.int64]
+    payload_len: NDArray[np.int32]
+    sport: NDArray[np.uint16]
+    dport: NDArray[np.uint16]
+    flags: NDArray[np.uint8]
+    seq: NDArray[np.uint32]
+    ack: NDArray[np.uint32]
+    window: NDArray[np.uint16]
+    tcp_hlen: NDArray[np.uint8]
+    malformed: NDArray[np.uint8]
+    options: Options
+
+
+def decode(data: NDArray[np.uint8], ip: Network, end: NDArray[np.int64]) -> Transport:
+    """Read what IP carries in each frame; captured bytes end at ``end``."""
+    count = len(ip.inner)
+    out = Transport(
+        l4_offset=np.full(count, -1, np.int64),
+        l4_len=np.zeros(count, np.int32),
+        payload_offset=np.full(count, -1, np.int64),
+        payload_len=np.zeros(count, np.int32),
+        sport=np.zeros(count, np.uint16),
+        dport=np.zeros(count, np.uint16),
+        flags=np.zeros(count, np.uint8),
+        seq=np.zeros(count, np.uint32),
+        ack=np.zeros(count, np.uint32),
+        window=np.zeros(count, np.uint16),
+        tcp_hlen=np.zeros(count, np.uint8),
+        malformed=np.zeros(count, np.uint8),
+        options=options.empty(count),
+    )
+    carried = ip.inner >= 0
+    _decode_tcp(data, ip, end, np.flatnonzero(carried & (ip.proto == TCP)), out)
+    for proto in (UDP, ICMP, ICMPV6):
+        _decode_short(data, ip, end, np.flatnonzero(carried & (ip.proto == proto)), out, udp=proto == UDP)
+    return out
+
+
+def _decode_tcp(
+    data: NDArray[np.uint8], ip: Network, end: NDArray[np.int64], rows: NDArray[np.int64], out: Transport
+) -> None:
+    at, length = ip.inner[rows], ip.inner_len[rows]
+    header = (gather.u8(data, at + 12) >> 4) * 4
+    good = (length >= 20) & (at + 20 <= end[rows]) & (header >= 20) & (header <= length)
+    out.malformed[rows[~good]] = Malformed.TRANSPORT
+    rows, at, length, header = rows[good], at[good], length[good], header[good]
+    out.l4_offset[rows], out.l4_len[rows] = at, length
+    out.sport[rows], out.dport[rows] = gather.u16(data, at), gather.u16(data, at + 2)
+    out.seq[rows], out.ack[rows] = gather.u32(data, at + 4), gather.u32(data, at + 8)
+    out.flags[rows] = gather.u8(data, at + 13)
+    out.window[rows] = gather.u16(data, at + 14)
+    out.tcp_hlen[rows] = header
+    out.payload_offset[rows], out.payload_len[rows] = at + header, length - header
+    broken = options.decode(data, out.options, rows, at + 20, np.minimum(at + header, end[rows]))
+    out.malformed[rows[broken]] = Malformed.OPTIONS
+
+
+def _decode_short(
+    data: NDArray[np.uint8],
+    ip: Network,
+    end: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    out: Transport,
+    *,
+    udp: bool,
+) -> None:
+    """UDP, and ICMP: both have 8 bytes of header."""
+    at, length = ip.inner[rows], ip.inner_len[rows]
+    good = (length >= 8) & (at + 8 <= end[rows])
+    if udp:
+        stated = gather.u16(data, at + 4)
+        # 0 stands for "as long as the packet" in jumbograms (RFC 2675).
+        stated = np.where(stated == 0, length, stated)
+        good &= ip.fragment[rows] | ((stated >= 8) & (stated <= length))
+        length = np.minimum(length, stated)
+    out.malformed[rows[~good]] = Malformed.TRANSPORT
+    rows, at, length = rows[good], at[good], length[good]
+    out.l4_offset[rows], out.l4_len[rows] = at, length
+    out.payload_offset[rows], out.payload_len[rows] = at + 8, length - 8
+    if udp:
+        out.sport[rows], out.dport[rows] = gather.u16(data, at), gather.u16(data, at + 2)
