@@ -1,11 +1,14 @@
-"""This repository's own tests: shared support on the path, hypothesis profiles."""
+"""This repository's own tests: shared support on the path, hypothesis profiles, and a guard around the network."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import socket
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
@@ -13,3 +16,28 @@ sys.path.insert(0, str(Path(__file__).parent / "tests"))
 settings.register_profile("default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("nightly", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_leaves_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests in this process talk to loopback or not at all; a lab's traffic comes from processes inside the lab."""
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def guarded(self: socket.socket, address: object) -> None:
+        _refuse_outside(self, address)
+        connect(self, address)  # type: ignore[arg-type]
+
+    def guarded_ex(self: socket.socket, address: object) -> int:
+        _refuse_outside(self, address)
+        return connect_ex(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_ex)
+
+
+def _refuse_outside(sock: socket.socket, address: object) -> None:
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or not isinstance(address, tuple):
+        return
+    host = str(address[0])
+    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+        pytest.fail(f"a test tried to connect to {host}: only loopback is allowed")

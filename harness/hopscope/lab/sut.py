@@ -36,7 +36,7 @@ class RunningSut:
         self._directory = directory
         self._processes: dict[str, Process] = {}
         self._stack = ExitStack()
-        self._died: dict[str, int] = {}
+        self._died: dict[str, int] | None = None
         self.identity: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> Self:
@@ -54,14 +54,15 @@ class RunningSut:
 
     def stop(self) -> None:
         """End every box, in reverse order. Safe to call twice."""
-        self._died |= self.died()
+        self._died = self.died()
         self._stack.close()
 
     def died(self) -> dict[str, int]:
         """Exit codes, by host, of boxes that ended although nobody stopped them."""
+        if self._died is not None:
+            return self._died
         codes = {host: process.poll() for host, process in self._processes.items()}
-        ended = {host: code for host, code in codes.items() if code is not None}
-        return self._died or ended
+        return {host: code for host, code in codes.items() if code is not None}
 
     def events(self) -> dict[str, list[dict[str, Any]]]:
         """What each box has said so far in JSON lines, by host; lines that are no JSON object are left out."""

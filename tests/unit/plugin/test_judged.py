@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hopscope.checks.verdict import Evidence, Fault, Outcome, Verdict
+from hopscope.errors import EnvironmentFault, HarnessFault, ProductFault
+from hopscope.plugin.judged import Judged, raise_for
+
+PASS = Verdict("a", Outcome.PASS, "all 5", judged=5)
+FAIL = Verdict(
+    "b", Outcome.FAIL, "1 of 5", judged=5, failed=1, evidence=(Evidence("x>y", "client-eth0", (7,), "seq 1", "seq 2"),)
+)
+ENVIRONMENT = Verdict("c", Outcome.FAIL, "offload is on", fault=Fault.ENVIRONMENT)
+UNSEEN = Verdict("d", Outcome.INCONCLUSIVE, "2 dropped")
+ASIDE = Verdict("e", Outcome.NOT_APPLICABLE, "a proxy")
+
+
+@pytest.mark.parametrize("verdicts", [[PASS], [PASS, ASIDE], []])
+def test_a_pass_raises_nothing(verdicts: list[Verdict]) -> None:
+    raise_for(verdicts)
+    assert all(verdict.outcome in (Outcome.PASS, Outcome.NOT_APPLICABLE) for verdict in verdicts)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "fault"),
+    [
+        ([PASS, FAIL, UNSEEN], ProductFault),
+        ([PASS, ENVIRONMENT], EnvironmentFault),
+        ([FAIL, ENVIRONMENT], ProductFault),
+        ([PASS, UNSEEN], HarnessFault),
+        ([ASIDE], HarnessFault),
+    ],
+)
+def test_the_worst_verdict_decides_whose_fault_it_is(verdicts: list[Verdict], fault: type[Exception]) -> None:
+    with pytest.raises(fault):
+        raise_for(verdicts)
+
+
+def test_the_error_names_flow_tap_frame_and_both_values() -> None:
+    with pytest.raises(ProductFault) as caught:
+        raise_for([FAIL])
+    assert "x>y, client-eth0 frame 7: expected seq 1, seen seq 2" in str(caught.value)
+
+
+def test_verdicts_are_written_before_they_are_raised(tmp_path: Path) -> None:
+    trace: Any = object()
+    judged = Judged(trace, tmp_path)
+    with pytest.raises(ProductFault):
+        judged.expect(lambda _: PASS, lambda _: FAIL)  # type: ignore[arg-type]
+    written = json.loads((tmp_path / "verdicts.json").read_text())
+    assert [(each["check"], each["outcome"]) for each in written] == [("a", "PASS"), ("b", "FAIL")]

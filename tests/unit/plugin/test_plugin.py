@@ -1,0 +1,141 @@
+"""The plugin as pytest sees it, in processes of its own. No lab is needed for any of this."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return lambda *args: pytester.runpytest_subprocess("-p", "hopscope.plugin", "--strict-markers", *args, timeout=60)
+
+
+def test_the_header_says_what_will_be_used(pytester, run):
+    pytester.makepyfile("def test_x(): pass")
+    result = run("--lab-rtt", "5", "--lab-sut", "hold", "--lab-strict")
+    result.stdout.fnmatch_lines(["hopscope *: provider netns, topology chain.yaml, SUT hold, RTT 5 ms, strict"])
+    result.assert_outcomes(passed=1)
+
+
+def test_options_have_ini_keys_and_the_command_line_wins(pytester, run):
+    pytester.makeini("[pytest]\nlab_rtt = 7\nlab_sut = stamp\nlab_strict = true\n")
+    pytester.makepyfile("def test_x(): pass")
+    run("--lab-rtt", "9").stdout.fnmatch_lines(["hopscope *SUT stamp, RTT 9 ms, strict"])
+
+
+@pytest.mark.parametrize("text", ["fast", "-1", "nan", "inf", "1e9"])
+def test_an_rtt_that_makes_no_sense_is_a_usage_error(pytester, run, text):
+    result = run(f"--lab-rtt={text}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*--lab-rtt {text}: must be a number of milliseconds*"])
+
+
+def test_an_unknown_provider_is_a_usage_error_that_lists_the_known(pytester, run):
+    result = run("--lab-provider", "netsn")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--lab-provider netsn: no such provider; there are: *netns*"])
+
+
+@pytest.mark.parametrize("arguments", ["", "3", "file='chain.yaml'"])
+def test_marker_arguments_are_validated(pytester, run, arguments):
+    pytester.makepyfile(f"import pytest\n@pytest.mark.lab_topology({arguments})\ndef test_x(): pass")
+    result = run()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*lab_topology takes file names*"])
+
+
+def test_long_tests_are_left_out_unless_asked_for(pytester, run):
+    pytester.makepyfile(
+        """
+        import pytest
+        @pytest.mark.nightly
+        def test_long(): pass
+        @pytest.mark.soak
+        def test_longer(): pass
+        def test_short(): pass
+        """
+    )
+    run().assert_outcomes(passed=1, deselected=2)
+    run("-m", "nightly").assert_outcomes(passed=1, deselected=2)
+
+
+INCONCLUSIVE = """
+    from hopscope.errors import HarnessFault
+    def test_x():
+        raise HarnessFault("2 packets were dropped")
+    """
+
+
+def test_inconclusive_is_a_skip_with_its_reason(pytester, run):
+    pytester.makepyfile(INCONCLUSIVE)
+    result = run("-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*INCONCLUSIVE: 2 packets were dropped*"])
+
+
+def test_inconclusive_fails_when_strict(pytester, run):
+    pytester.makepyfile(INCONCLUSIVE)
+    result = run("--lab-strict")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*2 packets were dropped*"])
+
+
+def test_inconclusive_in_a_fixture_is_a_skip_too(pytester, run):
+    pytester.makepyfile(
+        """
+        import pytest
+        from hopscope.errors import CaptureUnhealthy
+        @pytest.fixture
+        def lab():
+            raise CaptureUnhealthy("tap not live")
+        def test_x(lab): pass
+        """
+    )
+    run().assert_outcomes(skipped=1)
+    run("--lab-strict").assert_outcomes(errors=1)
+
+
+def test_a_failure_says_whose_fault_it_is(pytester, run):
+    pytester.makepyfile(
+        """
+        from hopscope.errors import EnvironmentFault
+        def test_x():
+            raise EnvironmentFault("no delay", host="router", evidence="wanted 20 ms, seen 0")
+        """
+    )
+    result = run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*hopscope: environment*", "router: no delay", "*wanted 20 ms, seen 0"])
+
+
+def test_a_topology_that_is_not_there_is_an_error_with_place_and_no_lab(pytester, run):
+    pytester.makepyfile(
+        """
+        import pytest
+        @pytest.mark.integration
+        @pytest.mark.lab_topology("chian.yaml")
+        def test_x(chain): pass
+        """
+    )
+    result = run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*chian.yaml*"])
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_tests_on_several_topologies_are_grouped_by_topology(pytester, run):
+    pytester.makepyfile(
+        """
+        import pytest
+        @pytest.mark.lab_topology("chain.yaml", "chain-lan.yaml")
+        def test_a(chain): pass
+        @pytest.mark.lab_topology("chain.yaml", "chain-lan.yaml")
+        def test_b(chain): pass
+        """
+    )
+    result = run("--collect-only", "-q")
+    names = [line.partition("::")[2] for line in result.outlines if "::" in line]
+    assert names == ["test_a[chain]", "test_b[chain]", "test_a[chain-lan]", "test_b[chain-lan]"]
