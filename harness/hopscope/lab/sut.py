@@ -108,9 +108,7 @@ class RunningSut:
         self._processes[executor.name] = process
         self.identity[executor.name] = self._identify(executor, box, argv, values)
 
-    def _identify(
-        self, executor: Executor, box: Box, argv: tuple[str, ...], values: dict[str, str]
-    ) -> dict[str, Any]:
+    def _identify(self, executor: Executor, box: Box, argv: tuple[str, ...], values: dict[str, str]) -> dict[str, Any]:
         """Path, hash and version of what runs: a result that cannot say which program it judged is worth nothing."""
         identity: dict[str, Any] = {"argv": list(argv), **_program(argv[0])}
         command = box.version_command(**values)

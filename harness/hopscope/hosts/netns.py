@@ -1,0 +1,188 @@
+"""Hosts that are network namespaces of a lab on this machine.
+
+Commands enter by ``nsenter`` (util-linux): the keeper's mount and PID namespace, its user namespace when the lab
+belongs to a plain user, and the host's network namespace, which the keeper holds open as a file descriptor. A command
+costs about 3 ms. ``nsenter`` stays outside as the parent of the command; the command is a session of its own inside,
+so it dies with the lab whatever happens to us.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal as signals
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hopscope.errors import CommandFailed, CommandTimeout, EnvironmentFault, ToolMissing, WaitTimeout
+from hopscope.hosts import command
+from hopscope.hosts.executor import Result
+from hopscope.hosts.netns_process import NetnsProcess, kill_entered
+from hopscope.hosts.process import log_tail
+from hopscope.hosts.ready import Ready
+from hopscope.hosts.wait import wait_until
+
+SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes of env(1) for a command it could not start
+
+
+@dataclass
+class NetnsExecutor:
+    """The hands of one namespace.
+
+    ``keeper`` is the process id of the lab's keeper and ``netns_fd`` the descriptor in it that holds this host's
+    network namespace; ``own_user_namespace`` says that the lab was built by a plain user.
+    """
+
+    name: str
+    directory: Path
+    keeper: int
+    netns_fd: int
+    own_user_namespace: bool = False
+    processes: list[NetnsProcess] = field(default_factory=list)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float = 10.0,
+        check: bool = True,
+        user: str | None = None,
+        cwd: Path | str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+    ) -> Result:
+        environment = self._environment(user, env)
+        self._find(argv, environment)
+        outcome = command.complete(
+            self._enter(argv, user, cwd), timeout=timeout, env=environment, stdin=stdin, kill=kill_entered
+        )
+        code = outcome.returncode
+        result = Result(
+            tuple(argv),
+            -signals.SIGKILL if code is None else code,
+            bytes(outcome.stdout),
+            bytes(outcome.stderr),
+            outcome.seconds,
+        )
+        if code is None and outcome.seconds < timeout:
+            raise CommandFailed(f"`{result.command}` wrote more than {command.OUTPUT_LIMIT} bytes", host=self.name)
+        if code is None:
+            raise CommandTimeout(
+                f"`{result.command}` did not end within {timeout:g} s", host=self.name, evidence=result.tail()
+            )
+        if code in (NOT_EXECUTABLE, NOT_FOUND) and result.stderr.startswith(b"env: "):
+            raise ToolMissing(f"`{argv[0]}` could not be started", host=self.name, evidence=result.tail())
+        if check and code != 0:
+            raise CommandFailed(f"`{result.command}` ended with {code}", host=self.name, evidence=result.tail())
+        return result
+
+    def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        name: str,
+        ready: Ready | None = None,
+        ready_timeout: float = 10.0,
+        user: str | None = None,
+        cwd: Path | str | None = None,
+        env: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+    ) -> NetnsProcess:
+        environment = self._environment(user, env)
+        self._find(argv, environment)
+        logs = directory or self.directory
+        logs.mkdir(parents=True, exist_ok=True)
+        stdout, stderr = logs / f"{name}.out", logs / f"{name}.err"
+        with stdout.open("wb") as out, stderr.open("wb") as err:
+            child = subprocess.Popen(
+                self._enter(argv, user, cwd),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment,
+                start_new_session=True,
+            )
+        process = NetnsProcess(name, self.name, child, stdout, stderr)
+        self.processes.append(process)
+        try:
+            self._await(process, ready, ready_timeout)
+        except BaseException:
+            process.stop(timeout=1.0)
+            raise
+        return process
+
+    def put(self, local: Path, remote: str) -> None:
+        target = self.directory / remote
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(local, target)
+
+    def get(self, remote: str, local: Path) -> None:
+        local.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(self.directory / remote, local)
+
+    def close(self) -> list[BaseException]:
+        """Stop every process that was spawned and still runs, newest first. Returns what went wrong."""
+        errors: list[BaseException] = []
+        for process in reversed(self.processes):
+            try:
+                process.stop()
+            except (OSError, EnvironmentFault) as error:
+                errors.append(error)
+        self.processes.clear()
+        return errors
+
+    def _await(self, process: NetnsProcess, ready: Ready | None, timeout: float) -> None:
+        def up() -> bool:
+            return process.poll() is not None or ready is None or ready.holds(process, self)
+
+        try:
+            wait_until(up, timeout=timeout, what=f"{process.name} to be ready: {ready.what if ready else 'started'}")
+        except WaitTimeout as late:
+            raise EnvironmentFault(
+                late.message, host=self.name, evidence=log_tail(process.stdout, process.stderr)
+            ) from late
+        if ready is not None and process.poll() is not None and not ready.holds(process, self):
+            raise EnvironmentFault(
+                f"{process.name} ended with {process.returncode} before it was ready: {ready.what}",
+                host=self.name,
+                evidence=log_tail(process.stdout, process.stderr),
+            )
+
+    def _enter(self, argv: Sequence[str], user: str | None, cwd: Path | str | None) -> list[str]:
+        """The whole command line, from here into the host. A relative ``cwd`` is below the host's directory."""
+        entry = ["nsenter", f"--target={self.keeper}"]
+        if self.own_user_namespace:
+            entry += ["--user", "--preserve-credentials"]
+        entry += ["--mount", "--pid", f"--net=/proc/{self.keeper}/fd/{self.netns_fd}", "--", "setsid"]
+        if user is not None:
+            account = self._account(user)
+            entry += ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--init-groups"]
+        return [*entry, "env", f"--chdir={self.directory / (cwd or '')}", *argv]
+
+    def _environment(self, user: str | None, extra: Mapping[str, str] | None) -> dict[str, str]:
+        path = [*os.environ.get("PATH", "").split(os.pathsep), *SYSTEM_PATH]
+        home = str(self.directory) if user is None else self._account(user).pw_dir
+        return {
+            "PATH": os.pathsep.join(dict.fromkeys(folder for folder in path if folder)),
+            "LANG": "C.UTF-8",
+            "HOME": home,
+            **(extra or {}),
+        }
+
+    def _account(self, user: str) -> pwd.struct_passwd:
+        if self.own_user_namespace:
+            raise EnvironmentFault(f"user={user!r} needs a lab built by root", host=self.name)
+        with suppress(KeyError):
+            return pwd.getpwnam(user)
+        raise EnvironmentFault(f"there is no user {user!r}", host=self.name)
+
+    def _find(self, argv: Sequence[str], environment: Mapping[str, str]) -> None:
+        """The file system is shared, so a missing program is seen here, before a process is made for it."""
+        for tool in ("nsenter", argv[0]):
+            if os.sep not in tool and shutil.which(tool, path=environment["PATH"]) is None:
+                raise ToolMissing(f"there is no program `{tool}` on PATH", host=self.name, evidence=environment["PATH"])

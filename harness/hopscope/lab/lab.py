@@ -1,0 +1,149 @@
+"""A lab: hosts and links that are up, and the only owner of what has to be cleaned up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from hopscope.errors import EnvironmentFault, HopscopeError, LabFailed, UsageError
+from hopscope.hosts.executor import Executor
+from hopscope.hosts.process import Process
+from hopscope.lab.setting import Setting, SettingRecord
+from hopscope.model.topology import Topology, suggestion
+
+T = TypeVar("T")
+
+
+class Lab:
+    """Hosts and links that are up.
+
+    ``hosts`` are the executors by name, ``mechanism`` how each link is made (``veth``, ``netem``, ``tap-line``,
+    ``packet-line``), ``settings`` what was changed and read back, in order. Whoever makes a lab registers its end
+    with ``enter`` and ``on_close``; everything ends in reverse order, and what goes wrong then is collected, so that
+    one failure does not keep the rest from ending.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        topology: Topology,
+        directory: Path,
+        hosts: Mapping[str, Executor],
+        mechanism: Mapping[str, str],
+        middles: Mapping[str, Executor] | None = None,
+    ) -> None:
+        self.name = name
+        self.topology = topology
+        self.directory = directory
+        self.hosts = hosts
+        self.mechanism = mechanism
+        self.middles = middles or {}
+        self.settings: list[SettingRecord] = []
+        self.lines: dict[str, Process] = {}
+        self.closed = False
+        self._stack = ExitStack()
+        self._lock = threading.RLock()
+        self._errors: list[BaseException] = []
+
+    def host(self, name: str) -> Executor:
+        """The executor of a host, or of the middle of a link by the link's name."""
+        found = self.hosts.get(name) or self.middles.get(name)
+        if found is None:
+            raise UsageError(f"lab {self.name} has no host {name!r}{suggestion(name, self.hosts)}")
+        return found
+
+    def role(self, role: str) -> Executor:
+        """The executor of the one host of a role."""
+        return self.hosts[self.topology.role(role).name]
+
+    def apply(self, setting: Setting, *, undo: bool = True) -> SettingRecord:
+        """Apply a setting until the lab closes, and read it back.
+
+        Raises SettingRefused with both values where it did not take; it is undone then. ``undo=False`` is for what
+        belongs to hosts that are built for the lab and end with it. Threads may apply settings at the same time.
+        """
+        record, restore = self._applied(setting)
+        with self._lock:
+            self.settings.append(record)
+            if undo:
+                self.on_close(restore)
+        return record
+
+    @contextmanager
+    def applied(self, *settings: Setting) -> Iterator[tuple[SettingRecord, ...]]:
+        """Settings around a block, undone in reverse order at its end. Raises what an undo could not restore."""
+        with ExitStack() as stack:
+            records = []
+            for setting in settings:
+                record, undo = self._applied(setting)
+                stack.callback(undo)
+                records.append(record)
+                self.settings.append(record)
+            yield tuple(records)
+
+    def enter(self, resource: AbstractContextManager[T]) -> T:
+        """Enter a context manager that is left when the lab closes."""
+        value = resource.__enter__()
+        self._stack.push(lambda kind, error, trace: self._collect(lambda: resource.__exit__(None, None, None)))
+        return value
+
+    def on_close(self, end: Callable[[], object]) -> None:
+        """Call ``end`` when the lab closes."""
+        self._stack.callback(self._collect, end)
+
+    def close(self) -> None:
+        """End everything in reverse order. Raises LabFailed with all that went wrong; again is harmless."""
+        if self.closed:
+            return
+        self.closed = True
+        self._stack.close()
+        if self._errors:
+            raise LabFailed(
+                f"lab {self.name} ended with {len(self._errors)} error(s)",
+                evidence="\n".join(f"{type(error).__name__}: {error}" for error in self._errors),
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        except LabFailed:
+            if error is None:  # what failed first is what people need to see
+                raise
+
+    def _applied(self, setting: Setting) -> tuple[SettingRecord, Callable[[], None]]:
+        executor = self.host(setting.host)
+        before = setting.read(executor)
+
+        def undo() -> None:
+            setting.undo(executor)
+            after = setting.read(executor)
+            if after != before:
+                raise EnvironmentFault(
+                    f"{setting.name} could not be brought back",
+                    host=setting.host,
+                    evidence=f"before: {before}\nnow:    {after}",
+                )
+
+        try:
+            setting.apply(executor)
+            seen = setting.verify(executor)
+        except BaseException:
+            setting.undo(executor)
+            raise
+        record = SettingRecord(setting.host, setting.name, setting.wanted, before, seen)
+        return record, undo
+
+    def _collect(self, end: Callable[[], object]) -> None:
+        try:
+            end()
+        except (HopscopeError, OSError) as error:
+            self._errors.append(error)

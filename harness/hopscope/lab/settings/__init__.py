@@ -1,0 +1,1 @@
+"""The settings there are, one file each."""

@@ -1,0 +1,22 @@
+"""Providers by name; a module is imported when its provider is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+from hopscope.errors import UsageError
+from hopscope.model.topology import suggestion
+from hopscope.providers.provider import Provider
+
+PROVIDERS = {
+    "netns": "hopscope.providers.netns:NetnsProvider",
+}
+
+
+def provider(name: str) -> Provider:
+    """A new provider by its name. UsageError names the nearest one there is."""
+    if name not in PROVIDERS:
+        raise UsageError(f"no provider {name!r}{suggestion(name, PROVIDERS)}")
+    module, _, attribute = PROVIDERS[name].partition(":")
+    return cast(Provider, getattr(importlib.import_module(module), attribute)())
