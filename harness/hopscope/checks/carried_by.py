@@ -1,0 +1,141 @@
+"""Who carried the flow: the box that should translate it, or a kernel behind the box's back.
+
+Carried by the kernel means that the server's real SYN-ACK, or a segment without its flow's delta, crosses the box that
+should translate. It is judged from what crosses, never from who forwards: a program in the kernel may well route what
+it has rewritten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hopscope.checks.evidence import count, of_rows
+from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, not_applicable, passed
+from hopscope.checks.view import Bools, keys, placed, rewritten, translated_at, view
+from hopscope.wire.packets import ACK, RST, SYN
+from hopscope.wire.taps import BOXES, Position
+from hopscope.wire.trace import Placement, Trace
+
+
+@dataclass(frozen=True)
+class CarriedBy:
+    """``claim``: the placement that all flows are said to have; flows that were not touched are then failures."""
+
+    claim: str | None = None
+    name: str = "carried_by"
+
+    def __call__(self, trace: Trace) -> Verdict:
+        if self.claim == "plain":
+            return not_applicable(self.name, "plain TCP is claimed: the kernel is to carry it")
+        concerned = rewritten(trace, self.claim)
+        if not trace.whole.any():
+            return inconclusive(self.name, "no flow lies wholly within the captures")
+        if not concerned.any():
+            if (trace.whole & placed(trace, Placement.PLAIN)).any():
+                return not_applicable(self.name, "plain TCP on every flow, and nothing claimed")
+            return inconclusive(self.name, "the captures do not show whether a box answered")
+        evidence: list[Evidence] = []
+        carried = np.zeros(len(concerned), dtype=bool)
+        judged = np.zeros(len(concerned), dtype=bool)
+        for box, flows in self._boxes(trace, concerned).items():
+            near, far = _sides(trace, box)
+            if near is None:
+                continue
+            judged |= flows & (trace.real_isn >= 0)
+            crossed, shown = _real_answers(trace, near, flows)
+            carried |= crossed
+            evidence += shown
+            if far is not None:
+                crossed, shown = _untranslated(trace, near, far, flows & (trace.delta > 0) & ~carried)
+                carried |= crossed
+                evidence += shown
+        return self._verdict(trace, judged, carried, evidence)
+
+    def _boxes(self, trace: Trace, concerned: Bools) -> dict[str, Bools]:
+        """Which box should translate which flows: as seen or implied; the rest by the claim, else ClientNIC."""
+        boxes = {box: concerned & translated_at(trace, box) for box in BOXES}
+        rest = concerned & ~boxes["clientnic"] & ~boxes["servernic"]
+        boxes["servernic" if self.claim in ("stamp", "early") else "clientnic"] |= rest
+        return boxes
+
+    def _verdict(self, trace: Trace, judged: Bools, carried: Bools, evidence: list[Evidence]) -> Verdict:
+        number, failures = int(np.count_nonzero(judged)), int(np.count_nonzero(carried))
+        untouched = int(np.count_nonzero(trace.whole & placed(trace, Placement.PLAIN) & ~carried))
+        metrics = {"carried_by_kernel": failures, "plain": untouched}
+        if failures:
+            return failed(
+                self.name, f"{count(failures, 'flow')} of {number:,} carried by the kernel", judged=number,
+                failed=failures, evidence=evidence, metrics=metrics,
+            )  # fmt: skip
+        if not number:
+            return inconclusive(self.name, "the server's real ISN was not captured", metrics=metrics)
+        if untouched:
+            return inconclusive(
+                self.name,
+                f"{count(number, 'flow')} rewritten, {untouched:,} plain: a claim must say whether those were to be",
+                judged=number, metrics=metrics,
+            )  # fmt: skip
+        return passed(self.name, f"{count(number, 'flow')} carried by the box", judged=number, metrics=metrics)
+
+
+def carried_by(claim: str | None = None) -> CarriedBy:
+    return CarriedBy(claim)
+
+
+def _sides(trace: Trace, box: str) -> tuple[Position | None, Position | None]:
+    """The taps next to a box on the client's and the server's side, as near as there are."""
+    near, far = BOXES[box]
+    return (
+        max((position for position in trace.taps if position <= near), default=None),
+        min((position for position in trace.taps if position >= far), default=None),
+    )
+
+
+def _real_answers(trace: Trace, near: Position, flows: Bools) -> tuple[Bools, list[Evidence]]:
+    """Flows whose real SYN-ACK, of ISN R, was seen on the client's side of the box, and the frames."""
+    packets, flow_of = trace.taps[near].packets, trace.flow_of[near]
+    answers = np.flatnonzero((flow_of >= 0) & ~trace.to_server[near] & ((packets.flags & (SYN | ACK)) == SYN | ACK))
+    index = flow_of[answers]
+    real = flows[index] & (trace.real_isn[index] >= 0) & (packets.seq[answers] == trace.real_isn[index])
+    crossed = np.zeros(len(flows), dtype=bool)
+    crossed[index[real]] = True
+    evidence = [
+        of_rows(
+            trace, near, [row], expected="only the box's own SYN-ACK on this side",
+            seen=f"the server's real SYN-ACK, ISN {int(packets.seq[row])}",
+        )
+        for row in answers[real][:10]
+    ]  # fmt: skip
+    return crossed, evidence
+
+
+def _untranslated(trace: Trace, near: Position, far: Position, flows: Bools) -> tuple[Bools, list[Evidence]]:
+    """Flows with a segment whose numbers of the server's space are the same on both sides of the box."""
+    crossed = np.zeros(len(flows), dtype=bool)
+    evidence: list[Evidence] = []
+    here, there = view(trace, near, flows), view(trace, far, flows)
+    for up, source, target, field in ((False, there, here, "seq"), (True, here, there, "ack")):
+        skipped = SYN | RST
+        before = source[(source.up == up) & ~source.has(skipped)]
+        after = target[(target.up == up) & ~target.has(skipped) & (target.has(ACK) | (not up))]
+        column_before = getattr(trace.taps[before.position].packets, field)[before.row]
+        column_after = getattr(trace.taps[after.position].packets, field)[after.row]
+        same = np.isin(keys(after.flow, column_after), keys(before.flow, column_before))
+        right = np.isin(keys(after.flow, getattr(after, field)), keys(before.flow, getattr(before, field)))
+        wrong = after[same & ~right]
+        crossed[wrong.flow] = True
+        for row, flow, value in zip(wrong.row[:5], wrong.flow, column_after[same & ~right], strict=False):
+            sign = 1 if field == "seq" else -1
+            translated = (int(value) + sign * int(trace.delta[flow])) % 2**32
+            evidence.append(
+                of_rows(
+                    trace,
+                    after.position,
+                    [row],
+                    expected=f"{field} {translated}, its flow's delta applied",
+                    seen=f"{field} {int(value)}, as on the other side of the box",
+                )
+            )
+    return crossed, evidence

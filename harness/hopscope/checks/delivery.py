@@ -1,0 +1,251 @@
+"""Does every payload byte that one end sends reach the other end, unchanged?
+
+The end's own tap (or the tap nearest to it) says what was sent, the other end's what arrived. Segments may be cut anew
+and sent again on the way; ranges of bytes and their contents count. What must have arrived: everything that was
+acknowledged to its sender, and everything sent more than a second before the capture ended. Where an RST came, only
+what was acknowledged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hopscope.checks.capture_health import complaints
+from hopscope.checks.evidence import count, of_rows
+from hopscope.checks.streams import Stream, first_byte
+from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, passed
+from hopscope.checks.view import Bools, Ints, View, keys, view
+from hopscope.wire.packets import RST
+from hopscope.wire.taps import BOXES, Position
+from hopscope.wire.trace import Trace
+
+GRACE_NS = 1_000_000_000
+"""Bytes sent later than this before the end of a capture may still be on their way, or be sent again."""
+
+SLOW_EVIDENCE = 10
+"""Failures that are traced through the taps in between, for each direction."""
+
+
+@dataclass
+class _Tally:
+    failed: Bools
+    unseen: Bools
+    evidence: list[Evidence] = field(default_factory=list)
+    bytes_compared: int = 0
+    bytes_blind: int = 0
+    bytes_lost: int = 0
+    carried: Bools | None = None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    name: str = "delivery"
+
+    def __call__(self, trace: Trace) -> Verdict:
+        if not trace.whole.any():
+            return inconclusive(self.name, "no flow lies wholly within the captures")
+        if len(trace.taps) < 2:
+            return inconclusive(self.name, "one capture alone does not show what arrives")
+        none = np.zeros(len(trace.whole), dtype=bool)
+        tally = _Tally(none.copy(), none.copy(), carried=none.copy())
+        for up in (True, False):
+            _Direction(trace, up, tally).judge()
+        return self._verdict(trace, tally)
+
+    def _verdict(self, trace: Trace, tally: _Tally) -> Verdict:
+        assert tally.carried is not None
+        judged, failures = int(np.count_nonzero(tally.carried)), int(np.count_nonzero(tally.failed))
+        metrics = {"bytes": tally.bytes_compared, "bytes_lost": tally.bytes_lost, "bytes_blind": tally.bytes_blind}
+        ends = f"{trace.taps[min(trace.taps)].name} and {trace.taps[max(trace.taps)].name}"
+        if failures:
+            return failed(
+                self.name, f"{count(failures, 'flow')} of {judged:,} lost or changed bytes between {ends}",
+                judged=judged, failed=failures, evidence=tally.evidence, metrics=metrics,
+            )  # fmt: skip
+        if not judged:
+            return inconclusive(self.name, "no payload byte was sent", metrics=metrics)
+        unseen = int(np.count_nonzero(tally.unseen))
+        if unseen:
+            return inconclusive(
+                self.name, f"{count(unseen, 'flow')}: bytes are missing from a capture that is no proof of it",
+                judged=judged, evidence=tally.evidence, metrics=metrics,
+            )  # fmt: skip
+        if tally.bytes_blind:
+            return inconclusive(
+                self.name, f"{tally.bytes_blind:,} payload bytes were cut off by the capture's snap length",
+                judged=judged, metrics=metrics,
+            )  # fmt: skip
+        return passed(
+            self.name, f"{tally.bytes_compared:,} bytes of {count(judged, 'flow')} unchanged between {ends}",
+            judged=judged, metrics=metrics,
+        )  # fmt: skip
+
+
+def delivery() -> Delivery:
+    return Delivery()
+
+
+class _Direction:
+    """One direction of all flows: what the sender's tap shows against what the receiver's does."""
+
+    def __init__(self, trace: Trace, up: bool, tally: _Tally) -> None:
+        self.trace, self.up, self.tally = trace, up, tally
+        self.order = sorted(trace.taps, reverse=not up)
+        self.sender, self.receiver = self.order[0], self.order[-1]
+        self.views = {position: view(trace, position, trace.whole) for position in (self.sender, self.receiver)}
+        self.sound = not complaints(trace, self.receiver)
+        self.proven = self.sound and trace.taps[self.receiver].health is not None
+
+    def judge(self) -> None:
+        sent = self._payload(self.sender)
+        came = self._payload(self.receiver)
+        assert self.tally.carried is not None
+        self.tally.carried[sent.flow] = True
+        sent_keys = keys(sent.flow, first_byte(sent), sent.length)
+        came_keys = keys(came.flow, first_byte(came), came.length)
+        known, first = np.unique(sent_keys, return_index=True)
+        place = np.minimum(np.searchsorted(known, came_keys), max(len(known) - 1, 0))
+        twin = known[place] == came_keys if len(known) else np.zeros(len(came), dtype=bool)
+        changed = self._compare(came[twin], sent[first[place[twin]]] if len(known) else sent)
+        odd = np.zeros(len(self.trace.whole), dtype=bool)
+        odd[came.flow[~twin]] = True
+        odd[sent.flow[~np.isin(sent_keys, came_keys)]] = True
+        limits = self._obligations()
+        for flow in np.flatnonzero(odd):
+            self._slowly(int(flow), sent, came, came[~twin], int(limits[flow]))
+        self._report_changed(changed)
+
+    def _payload(self, position: Position) -> View:
+        seen = self.views[position]
+        return seen[(seen.up == self.up) & (seen.length > 0)]
+
+    def _compare(self, came: View, sent: View) -> list[tuple[int, int]]:
+        """Rows (receiver's, sender's) of equal ranges whose bytes differ."""
+        here, there = self.trace.taps[self.receiver].packets, self.trace.taps[self.sender].packets
+        changed = []
+        for row, origin, length in zip(came.row.tolist(), sent.row.tolist(), came.length.tolist(), strict=True):
+            one, other = here.payload(row), there.payload(origin)
+            kept = min(len(one), len(other))
+            self.tally.bytes_compared += kept
+            self.tally.bytes_blind += length - kept
+            if one[:kept] != other[:kept]:
+                changed.append((row, origin))
+        return changed
+
+    def _obligations(self) -> Ints:
+        """For each flow the relative number up to which everything sent must have arrived."""
+        seen = self.views[self.sender]
+        limit = np.zeros(len(self.trace.whole), dtype=np.int64)
+        backward = seen[(seen.up != self.up) & seen.acks & ~seen.has(RST)]
+        np.maximum.at(limit, backward.flow, backward.ack)
+        reset = np.zeros(len(limit), dtype=bool)
+        for position in self.trace.taps:
+            flow_of = self.trace.flow_of[position]
+            reset[flow_of[(flow_of >= 0) & ((self.trace.taps[position].packets.flags & RST) != 0)]] = True
+        health, time = self.trace.taps[self.sender].health, self.trace.taps[self.sender].packets.time
+        ends = health.end_ns if health is not None and health.end_ns is not None else int(time.max(initial=0))
+        old = seen[(seen.up == self.up) & (seen.time <= ends - GRACE_NS)]
+        old = old[~reset[old.flow]]
+        np.maximum.at(limit, old.flow, old.end)
+        return limit
+
+    def _slowly(self, flow: int, sent: View, came: View, odd: View, limit: int) -> None:
+        """A flow whose segments were cut anew, or are missing: compare streams."""
+        there = Stream(self.trace.taps[self.sender].packets, sent[sent.flow == flow])
+        here = Stream(self.trace.taps[self.receiver].packets, came[came.flow == flow])
+        packets = self.trace.taps[self.receiver].packets
+        changed = []
+        mine = odd[odd.flow == flow]
+        for row, start, length in zip(mine.row.tolist(), first_byte(mine).tolist(), mine.length.tolist(), strict=True):
+            origin = there.read(start, start + length)
+            if origin is None:
+                told = f"{length} bytes at relative {start} that {self.trace.taps[self.sender].name} never sent"
+                self._fail(flow, self.receiver, [row], "bytes that were sent", told)
+                continue
+            payload = packets.payload(row)
+            kept = min(len(payload), origin[1])
+            self.tally.bytes_compared += kept
+            self.tally.bytes_blind += length - kept
+            if payload[:kept] != origin[0][:kept]:
+                changed.append((row, there.row_of(start) or 0))
+        self._report_changed(changed)
+        gaps = [gap for piece in there.pieces for gap in here.missing(piece.start, min(piece.end, limit))]
+        if gaps:
+            self._lost(flow, gaps, there)
+
+    def _lost(self, flow: int, gaps: list[tuple[int, int]], there: Stream) -> None:
+        start, end = gaps[0]
+        size = sum(b - a for a, b in gaps)
+        acked = self.views[self.receiver]
+        acked = acked[(acked.flow == flow) & (acked.up != self.up) & acked.acks]
+        taken = len(acked) > 0 and int(acked.ack.max()) >= end
+        if not self.sound or (taken and not self.proven):
+            self.tally.unseen[flow] = True  # the capture lost it, not the path: its end has acknowledged the bytes
+        else:
+            self.tally.failed[flow] = True
+            self.tally.bytes_lost += size
+        if len(self.tally.evidence) < 2 * SLOW_EVIDENCE:
+            row = there.row_of(start)
+            self.tally.evidence.append(
+                of_rows(
+                    self.trace, self.sender, [] if row is None else [row], flow=flow,
+                    expected=f"relative bytes {start}..{end - 1} at {self.trace.taps[self.receiver].name}",
+                    seen=f"{count(size, 'byte')} lost {self._where(flow, start)}",
+                )
+            )  # fmt: skip
+
+    def _where(self, flow: int, at: int) -> str:
+        """Between which taps the byte at relative ``at`` was lost."""
+        previous = self.sender
+        for position in self.order[1:]:
+            if not self._stream(position, flow).covers(at, at + 1):
+                return self._between(previous, position)
+            previous = position
+        return self._between(previous, self.receiver)
+
+    def _between(self, one: Position, other: Position) -> str:
+        for box, sides in BOXES.items():
+            if {one, other} == set(sides):
+                return f"in {box}"
+        return f"between {self.trace.taps[one].name} and {self.trace.taps[other].name}"
+
+    def _stream(self, position: Position, flow: int) -> Stream:
+        only = np.zeros(len(self.trace.whole), dtype=bool)
+        only[flow] = True
+        seen = view(self.trace, position, only)
+        return Stream(self.trace.taps[position].packets, seen[seen.up == self.up])
+
+    def _report_changed(self, changed: list[tuple[int, int]]) -> None:
+        here, there = self.trace.taps[self.receiver].packets, self.trace.taps[self.sender].packets
+        for number, (row, origin) in enumerate(changed):
+            flow = int(self.trace.flow_of[self.receiver][row])
+            self.tally.failed[flow] = True
+            if number >= SLOW_EVIDENCE:
+                continue
+            now, then = here.payload(row), there.payload(origin)
+            at = next((n for n, (a, b) in enumerate(zip(now, then, strict=False)) if a != b), 0)
+            seen = self.views[self.receiver]
+            start = int(first_byte(seen[seen.row == row])[0])
+            where = self._changed_where(flow, start + at, then[at : at + 1])
+            self._fail(
+                flow, self.receiver, [row],
+                f"byte {at} of the payload 0x{then[at]:02x}, as in frame {int(there.frame[origin])} of "
+                f"{self.trace.taps[self.sender].file}",
+                f"0x{now[at]:02x}, changed {where}",
+            )  # fmt: skip
+
+    def _changed_where(self, flow: int, at: int, value: bytes) -> str:
+        previous = self.sender
+        for position in self.order[1:-1]:
+            found = self._stream(position, flow).read(at, at + 1)
+            if found is not None and found[1] and found[0] != value:
+                return self._between(previous, position)
+            previous = position
+        return self._between(previous, self.receiver)
+
+    def _fail(self, flow: int, position: Position, rows: list[int], expected: str, seen: str) -> None:
+        self.tally.failed[flow] = True
+        if len(self.tally.evidence) < 2 * SLOW_EVIDENCE:
+            self.tally.evidence.append(of_rows(self.trace, position, rows, expected=expected, seen=seen, flow=flow))

@@ -1,0 +1,47 @@
+"""The handshake's part of the translation: the stamp in the SYN, and what SYN-ACKs acknowledge."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hopscope.checks.evidence import of_rows
+from hopscope.checks.faults import Faults
+from hopscope.checks.view import Bools, placed
+from hopscope.wire.packets import ACK, SYN
+from hopscope.wire.seq import add
+from hopscope.wire.taps import Position
+from hopscope.wire.trace import Placement, Trace
+
+WAN = (Position.CLIENTNIC_WAN, Position.SERVERNIC_WAN)
+
+
+def judge(trace: Trace, flows: Bools, faults: Faults) -> None:
+    """Stamps of the SYNs and acknowledgements of the SYN-ACKs of these flows, at every tap."""
+    stamped = placed(trace, Placement.STAMP)
+    wanted = np.where(trace.spoofed_isn >= 0, trace.spoofed_isn, trace.stamp)
+    for position, tap in trace.taps.items():
+        packets, flow_of = tap.packets, trace.flow_of[position]
+        mine = (flow_of >= 0) & flows[flow_of]
+        up = trace.to_server[position]
+        syn = np.flatnonzero(mine & up & ((packets.flags & (SYN | ACK)) == SYN))
+        field = packets.ack[syn].astype(np.int64)
+        on_wan = position in WAN
+        should = np.where(stamped[flow_of[syn]] & on_wan, wanted[flow_of[syn]], 0)
+        judged = (position > Position.SERVERNIC_WAN) | (stamped[flow_of[syn]] & on_wan)
+        wrong = syn[judged & (field != should)]
+        kind = "SYN without its stamp" if on_wan else "stamp leaked to the server"
+        faults.add(kind, flow_of[wrong])
+        for row in wrong.tolist():
+            flow = int(flow_of[row])
+            expected = (
+                f"stamp {int(wanted[flow])} in the SYN's ack field" if on_wan else "ack field 0: the stamp is zeroed"
+            )
+            faults.show(of_rows(trace, position, [row], expected=expected, seen=f"ack field {int(packets.ack[row])}"))
+        answers = np.flatnonzero(mine & ~up & ((packets.flags & (SYN | ACK)) == SYN | ACK))
+        answers = answers[trace.client_isn[flow_of[answers]] >= 0]
+        right = add(trace.client_isn[flow_of[answers]], 1)
+        off = packets.ack[answers] != right
+        faults.add("SYN-ACK that acknowledges something else", flow_of[answers[off]])
+        for row, number in zip(answers[off].tolist(), right[off].tolist(), strict=True):
+            expected = f"ack {number}, the client's ISN + 1"
+            faults.show(of_rows(trace, position, [row], expected=expected, seen=f"ack {int(packets.ack[row])}"))

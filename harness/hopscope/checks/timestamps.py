@@ -1,0 +1,88 @@
+"""Are the timestamps of a flow shifted by one constant through a box (RFC 7323)?
+
+A box may move the server's clock for the client: TSval of server segments by a constant, TSecr of client segments by
+the same constant back. The constant is not known beforehand: it is what most of the flow's segments show.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hopscope.checks.evidence import of_rows
+from hopscope.checks.faults import Faults
+from hopscope.checks.view import Ints, View, keys
+from hopscope.wire.packets import FIN, RST
+from hopscope.wire.seq import sub
+from hopscope.wire.trace import Trace
+
+
+def judge(trace: Trace, up: bool, before: View, after: View, faults: Faults) -> None:
+    """Hold the timestamps of one direction's segments after a box against those of their twins before it."""
+    first, second = _pairs(before, after)
+    if not len(first):
+        return
+    source, target = trace.taps[before.position].packets, trace.taps[after.position].packets
+    rows_in, rows_out, flow = before.row[first], after.row[second], after.flow[second]
+    lost = (source.tsval[rows_in] >= 0) != (target.tsval[rows_out] >= 0)
+    faults.add("timestamps option on one side only", flow[lost])
+    for at in np.flatnonzero(lost).tolist():
+        told = [
+            ("absent", "present")[int(tap.tsval[row] >= 0)]
+            for tap, row in ((source, rows_in[at]), (target, rows_out[at]))
+        ]
+        faults.show(
+            of_rows(
+                trace, after.position, [rows_out[at]], flow=int(flow[at]), expected=f"timestamps option {told[0]}",
+                seen=told[1],
+            )
+        )  # fmt: skip
+    for field, shifted in (("tsval", not up), ("tsecr", up)):
+        was, now = getattr(source, field)[rows_in], getattr(target, field)[rows_out]
+        usable = (was > 0) & (now > 0) if field == "tsecr" else (was >= 0) & (now >= 0)
+        shift = sub(now, was)
+        usual = _usual(flow[usable], shift[usable], len(trace.whole))
+        if not shifted:
+            usual = np.where(usual >= 0, 0, -1)  # nobody has a reason to move this clock
+        wrong = usable & (shift != usual[flow])
+        name = {"tsval": "TSval", "tsecr": "TSecr"}[field]
+        faults.add(f"{name} off its flow's shift", flow[wrong])
+        for at in np.flatnonzero(wrong).tolist():
+            if faults.full:
+                return
+            should = (int(was[at]) + int(usual[flow[at]])) % 2**32
+            faults.show(
+                of_rows(
+                    trace, after.position, [rows_out[at]], flow=int(flow[at]), expected=f"{name} {should}",
+                    seen=f"{name} {int(now[at])}",
+                )
+            )  # fmt: skip
+
+
+def _pairs(before: View, after: View) -> tuple[Ints, Ints]:
+    """Indices of twins: the n-th segment with the same numbers on either side, where both sides saw as many of them."""
+    plain_before, plain_after = np.flatnonzero(~before.has(RST)), np.flatnonzero(~after.has(RST))
+    key_before, key_after = _key(before[plain_before]), _key(after[plain_after])
+    order_before = np.lexsort((before.time[plain_before], key_before))
+    order_after = np.lexsort((after.time[plain_after], key_after))
+    values_before, count_before = np.unique(key_before, return_counts=True)
+    values_after, count_after = np.unique(key_after, return_counts=True)
+    both, at_before, at_after = np.intersect1d(values_before, values_after, assume_unique=True, return_indices=True)
+    even = both[count_before[at_before] == count_after[at_after]]
+    kept_before = order_before[np.isin(key_before[order_before], even)]
+    kept_after = order_after[np.isin(key_after[order_after], even)]
+    return plain_before[kept_before], plain_after[kept_after]
+
+
+def _key(seen: View) -> np.ndarray:
+    return keys(seen.flow, seen.seq, seen.length, np.where(seen.acks, seen.ack, -1), seen.flags & FIN)
+
+
+def _usual(flow: Ints, shift: Ints, flows: int) -> Ints:
+    """The most frequent shift of each flow; -1 where there is none."""
+    usual = np.full(flows, -1, dtype=np.int64)
+    if not len(flow):
+        return usual
+    pairs, number = np.unique(np.stack((flow, shift)), axis=1, return_counts=True)
+    order = np.argsort(number, kind="stable")  # the last write, of the largest number, wins
+    usual[pairs[0][order]] = pairs[1][order]
+    return usual

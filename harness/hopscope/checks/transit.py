@@ -1,0 +1,89 @@
+"""How long packets take: the shortest way between two taps, and the shortest WAN round trip, from the captures."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hopscope.checks.view import View, keys, view
+from hopscope.wire.metrics import wan_rtt
+from hopscope.wire.packets import SYN
+from hopscope.wire.taps import Position
+from hopscope.wire.trace import Trace
+
+
+def minimum_wan_rtt(trace: Trace) -> int | None:
+    """The shortest time in which an answer can cross the WAN and come back, in ns; None when nothing tells.
+
+    On ClientNIC's own clock: from a SYN out of its WAN port to the first thing that comes back. With a shared clock the
+    two shortest transits of the leg and the shortest answer beyond it may give less. Failing both, what the side-car
+    says of the idle round trip.
+    """
+    found: list[float] = []
+    if Position.CLIENTNIC_WAN in trace.taps:
+        answers = wan_rtt(trace)
+        answers = answers[~np.isnan(answers)]
+        found += [float(answers.min())] if len(answers) else []
+    legs = _shared_clock_rtt(trace)
+    found += [legs] if legs is not None else []
+    if found:
+        return int(min(found))
+    return trace.rtt_ns
+
+
+def minimum_transit(trace: Trace, source: Position, target: Position) -> int | None:
+    """The shortest time from one tap to another, over payload segments seen at both; meaningful on a shared clock."""
+    shortest = _transits(trace, source, target)
+    return int(shortest.min()) if len(shortest) else None
+
+
+def _shared_clock_rtt(trace: Trace) -> float | None:
+    """Both ways of the WAN leg at their shortest, and the shortest time beyond it from SYN to the first answer."""
+    near, far = Position.CLIENTNIC_WAN, Position.SERVERNIC_WAN
+    if not trace.same_clock or near not in trace.taps or far not in trace.taps:
+        return None
+    there, back = minimum_transit(trace, near, far), minimum_transit(trace, far, near)
+    turn = _turnaround(trace, far)
+    if there is None or back is None or turn is None:
+        return None
+    return there + back + turn
+
+
+def _turnaround(trace: Trace, position: Position) -> int | None:
+    """Shortest time at one tap from a SYN towards the server to the first thing that comes back from there."""
+    packets, up = trace.taps[position].packets, trace.to_server[position]
+    known = trace.flow_of[position] >= 0
+    syn = trace.first_rows(position, known & up & ((packets.flags & SYN) != 0))
+    back = trace.first_rows(position, known & ~up)
+    both = (syn >= 0) & (back >= 0)
+    if not both.any():
+        return None
+    return max(0, int((packets.time[back[both]] - packets.time[syn[both]]).min()))
+
+
+def _transits(trace: Trace, source: Position, target: Position) -> NDArray[np.int64]:
+    """Times of flight of the payload segments seen exactly once at both taps."""
+    if source not in trace.taps or target not in trace.taps:
+        return np.zeros(0, dtype=np.int64)
+    everything = np.ones(len(trace.whole), dtype=bool)
+    up = target > source
+    before, after = _once(view(trace, source, everything), up), _once(view(trace, target, everything), up)
+    key_before, key_after = _key(before), _key(after)
+    order = np.argsort(key_before)
+    place = np.searchsorted(key_before[order], key_after)
+    place = np.minimum(place, max(len(order) - 1, 0))
+    if not len(order) or not len(key_after):
+        return np.zeros(0, dtype=np.int64)
+    match = key_before[order][place] == key_after
+    return np.asarray(after.time[match] - before.time[order][place[match]])
+
+
+def _once(seen: View, up: bool) -> View:
+    """Payload segments of one direction that the tap saw only once, so that retransmissions cannot pair wrongly."""
+    chosen = seen[(seen.up == up) & (seen.length > 0)]
+    _, first, number = np.unique(_key(chosen), return_index=True, return_counts=True)
+    return chosen[np.sort(first[number == 1])]
+
+
+def _key(seen: View) -> NDArray[np.uint64]:
+    return keys(seen.flow, seen.seq, seen.length)

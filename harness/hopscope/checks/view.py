@@ -1,0 +1,148 @@
+"""One tap's segments in numbers that can be compared across a rewrite.
+
+The client's sequence space starts at its ISN on every tap. The server's starts at V, the spoofed ISN, on the client's
+side of the translating box and at R, the real one, on the server's side: relative numbers of one segment are then the
+same on all taps, whatever the box does right, and differ where it does wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hopscope.wire.packets import ACK, FIN, RST, SYN
+from hopscope.wire.seq import distance
+from hopscope.wire.taps import BOXES, Position
+from hopscope.wire.trace import PLACEMENTS, TRANSLATORS, Placement, Trace
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+UNKNOWN = np.int64(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Rows of one tap, one direction or both, as arrays of one length.
+
+    ``seq`` and ``ack`` are relative to the ISN of their space, signed, and do not wrap; ``end`` is the number behind
+    the last byte, SYN and FIN counted. ``ack`` means nothing where ``acks`` is false: without the ACK flag, or where
+    the other side's ISN is not known.
+    """
+
+    position: Position
+    row: Ints
+    flow: Ints
+    up: Bools
+    flags: NDArray[np.uint8]
+    length: Ints
+    seq: Ints
+    ack: Ints
+    acks: Bools
+    end: Ints
+    time: Ints
+
+    def __getitem__(self, mask: Bools | Ints) -> View:
+        return View(
+            self.position,
+            self.row[mask],
+            self.flow[mask],
+            self.up[mask],
+            self.flags[mask],
+            self.length[mask],
+            self.seq[mask],
+            self.ack[mask],
+            self.acks[mask],
+            self.end[mask],
+            self.time[mask],
+        )
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def has(self, flag: int) -> Bools:
+        return np.asarray((self.flags & flag) != 0)
+
+
+def view(trace: Trace, position: Position, flows: Bools) -> View:
+    """The segments at a tap of the flows in the mask ``flows``, of each side whose ISN is known at that tap."""
+    packets, flow_of = trace.taps[position].packets, trace.flow_of[position]
+    base = server_base(trace, position)
+    row = np.flatnonzero(flow_of >= 0)
+    flow = flow_of[row]
+    up = trace.to_server[position][row]
+    own = np.where(up, trace.client_isn[flow], base[flow])
+    kept = flows[flow] & (own >= 0)
+    row, flow, up, own = row[kept], flow[kept], up[kept], own[kept]
+    other = np.where(up, base[flow], trace.client_isn[flow])
+    flags = packets.flags[row]
+    length = packets.payload_len[row].astype(np.int64)
+    side = flow * 2 + up
+    seq = _unwrapped(distance(packets.seq[row], own), side, (flags & RST) == 0)
+    acks = ((flags & ACK) != 0) & (other >= 0)
+    ack = _unwrapped(distance(packets.ack[row], np.maximum(other, 0)), side, acks & ((flags & RST) == 0))
+    end = seq + length + ((flags & SYN) != 0) + ((flags & FIN) != 0)
+    return View(position, row, flow, up, flags, length, seq, ack, acks, end, packets.time[row])
+
+
+def server_base(trace: Trace, position: Position) -> Ints:
+    """Where the server's sequence space starts at a tap, for each flow; -1 unknown."""
+    spoofed_until = np.full(len(trace.whole), -1, dtype=np.int64)  # V holds up to this position
+    for name, (near, _far) in BOXES.items():
+        spoofed_until[translated_at(trace, name)] = near
+    rewritten_here = (spoofed_until >= int(position)) & (trace.spoofed_isn >= 0)
+    base = np.where(rewritten_here, trace.spoofed_isn, trace.real_isn)
+    unclear = (base < 0) & (int(position) <= Position.CLIENTNIC_LAN)
+    return np.where(unclear, trace.answered_isn, base)
+
+
+def translated_at(trace: Trace, box: str) -> Bools:
+    """Flows that this box translates, as far as the captures show or the placement implies."""
+    seen = trace.translator == TRANSLATORS.index(box)
+    silent = trace.translator < 0
+    implied = {"clientnic": (Placement.HOLD,), "servernic": (Placement.STAMP, Placement.EARLY)}[box]
+    return np.asarray(seen | (silent & placed(trace, *implied)))
+
+
+def placed(trace: Trace, *placements: Placement) -> Bools:
+    """Flows whose inferred placement is one of these."""
+    return np.isin(trace.placement, [PLACEMENTS.index(one) for one in placements])
+
+
+def rewritten(trace: Trace, claim: str | None = None) -> Bools:
+    """Whole flows that a box answered for (or tried to), and all whole flows where a placement is claimed."""
+    if claim not in (None, "plain"):
+        return trace.whole.copy()
+    answered = (trace.spoofed_isn >= 0) & (trace.real_isn >= 0) & (trace.spoofed_isn != trace.real_isn)
+    return np.asarray(trace.whole & (answered | placed(trace, Placement.HOLD, Placement.STAMP, Placement.EARLY)))
+
+
+def keys(*columns: NDArray[np.generic]) -> NDArray[np.uint64]:
+    """One 64-bit key for each row of several integer columns, mixed as in splitmix64.
+
+    Equal rows have equal keys; two different rows share one with a chance of 2^-64, which a million rows cannot notice.
+    """
+    mixed = np.zeros(len(columns[0]), dtype=np.uint64)
+    for column in columns:
+        mixed = mixed + column.astype(np.int64).view(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed = mixed ^ (mixed >> np.uint64(31))
+    return mixed
+
+
+def _unwrapped(relative: Ints, side: Ints, countable: Bools) -> Ints:
+    """Relative numbers carried past 2^31, for sides (flow and direction) that have sent that much.
+
+    Steps between consecutive segments are far smaller than 2^31, so their running sum is the true distance.
+    """
+    reach = np.zeros(int(side.max()) + 1 if len(side) else 0, dtype=np.int64)
+    np.maximum.at(reach, side[countable], np.abs(relative[countable]))
+    out = relative.copy()
+    for one in np.flatnonzero(reach >= 1 << 30):  # nothing can have wrapped without passing here
+        mine = np.flatnonzero((side == one) & countable)
+        steps = distance(relative[mine][1:], relative[mine][:-1])
+        out[mine] = relative[mine][0] + np.concatenate(([0], np.cumsum(steps)))
+    return out
