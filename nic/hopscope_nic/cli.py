@@ -1,0 +1,105 @@
+"""The command `python -m hopscope_nic`.
+
+Exit status: 0 after a clean stop (SIGTERM, SIGINT), 64 for a command line that cannot be followed, 2 when the machine
+is not as it says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+from typing import Any, List, NoReturn, Optional, Sequence
+
+from hopscope_nic import __version__
+from hopscope_nic.core import selection
+from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
+from hopscope_nic.core.flow import Flow
+from hopscope_nic.core.isn import KEY_BYTES
+from hopscope_nic.core.server_nic import ServerNic
+from hopscope_nic.core.translator import FlowLog, Translator
+from hopscope_nic.errors import RewriterError, UsageError
+from hopscope_nic.io.events import Events
+from hopscope_nic.io.netlink import Netlink
+from hopscope_nic.io.ports import DEFAULTS, Inventory, find_ports
+
+DATAPATHS = {"afpacket": "hopscope_nic.io.afpacket:AfPacket"}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="hopscope_nic", description="Reference 0-RTT rewriter: answers a TCP handshake early.")
+    parser.add_argument("role", choices=sorted(DEFAULTS), help="which box this is")
+    parser.add_argument("--placement", choices=("stamp", "hold"), required=True, help="which box translates")
+    parser.add_argument("--client-port", default="", metavar="IF|SUBNET", help="port towards the client")
+    parser.add_argument("--server-port", default="", metavar="IF|SUBNET", help="port towards the server")
+    parser.add_argument(
+        "--flow", action="append", default=[], metavar="tcp:PORT[-PORT]", help=f"flows to rewrite ({selection.DEFAULT})"
+    )
+    parser.add_argument("--datapath", choices=sorted(DATAPATHS), default="afpacket", help="how packets get here")
+    parser.add_argument("--log-flows", action="store_true", help="an event for every flow (slow)")
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run until told to stop; returns the exit status."""
+    try:
+        _run(_parser().parse_args(argv))
+    except RewriterError as error:
+        print(f"hopscope_nic: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    if arguments.role == "servernic" and arguments.placement == "hold":
+        raise UsageError("in the hold placement servernic runs nothing: its kernel routes")
+    try:
+        ranges = selection.merge([selection.parse(text) for text in arguments.flow or [selection.DEFAULT]])
+    except ValueError as error:
+        raise UsageError(f"--flow {error}") from None
+    netlink = Netlink()
+    inventory = Inventory.read(netlink)
+    ports = find_ports(arguments.role, arguments.client_port, arguments.server_port, inventory)
+    events = Events(sys.stdout)
+    machine = _machine(arguments, min(port.mtu for port in ports), _flow_log(events) if arguments.log_flows else None)
+    module, _, name = DATAPATHS[arguments.datapath].partition(":")
+    datapath: Any = getattr(import_module(module), name)
+    with datapath(machine, ports, ranges, inventory.own_addresses, netlink, events) as running:
+        events.emit(
+            "ready",
+            role=arguments.role,
+            placement=arguments.placement,
+            datapath=arguments.datapath,
+            version=__version__,
+            pid=os.getpid(),
+            ports={"client": _port(ports[0]), "server": _port(ports[1])},
+            flows=[str(one) for one in ranges],
+        )
+        running.run()
+    events.emit("stopped")
+
+
+def _machine(arguments: argparse.Namespace, mtu: int, log: Optional[FlowLog]) -> Translator:
+    if arguments.role == "servernic":
+        return ServerNic(log=log)
+    kind = HoldClientNic if arguments.placement == "hold" else StampClientNic
+    return kind(os.urandom(KEY_BYTES), mtu, log=log)
+
+
+def _flow_log(events: Events) -> FlowLog:
+    def log(event: str, flow: Flow) -> None:
+        events.emit(event, flow=flow.describe(), isn=flow.spoofed_isn, client_isn=flow.client_isn)
+
+    return log
+
+
+def _port(port: Any) -> Any:
+    addresses: List[str] = list(port.addresses)
+    return {"name": port.name, "mac": port.mac.hex(":"), "mtu": port.mtu, "addresses": addresses}

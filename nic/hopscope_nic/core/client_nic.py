@@ -1,0 +1,178 @@
+"""ClientNIC: answers a SYN at once, in either placement.
+
+The SYN-ACK that it makes up is a function of the SYN alone (and of the MTU, for the MSS), so that ServerNIC knows it
+without being told: the client's own window scale, SACK if offered, time stamps if offered with TSval = V, and a window
+of `SPOOFED_WINDOW` octets. Options that it does not know are left out, which declines them. Two SYNs are not answered
+but pass as they are, and with them their flows: those signed by MD5 or TCP-AO, whose segments cannot be edited.
+A request for ECN (ECE, CWR) is taken out of the forwarded SYN: the client has been told no already.
+
+Having been answered, the client will not send its SYN again, so this box does until it hears from the server's side.
+"""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+from hopscope_nic.core import options
+from hopscope_nic.core.actions import CLIENT, SERVER, Action, Actions, Send
+from hopscope_nic.core.flow import CLOSING, REFUSED, WAITING, Flow
+from hopscope_nic.core.isn import spoofed_isn
+from hopscope_nic.core.limits import SPOOFED_WINDOW, Limits
+from hopscope_nic.core.options import SynOptions
+from hopscope_nic.core.segment import ACK, CWR, ECE, RST, SYN, Segment, build
+from hopscope_nic.core.translator import MASK, FlowLog, Translator
+
+_DEFAULT_MSS = 536  # RFC 9293 section 3.7.1
+_HEADERS = 40
+
+
+class ClientNic(Translator):
+    """What both placements share: the early answer, and the SYN sent again."""
+
+    stamps = False
+
+    def __init__(self, secret: bytes, mtu: int, limits: Optional[Limits] = None, log: Optional[FlowLog] = None) -> None:
+        """`secret` keys the ISNs (`isn.KEY_BYTES` octets); `mtu` is the smaller one of the two ports."""
+        super().__init__(limits, log)
+        self._secret = secret
+        self._mss = min(max(mtu - _HEADERS, _DEFAULT_MSS), 0xFFFF)
+
+    def _syn(self, segment: Segment, now: float) -> Actions:
+        key = segment.key
+        flow = self.flows.by_client.get(key)
+        if flow is not None:
+            if flow.client_isn == segment.seq:
+                flow.seen = now
+                return self._repeated_syn(flow, segment)
+            self._forget(flow, "replaced")
+        if not segment.route():
+            return self._drop("ttl")
+        offered = options.read_syn(segment.buffer, segment.l4 + 20, segment.header_end)
+        if offered.signed:
+            return self._pass_syn(Flow(key, segment.seq, 0, offered, now), segment, now)
+        flow = Flow(key, segment.seq, spoofed_isn(self._secret, key, now), offered, now)
+        flow.syn_end = segment.next_seq
+        if not self._admit(flow, now + self.limits.first_retry):
+            return self._drop("table_full")
+        answer = self._synack(flow)
+        segment.set_flags(segment.flags & ~(ECE | CWR))
+        segment.set_ack(flow.spoofed_isn if self.stamps else 0)
+        flow.syn = segment.copy()
+        self.counters.syn_answered += 1
+        self.counters.syn_forwarded += 1
+        if self._log is not None:
+            self._log("syn_answered", flow)
+        return [Send(CLIENT, answer), Send(SERVER, segment)]
+
+    def _pass_syn(self, flow: Flow, segment: Segment, now: float) -> Actions:
+        """Forward a SYN that is not answered, and let its flow be."""
+        if not self._admit(flow, now + self.limits.waiting):
+            return self._drop("table_full")
+        self._open_plain(flow)
+        segment.set_ack(0)
+        self.counters.syn_forwarded += 1
+        return [Send(SERVER, segment)]
+
+    def _synack(self, flow: Flow) -> Segment:
+        offered: SynOptions = flow.offered
+        mss = self._mss if offered.mss is None else min(offered.mss, self._mss)
+        stamps = None if offered.tsval is None else (flow.spoofed_isn, offered.tsval)
+        return build(
+            flow.back_key,
+            flow.spoofed_isn,
+            (flow.client_isn + 1) & MASK,
+            SYN | ACK,
+            SPOOFED_WINDOW,
+            options.build_syn(mss, offered.window_scale, offered.sack_permitted, stamps),
+        )
+
+    def _repeated_syn(self, flow: Flow, segment: Segment) -> Actions:
+        """The client has not seen our answer, or its SYN was late: the same V again, and no new flow."""
+        self.counters.duplicate_syn += 1
+        if flow.spoofed_isn == 0:
+            if not segment.route():
+                return self._drop("ttl")
+            segment.set_ack(0)
+            return [Send(SERVER, segment)]
+        if flow.state is REFUSED:
+            return self._drop("refused")
+        actions: Actions = []
+        if not flow.client_heard:
+            actions.append(Send(CLIENT, self._synack(flow)))
+        if flow.syn is not None:
+            self.counters.syn_retransmitted += 1
+            actions.append(Send(SERVER, flow.syn))
+        return actions or self._drop("repeated_syn")
+
+    def _due(self, flow: Flow, now: float) -> List[Action]:
+        if flow.state is not WAITING or flow.syn is None:
+            return super()._due(flow, now)
+        if flow.retries >= self.limits.retries:
+            self.counters.gave_up += 1
+            self._turn_away(flow, now)
+            reset = build(flow.back_key, (flow.spoofed_isn + 1) & MASK, (flow.client_isn + 1) & MASK, RST | ACK, 0)
+            return [Send(CLIENT, reset)]
+        flow.retries += 1
+        self.flows.schedule(flow, now + self.limits.first_retry * 2**flow.retries)
+        self.counters.syn_retransmitted += 1
+        return [Send(SERVER, flow.syn)]
+
+
+class HoldClientNic(ClientNic):
+    """`hold`: early segments wait here for the real SYN-ACK, and this box translates. ServerNIC runs nothing.
+
+    client side                                          WAN side
+    SYN  seq=C  ────────▶  answer: SYN-ACK seq=V    ───▶  SYN  seq=C ack=0
+    ACK, data  ack=V+1  ─▶  hold                           SYN-ACK seq=R ack=C+1  (ends here: D = V - R)
+                            release                 ───▶  ACK, data  ack=R+1
+    """
+
+
+class StampClientNic(ClientNic):
+    """`stamp`: V goes to ServerNIC in the SYN's acknowledgement field (ACK flag clear); the rest passes untouched.
+
+    A flow is remembered only until both ends have been heard, for the SYN to be answered alike and sent again.
+    """
+
+    stamps = True
+
+    def receive(self, side: int, segment: Segment, now: float) -> Actions:
+        """One segment that came in on `side`; anything but a SYN from the client crosses as it is."""
+        flags = segment.flags
+        if side == CLIENT:
+            if flags & SYN and not flags & ACK:
+                return self._syn(segment, now)
+            if not segment.route():
+                return self._drop("ttl")
+            flow = self.flows.by_client.get(segment.key)
+            if flow is not None and flow.state is WAITING:
+                flow.client_heard = True
+                self._note(flow, flags, now)
+            self.counters.passed += 1
+            return [Send(SERVER, segment)]
+        flow = self.flows.by_server.get(segment.key)
+        if flow is not None and flow.state is WAITING:
+            if flags & SYN:
+                # Nobody translates behind us: what the client was told cannot be made true.
+                return self._drop("untranslated_synack")
+            flow.server_heard = True
+            self._note(flow, flags, now)
+        if not segment.route():
+            return self._drop("ttl")
+        self.counters.passed += 1
+        return [Send(CLIENT, segment)]
+
+    def _note(self, flow: Flow, flags: int, now: float) -> None:
+        """A waiting flow has been heard: forget it soon once both ends have been, or when it was reset."""
+        flow.seen = now
+        if flow.server_heard:
+            flow.syn = None
+        if flags & RST or (flow.client_heard and flow.server_heard):
+            flow.syn = None
+            self.flows.move(flow, CLOSING)
+            self.flows.schedule(flow, now + self.limits.linger)
+
+    def _pass_syn(self, flow: Flow, segment: Segment, now: float) -> Actions:
+        segment.set_ack(0)
+        self.counters.syn_forwarded += 1
+        return [Send(SERVER, segment)]

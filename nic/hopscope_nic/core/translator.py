@@ -1,0 +1,308 @@
+"""What both translating boxes do once the client has been answered early: wait, hold, learn, translate, end.
+
+`HoldClientNic` and `ServerNic` differ in how a flow begins (who makes V up, what happens to the SYN) and in what they
+say to a repeated SYN. All the rest is here. Written for one side only: `client` is whoever sent the SYN.
+
+Segments of flows that are not known are dropped and counted: passing them untranslated would make the hosts reset each
+other, and a peer that is alive sends them again.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, List, Optional
+
+from hopscope_nic.core import options
+from hopscope_nic.core.actions import CLIENT, SERVER, Action, Actions, Drop, Hold, Send
+from hopscope_nic.core.counters import Counters
+from hopscope_nic.core.flow import (
+    ALL_ACKED,
+    BOTH_FINS,
+    CLIENT_FIN,
+    CLIENT_FIN_ACKED,
+    CLOSING,
+    OPEN,
+    REFUSED,
+    SERVER_FIN,
+    SERVER_FIN_ACKED,
+    WAITING,
+    Flow,
+)
+from hopscope_nic.core.flow_table import FlowTable
+from hopscope_nic.core.hold import Held, HoldPool
+from hopscope_nic.core.limits import SPOOFED_WINDOW, Limits
+from hopscope_nic.core.segment import ACK, ENDS, FIN, RST, SYN, Segment, build
+from hopscope_nic.core.translation import PLAIN, Translation
+
+MASK = 0xFFFFFFFF
+_HALF = 0x80000000
+
+FlowLog = Callable[[str, Flow], None]
+
+
+def at_or_after(left: int, right: int) -> bool:
+    """left >= right in sequence space (RFC 9293 section 3.4)."""
+    return (left - right) & MASK < _HALF
+
+
+class Translator:
+    """Base of the two boxes that translate. `receive` and `tick` return what is to be sent, in order."""
+
+    def __init__(self, limits: Optional[Limits] = None, log: Optional[FlowLog] = None) -> None:
+        """`log(event, flow)` hears of every flow that begins, is learnt or ends; None: nobody listens."""
+        self.limits = Limits() if limits is None else limits
+        self.counters = Counters()
+        self.flows = FlowTable(self.limits.flows)
+        self.pool = HoldPool(self.limits.hold_total)
+        self._log = log
+
+    # -- the datapath's side
+
+    def receive(self, side: int, segment: Segment, now: float) -> Actions:
+        """One segment that came in on `side`. `segment` is the caller's again after its actions are carried out."""
+        if side == CLIENT:
+            if segment.flags & SYN:
+                if segment.flags & ACK:
+                    return self._drop("unexpected_synack")
+                return self._syn(segment, now)
+            flow = self.flows.by_client.get(segment.key)
+            if flow is None:
+                return self._drop("unknown_flow")
+            flow.seen = now
+            flow.client_heard = True
+            if flow.translation is not None:
+                return self._cross_to_server(flow, segment, now)
+            return self._early_from_client(flow, segment, now)
+        flow = self.flows.by_server.get(segment.key)
+        if flow is None:
+            return self._drop("unknown_flow")
+        flow.seen = now
+        if flow.translation is None:
+            return self._answer(flow, segment, now)
+        if segment.flags & SYN and flow.translation is not PLAIN:
+            return self._repeated_synack(flow, segment)
+        return self._cross_to_client(flow, segment, now)
+
+    def next_deadline(self) -> Optional[float]:
+        """When `tick` has something to do; None when never."""
+        return self.flows.next_deadline()
+
+    def tick(self, now: float) -> Actions:
+        """Timers: what has become due by `now`."""
+        actions: Actions = []
+        for flow in self.flows.due(now):
+            actions += self._due(flow, now)
+        return actions
+
+    # -- a flow begins
+
+    def _syn(self, segment: Segment, now: float) -> Actions:
+        raise NotImplementedError
+
+    def _admit(self, flow: Flow, wake: float) -> bool:
+        """Take a new flow in, at the cost of one that may go. False when the table is full of open ones."""
+        victim = self.flows.victim()
+        if victim is not None:
+            self._forget(victim, "evicted")
+            self.counters.evicted += 1
+        if self.flows.full:
+            return False
+        self.flows.add(flow)
+        self.flows.schedule(flow, wake)
+        return True
+
+    def _open_plain(self, flow: Flow) -> None:
+        """Nobody answers this one early: it crosses as it is."""
+        flow.translation = PLAIN
+        self.flows.move(flow, OPEN)
+        self.counters.passed += 1
+
+    # -- the server has not answered yet
+
+    def _early_from_client(self, flow: Flow, segment: Segment, now: float) -> Actions:
+        if flow.state is REFUSED:
+            return self._drop("refused")
+        if segment.flags & RST:
+            flow.syn = None  # it has given up: the server is not asked again
+        held = flow.held_from_client
+        if held is None:
+            held = flow.held_from_client = Held(self.pool, self.limits.hold_per_flow)
+        return self._hold(held, segment)
+
+    def _hold(self, held: Held, segment: Segment) -> Actions:
+        if held.is_repetition(segment):
+            return self._drop("held_already")
+        if not held.add(segment):
+            return self._drop("hold_full")
+        self.counters.held += 1
+        return [Hold(segment.end - segment.head)]
+
+    def _answer(self, flow: Flow, segment: Segment, now: float) -> Actions:
+        """First words of the server. As in SYN-SENT (RFC 9293 section 3.10.7.3), its ack must be for our SYN."""
+        if flow.state is REFUSED:
+            return self._drop("refused")
+        flags = segment.flags
+        if flags & ACK:
+            acceptable = at_or_after(segment.ack, (flow.client_isn + 1) & MASK) and at_or_after(
+                flow.syn_end, segment.ack
+            )
+            if not acceptable:
+                if flags & RST:
+                    return self._drop("unacceptable_rst")
+                # An older connection of the same ports is alive over there: this ends it, and the SYN comes again.
+                reset = build(flow.key, segment.ack, 0, RST, 0)
+                return [Send(SERVER, reset), *self._drop("unacceptable_ack")]
+        if flags & RST:
+            return self._refuse(flow, segment, now) if flags & ACK else self._drop("unacceptable_rst")
+        if flags & SYN:
+            return self._learn(flow, segment, now) if flags & ACK else self._drop("unexpected_syn")
+        held = flow.held_from_server
+        if held is None:
+            held = flow.held_from_server = Held(self.pool, self.limits.hold_per_flow)
+        return self._hold(held, segment)
+
+    def _learn(self, flow: Flow, synack: Segment, now: float) -> Actions:
+        """The real SYN-ACK: it ends here; what was held goes on its way."""
+        agreed = options.read_syn(synack.buffer, synack.l4 + 20, synack.header_end)
+        flow.translation = Translation.learn(flow.spoofed_isn, flow.offered, synack.seq, agreed)
+        flow.syn = None
+        self.flows.move(flow, OPEN)
+        self.counters.synack_learnt += 1
+        if self._log is not None:
+            self._log("synack_learnt", flow)
+        actions: Actions = []
+        if flow.held_from_client is not None:
+            for segment in flow.held_from_client.take():
+                self.counters.released += 1
+                actions += self._cross_to_server(flow, segment, now)
+            flow.held_from_client = None
+        if flow.held_from_server is not None:
+            for segment in flow.held_from_server.take():
+                self.counters.released += 1
+                actions += self._cross_to_client(flow, segment, now)
+            flow.held_from_server = None
+        return actions
+
+    def _refuse(self, flow: Flow, reset: Segment, now: float) -> Actions:
+        """The server's RST, in numbers that the client, who believes itself connected, accepts (RFC 5961)."""
+        if not reset.route():
+            return self._drop("ttl")
+        reset.set_seq((flow.spoofed_isn + 1) & MASK)
+        self.counters.refused += 1
+        self._turn_away(flow, now)
+        return [Send(CLIENT, reset)]
+
+    def _turn_away(self, flow: Flow, now: float) -> None:
+        flow.syn = None
+        self._give_back(flow)
+        self.flows.move(flow, REFUSED)
+        self.flows.schedule(flow, now + self.limits.linger)
+
+    def _repeated_synack(self, flow: Flow, synack: Segment) -> Actions:
+        """The server has not seen the client's ACK. Nothing is learnt anew; the client is made to say it again.
+
+        A segment in front of the window has to be acknowledged (RFC 9293 section 3.10.7.4), as keep-alive uses it.
+        """
+        translation = flow.translation
+        self.counters.duplicate_synack += 1
+        if translation is None or not synack.flags & ACK:
+            return self._drop("unexpected_syn")
+        if (synack.seq + translation.delta) & MASK != flow.spoofed_isn:
+            return self._drop("conflicting_synack")
+        if flow.state is not OPEN:
+            return self._drop("repeated_synack")
+        self.counters.acks_probed += 1
+        return [Send(CLIENT, self._bare_ack(flow, flow.spoofed_isn)), *self._drop("repeated_synack")]
+
+    def _bare_ack(self, flow: Flow, seq: int) -> Segment:
+        """An ACK of the client's SYN and nothing else, as the server would send it to the client."""
+        offered = flow.offered
+        stamps = b"" if offered.tsval is None else options.build_timestamps(flow.spoofed_isn, offered.tsval)
+        window = max(1, SPOOFED_WINDOW >> (offered.window_scale or 0))
+        return build(flow.back_key, seq, (flow.client_isn + 1) & MASK, ACK, window, stamps)
+
+    # -- the server has answered
+
+    def _cross_to_server(self, flow: Flow, segment: Segment, now: float) -> Actions:
+        if not segment.route():
+            return self._drop("ttl")
+        if segment.flags & ENDS or flow.ends:
+            self._ends_from_client(flow, segment, now)
+        flow.translation.to_server(segment)  # type: ignore[union-attr]
+        self.counters.translated += 1
+        return [Send(SERVER, segment)]
+
+    def _cross_to_client(self, flow: Flow, segment: Segment, now: float) -> Actions:
+        if not segment.route():
+            return self._drop("ttl")
+        flow.translation.to_client(segment)  # type: ignore[union-attr]
+        if segment.flags & ENDS or flow.ends:
+            self._ends_from_server(flow, segment, now)
+        self.counters.translated += 1
+        return [Send(CLIENT, segment)]
+
+    def _ends_from_client(self, flow: Flow, segment: Segment, now: float) -> None:
+        """Notes FIN, RST and what is acknowledged, in the client's numbers (so before translation)."""
+        flags = segment.flags
+        if flags & FIN and not flow.ends & CLIENT_FIN:
+            flow.ends |= CLIENT_FIN
+            flow.client_fin_end = segment.next_seq
+        if flags & ACK and flow.ends & SERVER_FIN and at_or_after(segment.ack, flow.server_fin_end):
+            flow.ends |= SERVER_FIN_ACKED
+        self._close_if_over(flow, flags, now)
+
+    def _ends_from_server(self, flow: Flow, segment: Segment, now: float) -> None:
+        """The same for the other direction (so after translation)."""
+        flags = segment.flags
+        if flags & FIN and not flow.ends & SERVER_FIN:
+            flow.ends |= SERVER_FIN
+            flow.server_fin_end = segment.next_seq
+        if flags & ACK and flow.ends & CLIENT_FIN and at_or_after(segment.ack, flow.client_fin_end):
+            flow.ends |= CLIENT_FIN_ACKED
+        self._close_if_over(flow, flags, now)
+
+    def _close_if_over(self, flow: Flow, flags: int, now: float) -> None:
+        if (flags & RST or flow.ends == ALL_ACKED) and flow.state is OPEN:
+            self.flows.move(flow, CLOSING)
+            self.flows.schedule(flow, now + self.limits.linger)
+
+    # -- a flow ends
+
+    def _due(self, flow: Flow, now: float) -> List[Action]:
+        """A flow's time to be looked at: forget it, or look again later."""
+        expiry = flow.seen + self._patience(flow)
+        if expiry > now:
+            self.flows.schedule(flow, expiry)
+            return []
+        if flow.state in (WAITING, OPEN):
+            self.counters.expired += 1
+        self._forget(flow, "ended")
+        return []
+
+    def _patience(self, flow: Flow) -> float:
+        """Seconds of silence after which a flow is forgotten."""
+        limits = self.limits
+        if flow.state is WAITING:
+            return limits.waiting
+        if flow.state is OPEN:
+            if flow.ends & BOTH_FINS == BOTH_FINS:
+                return limits.ending
+            return limits.half_closed if flow.ends else limits.idle
+        return limits.linger
+
+    def _forget(self, flow: Flow, event: str) -> None:
+        self._give_back(flow)
+        flow.syn = None
+        self.flows.remove(flow)
+        if self._log is not None:
+            self._log(event, flow)
+
+    def _give_back(self, flow: Flow) -> None:
+        """Let go of held segments, which nobody will ask for."""
+        for held in (flow.held_from_client, flow.held_from_server):
+            if held is not None:
+                held.take()
+        flow.held_from_client = flow.held_from_server = None
+
+    def _drop(self, reason: str) -> Actions:
+        self.counters.drop(reason)
+        return [Drop(reason)]

@@ -1,0 +1,267 @@
+"""The portable datapath: a packet socket per port, epoll, and a machine that decides.
+
+The kernel still receives every selected frame as well; `KernelForwardingStopped` makes it drop them. Frames go out with
+the port's own source MAC and the next hop's as destination.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import select
+import signal
+import socket
+import time
+import traceback
+from types import FrameType
+from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
+
+from hopscope_nic.core.actions import CLIENT, SERVER, SIDES, Actions, Send
+from hopscope_nic.core.counters import Counters
+from hopscope_nic.core.flow_table import FlowTable
+from hopscope_nic.core.hold import HoldPool
+from hopscope_nic.core.segment import HEADROOM, PASSED, SYN, Segment
+from hopscope_nic.core.selection import PortRange
+from hopscope_nic.io import bpf_filter, next_hop, port_socket
+from hopscope_nic.io.events import Events
+from hopscope_nic.io.kernel_forwarding import KernelForwardingStopped
+from hopscope_nic.io.netlink import Changes, Netlink
+from hopscope_nic.io.next_hop import NextHops
+from hopscope_nic.io.ports import Port
+
+_BATCH = 64  # frames of one port before the other one has its turn
+_REPORT = 1.0  # seconds between counters
+_STOP = (signal.SIGTERM, signal.SIGINT)
+_SEND_FAULTS = {errno.EMSGSIZE: "larger_than_mtu", errno.ENOBUFS: "transmit_full", errno.EAGAIN: "transmit_full"}
+
+
+class Machine(Protocol):
+    """What the datapath needs of `HoldClientNic`, `StampClientNic` or `ServerNic`."""
+
+    counters: Counters
+    flows: FlowTable
+    pool: HoldPool
+
+    def receive(self, side: int, segment: Segment, now: float) -> Actions:
+        """Decide about one segment."""
+
+    def tick(self, now: float) -> Actions:
+        """Run the timers."""
+
+    def next_deadline(self) -> Optional[float]:
+        """When the next timer is due."""
+
+
+class AfPacket:
+    """Context manager over sockets and the nft table; `run` returns when a signal asks for it."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        ports: Tuple[Port, Port],
+        ranges: Sequence[PortRange],
+        own_addresses: Sequence[str],
+        netlink: Netlink,
+        events: Events,
+    ) -> None:
+        """`ports` are the client side's and the server side's; `own_addresses` are never rewritten."""
+        self._machine = machine
+        self._ports = ports
+        self._events = events
+        self._netlink = netlink
+        self._forwarding = KernelForwardingStopped(ports[0].name, ports[1].name, ranges, own_addresses)
+        self._programs = [
+            bpf_filter.program(ranges, offset, own_addresses)
+            for offset in (bpf_filter.DESTINATION_PORT, bpf_filter.SOURCE_PORT)
+        ]
+        self._hops = [NextHops(port, netlink) for port in ports]
+        self._sockets: List[socket.socket] = []
+        self._segment = Segment()
+        self._buffer = bytearray(port_socket.MAX_FRAME)
+        self._received = [0, 0]
+        self._sent = [0, 0]
+        self._overruns = [0, 0]
+        self._active = False
+
+    def __enter__(self) -> AfPacket:
+        """Listen first, then stop the kernel, so that no SYN falls in between. EnvironmentFault when either fails."""
+        try:
+            for side in (CLIENT, SERVER):
+                self._sockets.append(port_socket.open_port(self._ports[side], self._programs[side]))
+            self._changes = Changes()
+            self._forwarding.__enter__()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self._forwarding.__exit__(None, None, None)
+        self._close()
+
+    def _close(self) -> None:
+        for sock in self._sockets:
+            sock.close()
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT. SIGUSR1 has the counters written at once."""
+        wake_read, wake_write = socket.socketpair()
+        wake_read.setblocking(False)
+        wake_write.setblocking(False)
+        previous_fd = signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
+        previous = {number: signal.signal(number, _woken) for number in (*_STOP, signal.SIGUSR1)}
+        poller = select.epoll()
+        for sock in (*self._sockets, wake_read):
+            poller.register(sock.fileno(), select.EPOLLIN)
+        poller.register(self._changes.fileno(), select.EPOLLIN)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 100)  # the packet path makes no cycles; a collection is a pause in it
+        try:
+            self._loop(poller, wake_read)
+        finally:
+            poller.close()
+            signal.set_wakeup_fd(previous_fd)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            wake_read.close()
+            wake_write.close()
+        self._events.counters(self.snapshot(), always=True)
+
+    def _loop(self, poller: select.epoll, wake: socket.socket) -> None:
+        descriptors = {sock.fileno(): side for side, sock in enumerate(self._sockets)}
+        report_at = time.monotonic() + _REPORT
+        while True:
+            ready = poller.poll(self._timeout(report_at))
+            busy = []
+            for descriptor, _ in ready:
+                side = descriptors.get(descriptor)
+                if side is not None:
+                    busy.append(side)
+                elif descriptor == wake.fileno():
+                    numbers = wake.recv(4096)
+                    if any(number in _STOP for number in numbers):
+                        return
+                    self._events.counters(self.snapshot(), always=True)
+                else:
+                    by_index = {self._ports[side].ifindex: self._hops[side] for side in (CLIENT, SERVER)}
+                    next_hop.apply_changes(self._changes, by_index, self._resend)
+            while busy:
+                busy = [side for side in busy if self._drain(side)]
+            now = time.monotonic()
+            self._tick(now)
+            if now >= report_at:
+                report_at = now + _REPORT
+                if self._active:
+                    self._active = False
+                    self._events.counters(self.snapshot())
+
+    def _timeout(self, report_at: float) -> Optional[float]:
+        """Seconds until the next timer; None to wait for a frame."""
+        deadlines = [hops.next_deadline() for hops in self._hops]
+        deadlines.append(self._machine.next_deadline())
+        if self._active:
+            deadlines.append(report_at)
+        times = [deadline for deadline in deadlines if deadline is not None]
+        return max(0.0, min(times) - time.monotonic()) if times else None
+
+    def _tick(self, now: float) -> None:
+        deadline = self._machine.next_deadline()
+        if deadline is not None and deadline <= now:
+            self._active = True
+            try:
+                self._carry_out(self._machine.tick(now), now)
+            except Exception:
+                self._events.error("tick", traceback.format_exc())
+        for hops in self._hops:
+            for _ in range(hops.tick(now)):
+                self._machine.counters.drop(next_hop.UNRESOLVED)
+
+    def _drain(self, side: int) -> bool:
+        """Handle up to a batch of frames of one port. True when there may be more."""
+        receive = self._sockets[side].recv_into
+        buffer, segment, machine = self._buffer, self._segment, self._machine
+        self._active = True
+        for _ in range(_BATCH):
+            try:
+                size = receive(buffer)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                machine.counters.drop(f"receive_{errno.errorcode.get(error.errno or 0, 'error').lower()}")
+                return False
+            self._received[side] += 1
+            offload = buffer[0]
+            reason = segment.load(
+                buffer,
+                HEADROOM,
+                size,
+                bool(offload & port_socket.NEEDS_CHECKSUM),
+                bool(offload & port_socket.DATA_VALID),
+            )
+            if reason is not None:
+                if reason in PASSED:
+                    machine.counters.passed += 1
+                else:
+                    machine.counters.drop(reason)
+                continue
+            if segment.flags & SYN:
+                self._hops[side].learn(bytes(buffer[HEADROOM + 12 : HEADROOM + 16]), bytes(buffer[16:22]))
+            now = time.monotonic()
+            try:
+                self._carry_out(machine.receive(side, segment, now), now)
+            except Exception:
+                machine.counters.drop("internal_error")
+                self._events.error("receive", traceback.format_exc())
+        return True
+
+    def _carry_out(self, actions: Actions, now: float) -> None:
+        for action in actions:
+            if type(action) is Send:
+                side, segment = action
+                buffer = segment.buffer
+                destination = bytes(buffer[HEADROOM + 16 : HEADROOM + 20])
+                header = self._hops[side].headers.get(destination)
+                if header is None:
+                    reason = self._hops[side].find(destination, buffer[: segment.end], now)
+                    if reason is not None:
+                        if reason:
+                            self._machine.counters.drop(reason)
+                        continue
+                    header = self._hops[side].headers[destination]
+                buffer[10:24] = header
+                buffer[0] &= port_socket.NEEDS_CHECKSUM
+                self._transmit(side, memoryview(buffer)[: segment.end])
+
+    def _transmit(self, side: int, frame: memoryview) -> None:
+        try:
+            self._sockets[side].send(frame)
+            self._sent[side] += 1
+        except OSError as error:
+            code = error.errno or 0
+            reason = _SEND_FAULTS.get(code) or f"transmit_{errno.errorcode.get(code, 'error').lower()}"
+            self._machine.counters.drop(reason)
+
+    def _resend(self, index: int, destination: bytes, frame: bytearray) -> None:
+        """Send a packet whose next hop has been resolved."""
+        side = CLIENT if index == self._ports[CLIENT].ifindex else SERVER
+        frame[10:24] = self._hops[side].headers[destination]
+        frame[0] &= port_socket.NEEDS_CHECKSUM
+        self._transmit(side, memoryview(frame))
+
+    def snapshot(self) -> Dict[str, Any]:
+        """Counters as the events tell them."""
+        for side, sock in enumerate(self._sockets):
+            self._overruns[side] += port_socket.overruns(sock)
+        return {
+            "flows": len(self._machine.flows),
+            "held_bytes": self._machine.pool.octets,
+            **self._machine.counters.snapshot(),
+            **{f"received_{name}": self._received[side] for side, name in enumerate(SIDES)},
+            **{f"sent_{name}": self._sent[side] for side, name in enumerate(SIDES)},
+            **{f"overrun_{name}": self._overruns[side] for side, name in enumerate(SIDES)},
+        }
+
+
+def _woken(number: int, frame: Optional[FrameType]) -> None:
+    """The wake-up descriptor says all; a handler must exist for it to be written."""
