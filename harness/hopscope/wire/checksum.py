@@ -1,8 +1,9 @@
 """Checksums of all rows at once: IPv4 header, TCP, UDP, ICMP and ICMPv6 (RFC 1071, RFC 8200 section 8.1).
 
-The ones' complement sum of 16-bit words is the plain sum modulo 65535, whatever the width of the words that are added. So a
-block of the file is summed as 32-bit words, once for all rows in it, and the odd bytes at both ends of a row are added on their
-own. A row that starts at an odd offset has its bytes in the other half of the words: its sum is turned by one byte at the end.
+The ones' complement sum of 16-bit words is the plain sum modulo 65535, whatever the width of the words that are
+added. So a block of the file is summed as 32-bit words, once for all rows in it, and the odd bytes at both ends of a
+row are added on their own. A row that starts at an odd offset has its bytes in the other half of the words: its sum
+is turned by one byte at the end.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Records to columns: link layer, IP, then TCP, UDP and ICMP, each step over all rows at once.
 
-Every field is read only where its header lies within the captured bytes of its frame. A frame whose header runs past them is
-absent from that layer up; it is malformed when the capture kept the whole frame, else only cut.
+Every field is read only where its header lies within the captured bytes of its frame. A frame whose header runs past
+them is absent from that layer up; it is malformed when the capture kept the whole frame, else only cut.
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ def decode(
 ) -> NDArray[np.bool_]:
     """Fill ``out[rows]`` from the options in [start, stop) of each; returns which of them run past their space.
 
-    All rows walk at once, one option a step; a known option with a length that is not its own is skipped, as Linux does.
+    All rows walk at once, one option a step; a known option with a length that is not its own is skipped, as Linux
+    does.
     """
     broken = np.zeros(len(rows), np.bool_)
     at = start.copy()

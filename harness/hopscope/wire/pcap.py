@@ -1,7 +1,7 @@
 """Read captures: pcap (draft-ietf-opsawg-pcap) here, pcapng through its own module, both into Packets.
 
-``read`` is the one entrance. Damaged input has a defined result: rows up to the damage and ``Packets.truncated``. Only a file
-that is no capture, or cannot be opened, raises.
+``read`` is the one entrance. Damaged input has a defined result: rows up to the damage and ``Packets.truncated``. Only
+a file that is no capture, or cannot be opened, raises.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _index_pcap(data: NDArray[np.uint8], order: str, unit: int) -> Records:
 def _chase(data: NDArray[np.uint8], order: str) -> tuple[NDArray[np.int64], bool]:
     """Offsets of the record headers, and whether the file ends in the middle of one: the only loop over records."""
     length = struct.Struct(order + "I").unpack_from
-    view = memoryview(data)
+    view = data.data
     heads = []
     at, end = _FILE_HEADER, len(data)
     while at + _RECORD_HEADER <= end:

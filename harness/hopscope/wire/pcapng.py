@@ -40,7 +40,7 @@ def index(data: NDArray[np.uint8]) -> Records | None:
     if data[8:12].tobytes() not in _ORDER:
         return None
     rows: list[tuple[int, int, int, int, int, int]] = []
-    truncated = _walk(memoryview(data), rows)
+    truncated = _walk(data.data, rows)
     table = np.array(rows, np.int64).reshape(-1, 6)
     return Records(
         offset=table[:, 0],
@@ -54,8 +54,9 @@ def index(data: NDArray[np.uint8]) -> Records | None:
 
 
 def _walk(view: memoryview, rows: list[tuple[int, int, int, int, int, int]]) -> bool:
-    """Append (offset, caplen, wirelen, time, interface, linktype) for each packet; True when the file is cut or damaged."""
-    order, interfaces, known, last_time = "<", [], 0, 0
+    """Append (offset, caplen, wirelen, time, interface, linktype) of each packet; True when cut or damaged."""
+    order, known, last_time = "<", 0, 0
+    interfaces: list[_Interface] = []
     at, end = 0, len(view)
     while at + 12 <= end:
         kind, length = struct.unpack_from(order + "II", view, at)
@@ -95,7 +96,7 @@ def _packet(
         time = None
     else:
         head = order + ("IIIII" if kind == _ENHANCED else "HHIIII")
-        which, *rest, high, low, caplen, wirelen = struct.unpack_from(head, view, body)
+        which, *_, high, low, caplen, wirelen = struct.unpack_from(head, view, body)
         time = high << 32 | low
     if which >= len(interfaces) or start + caplen > stop or caplen > LARGEST_FRAME:
         return None
