@@ -26,7 +26,6 @@ CLONE_NEWNET = 0x40000000
 IFA_F_NODAD = 0x02  # duplicate address detection would keep an IPv6 address unusable for a second
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 SIOCETHTOOL, ETHTOOL_GLINK = 0x8946, 0x0A
-NETEM_LIMIT = 200_000  # packets on their way; the default of 1000 drops at 12 Mbit/s and one second
 
 
 class Refused(Exception):
@@ -111,7 +110,7 @@ def make_link(namespaces: Namespaces, link: dict[str, Any], mechanism: str) -> N
         for end in ("a", "b"):
             index = namespaces.index(middle, end)
             netlink.link("set", index=index, master=bridge)
-            netlink.tc("add", "netem", index, handle="1:", limit=NETEM_LIMIT, **link["netem"])
+            netlink.tc("add", "netem", index, handle="1:", **link["netem"])
         netlink.link("set", index=bridge, state="up")
     for end in ("a", "b"):
         netlink.link("set", index=namespaces.index(middle, end), state="up")

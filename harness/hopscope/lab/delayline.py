@@ -84,6 +84,16 @@ def open_packet(name: str) -> socket.socket:
     return port
 
 
+def transmit_drops(name: str) -> int:
+    """Frames that the kernel could not hand to us (proc_pid_net(5), dev: the fourth column of the second half)."""
+    with open("/proc/self/net/dev") as table:
+        for line in table:
+            port, _, columns = line.partition(":")
+            if port.strip() == name:
+                return int(columns.split()[11])
+    return 0
+
+
 class Direction:
     """One way: from where, to where, what is on its way, and what became of the rest."""
 
@@ -220,10 +230,14 @@ class Line:
                 way.give()
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """What became of the frames; ``missed`` are those that a full socket buffer cost before they were ours."""
+        """What became of the frames; ``missed`` are those that a full kernel queue cost before they were ours."""
         found = {name: way.counters() for name, way in self.directions.items()}
-        for way, port in zip(found.values(), self.ports, strict=False):
-            way["missed"] = struct.unpack("II", port.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
+        for way, end, port in zip(found.values(), ("a", "b"), self.ports or (None, None), strict=True):
+            if port is None:
+                enter(self.config[end]["netns"])
+                way["missed"] = transmit_drops(self.config[end]["port"])
+            else:
+                way["missed"] = struct.unpack("II", port.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
         return found
 
 

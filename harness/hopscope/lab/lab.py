@@ -13,7 +13,8 @@ from hopscope.errors import EnvironmentFault, HopscopeError, LabFailed, UsageErr
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.process import Process
 from hopscope.lab.setting import Setting, SettingRecord
-from hopscope.model.topology import Topology, suggestion
+from hopscope.lab.settings.impairment import LineImpairment, NetemImpairment
+from hopscope.model.topology import Impairment, Topology, suggestion
 
 T = TypeVar("T")
 
@@ -72,6 +73,20 @@ class Lab:
             if undo:
                 self.on_close(restore)
         return record
+
+    def impairment(self, link: str, impairment: Impairment) -> Setting:
+        """The setting that changes what a link does to packets, for ``apply`` or ``applied``.
+
+        Raises EnvironmentFault for a bare veth: a link that may become impaired has to be built so.
+        """
+        mechanism = self.mechanism.get(link)
+        if mechanism == "netem":
+            return NetemImpairment(link, impairment)
+        if link in self.lines:
+            return LineImpairment(link, impairment, self.lines[link], self.host(link).directory / "line.json")
+        raise EnvironmentFault(
+            f"link {link} is {mechanism or 'not there'}: only a link declared with an impairment can change it"
+        )
 
     @contextmanager
     def applied(self, *settings: Setting) -> Iterator[tuple[SettingRecord, ...]]:

@@ -1,0 +1,133 @@
+"""What a link does to packets, changed while the lab is up. The link itself is the host: it acts between its ports."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hopscope.errors import EnvironmentFault
+from hopscope.hosts.executor import Executor
+from hopscope.hosts.process import Process
+from hopscope.hosts.wait import wait_until
+from hopscope.lab.plan import NETEM_LIMIT, line_options
+from hopscope.lab.setting import read_back
+from hopscope.model.topology import Impairment
+
+CHANGE_SECONDS = 5.0
+SIGHUP = 1
+ENDS = ("a", "b")  # the two ports in the middle of a link
+
+
+@dataclass
+class NetemImpairment:
+    """A link with netem on both ways out of its middle. ``host`` is the link's name."""
+
+    host: str
+    impairment: Impairment
+    _before: dict[str, list[str]] | None = field(default=None, init=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        return "impairment (netem)"
+
+    @property
+    def wanted(self) -> str:
+        return _text({"delay_ms": self.impairment.rtt_ms / 2, "loss": self.impairment.loss})
+
+    def read(self, executor: Executor) -> str:
+        """Delay and loss of one direction; of both where they differ."""
+        return " / ".join(dict.fromkeys(_text(parse_netem(_qdiscs(executor, end))) for end in ENDS))
+
+    def apply(self, executor: Executor) -> None:
+        if self.impairment.reorder:
+            raise EnvironmentFault("netem cannot hold single packets back: reordering needs the delay line")
+        self._before = {end: netem_arguments(parse_netem(_qdiscs(executor, end))) for end in ENDS}
+        wanted = netem_arguments({"delay_ms": self.impairment.rtt_ms / 2, "loss": self.impairment.loss})
+        self._write(executor, dict.fromkeys(ENDS, wanted))
+
+    def verify(self, executor: Executor) -> str:
+        return read_back(self, executor)
+
+    def undo(self, executor: Executor) -> None:
+        if self._before is not None:
+            self._write(executor, self._before)
+
+    def _write(self, executor: Executor, arguments: dict[str, list[str]]) -> None:
+        for end, words in arguments.items():
+            executor.run(["tc", "qdisc", "replace", "dev", end, "root", "handle", "1:", "netem", *words], check=False)
+
+
+@dataclass
+class LineImpairment:
+    """A link made by a delay line, which is told in its control file and says what it does. ``host`` is the link."""
+
+    host: str
+    impairment: Impairment
+    process: Process
+    control: Path
+    _before: dict[str, float] | None = field(default=None, init=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        return "impairment (delay line)"
+
+    @property
+    def wanted(self) -> str:
+        return _text(line_options(self.impairment))
+
+    def read(self, executor: Executor) -> str:
+        return _text(self._options())
+
+    def apply(self, executor: Executor) -> None:
+        self._before = self._options()
+        self._write(line_options(self.impairment))
+
+    def verify(self, executor: Executor) -> str:
+        return read_back(self, executor)
+
+    def undo(self, executor: Executor) -> None:
+        if self._before is not None:
+            self._write(self._before)
+
+    def _options(self) -> dict[str, float]:
+        options: dict[str, float] = json.loads(self.process.lines()[-1])["options"]
+        return options
+
+    def _write(self, options: dict[str, float]) -> None:
+        said = len(self.process.lines())
+        self.control.write_text(json.dumps(options))
+        self.process.signal(SIGHUP)
+        wait_until(
+            lambda: len(self.process.lines()) > said or self.process.poll() is not None,
+            timeout=CHANGE_SECONDS,
+            interval=0.002,
+            what=f"the delay line of {self.host} to take a change",
+        )
+
+
+def _qdiscs(executor: Executor, end: str) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = json.loads(executor.run(["tc", "-j", "qdisc", "show", "dev", end]).stdout or b"[]")
+    return listed
+
+
+def parse_netem(qdiscs: list[dict[str, Any]]) -> dict[str, float]:
+    """Delay (ms) and loss (a share) in what ``tc -j qdisc show`` prints; tc gives seconds and a share."""
+    options: dict[str, Any] = next((each.get("options", {}) for each in qdiscs if each.get("kind") == "netem"), {})
+    return {
+        "delay_ms": float(options.get("delay", {}).get("delay", 0.0)) * 1000,
+        "loss": float(options.get("loss-random", {}).get("loss", 0.0)),
+    }
+
+
+def netem_arguments(options: dict[str, float]) -> list[str]:
+    """Words for tc: one direction, with a queue that does not drop on its own."""
+    words = ["limit", str(NETEM_LIMIT), "delay", f"{round(options['delay_ms'] * 1000)}us"]
+    return [*words, "loss", "random", f"{options['loss'] * 100:g}%"] if options["loss"] else words
+
+
+def _text(options: dict[str, float]) -> str:
+    """Delays to the microsecond: netem keeps them in ticks of 64 ns."""
+    digits = {name: 3 if name.endswith("_ms") else 6 for name in options}
+    return " ".join(f"{name}={round(value, digits[name]):g}" for name, value in sorted(options.items()))
