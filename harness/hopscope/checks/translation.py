@@ -24,10 +24,10 @@ from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.faults import Faults
 from hopscope.checks.streams import Stream
 from hopscope.checks.verdict import Verdict, failed, inconclusive, not_applicable, passed
-from hopscope.checks.view import Bools, Ints, View, keys, placed, rewritten, server_base, view
+from hopscope.checks.view import Bools, Ints, keys, placed, rewritten, server_base, view
 from hopscope.wire.packets import FIN, RST, SYN
 from hopscope.wire.seq import distance
-from hopscope.wire.taps import BOXES, Position
+from hopscope.wire.taps import BOXES
 from hopscope.wire.trace import Placement, Trace
 
 
@@ -106,7 +106,7 @@ class Crossing:
         )
         strange = np.flatnonzero(moved & ~twins)
         wrong = strange[~self._recut(strange)]
-        empty = ~moved & ~self._known(after.flow, after.seq, self._numbers(after.has(RST).any()))
+        empty = ~moved & ~self._known(after.flow, after.seq, self._numbers(resets=bool(after.has(RST).any())))
         self._seq_faults(faults, np.sort(np.concatenate((wrong, np.flatnonzero(empty & ~_refusal(self))))))
         self._ack_faults(faults)
         self._sack_faults(faults)

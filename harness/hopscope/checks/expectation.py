@@ -1,0 +1,83 @@
+"""Checks applied to a trace together, and the claim that goes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, is_dataclass, replace
+
+from hopscope.checks.capture_health import capture_health, unhealthy
+from hopscope.checks.carried_by import carried_by
+from hopscope.checks.check import Check
+from hopscope.checks.checksums import checksums
+from hopscope.checks.delivery import delivery
+from hopscope.checks.next_hop import next_hop
+from hopscope.checks.ordering import ordering
+from hopscope.checks.placement import placement
+from hopscope.checks.teardown import teardown
+from hopscope.checks.translation import translation
+from hopscope.checks.verdict import Outcome, Verdict
+from hopscope.wire.trace import Trace
+
+
+def standard() -> tuple[Check, ...]:
+    """All checks, in the order in which they are told."""
+    return (
+        capture_health(),
+        ordering(),
+        carried_by(),
+        translation(),
+        delivery(),
+        checksums(),
+        next_hop(),
+        teardown(),
+    )
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """``placement`` is a claim ("stamp", "hold", "plain", "early"): every whole flow is to be of this kind.
+
+    With a claim the check ``placement`` is added, and the checks that infer a placement are told of it.
+    """
+
+    checks: tuple[Check, ...]
+    placement: str | None = None
+
+    def judge(self, trace: Trace) -> tuple[Verdict, ...]:
+        """One verdict for each check. A PASS that rests on a capture that lost packets is INCONCLUSIVE."""
+        checks = tuple(_told(check, self.placement) for check in self.checks)
+        if self.placement is not None and not any(check.name == "placement" for check in checks):
+            checks = (*checks[:1], placement(self.placement), *checks[1:])
+        lossy = unhealthy(trace)
+        return tuple(_weighed(check(trace), lossy) for check in checks)
+
+
+def expectation(*checks: Check, placement: str | None = None) -> Expectation:
+    """The named checks, or the standard ones when none is named."""
+    return Expectation(checks or standard(), placement)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Outcome:
+    """FAIL over INCONCLUSIVE over PASS over NOT_APPLICABLE."""
+    order = (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS, Outcome.NOT_APPLICABLE)
+    seen = {verdict.outcome for verdict in verdicts}
+    return next((outcome for outcome in order if outcome in seen), Outcome.NOT_APPLICABLE)
+
+
+def _told(check: Check, claim: str | None) -> Check:
+    """The same check with the claim, if it takes one and has none of its own."""
+    if claim is None or not is_dataclass(check) or isinstance(check, type):
+        return check
+    if "claim" not in {one.name for one in fields(check)} or getattr(check, "claim", None) is not None:
+        return check
+    return replace(check, claim=claim)
+
+
+def _weighed(verdict: Verdict, lossy: tuple[str, ...]) -> Verdict:
+    if verdict.outcome is not Outcome.PASS or not lossy:
+        return verdict
+    return replace(
+        verdict,
+        outcome=Outcome.INCONCLUSIVE,
+        summary=f"{verdict.summary}; but {', '.join(lossy)} lost packets or began late",
+    )
