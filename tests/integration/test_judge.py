@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from hopscope.checks.expectation import standard
 
 pytestmark = [pytest.mark.integration, pytest.mark.zero_rtt]
 
@@ -34,7 +33,7 @@ def test_a_window_and_its_bare_files_are_judged_alike(traffic, trace, sut, tmp_p
     assert traffic.connections(count=50, rate=100).completed == 50
     claim = "plain" if sut == "kernel" else sut
     judged = trace()
-    live = outcomes([verdict.to_json() for verdict in judged.expect(*standard(claim))])
+    live = outcomes([verdict.to_json() for verdict in judged.expect(placement=claim)])
 
     code, stored = judge(judged.directory, "--expect", claim)
     assert code == 0

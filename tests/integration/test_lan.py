@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from hopscope.checks.expectation import standard
 
 pytestmark = [pytest.mark.integration, pytest.mark.zero_rtt, pytest.mark.lab_topology("chain-lan.yaml")]
 
@@ -15,4 +14,4 @@ def test_five_connections_are_all_rewritten(chain, traffic, trace, sut):
     assert chain.rtt_ns < 1_000_000
     report = traffic.connections(count=5, rate=5)
     assert report.completed == 5
-    trace().expect(*standard(sut))
+    trace().expect(placement=sut)

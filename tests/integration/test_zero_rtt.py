@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from hopscope.checks.budget import Budget
-from hopscope.checks.expectation import standard
 
 pytestmark = [pytest.mark.integration, pytest.mark.zero_rtt, pytest.mark.budget]
 
@@ -21,8 +20,8 @@ def test_stamp_saves_a_round_trip(compare):
         Budget("ttfb", quantile=0.5, saves="1 rtt", tolerance=0.05),
         Budget("send_unlock", quantile=0.5, limit_ms=1.0),
     )
-    pairs.part("stamp").expect(*standard("stamp"))
-    pairs.part("kernel").expect(*standard("plain"))
+    pairs.part("stamp").expect(placement="stamp")
+    pairs.part("kernel").expect(placement="plain")
 
 
 @pytest.mark.demo
@@ -34,5 +33,5 @@ def test_hold_frees_the_client_and_costs_nothing(compare):
         Budget("ttfb", quantile=0.5, ratio=1.0, tolerance=0.05),
         Budget("send_unlock", quantile=0.5, limit_ms=1.0),
     )
-    pairs.part("hold").expect(*standard("hold"))
-    pairs.part("kernel").expect(*standard("plain"))
+    pairs.part("hold").expect(placement="hold")
+    pairs.part("kernel").expect(placement="plain")

@@ -61,8 +61,8 @@ class Comparison:
 
     def values(self, metric: str, variant: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """A metric of every flow of a variant in ns (NaN where the flow has none), and the pair of each flow."""
-        values = metrics.compute(self.trace)[metric]
-        started = self.trace.start_ns
+        values = metrics.per_flow(self.trace)[metric]
+        started = self.trace.began
         taken = np.full(len(values), -1, dtype=np.int64)
         for block in self.blocks:
             if block.variant == variant:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hopscope.checks.check import Check
+from hopscope.checks.expectation import expectation
 from hopscope.checks.verdict import Outcome, Verdict
 from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault
 from hopscope.run.rundir import write_json
@@ -23,18 +24,19 @@ class Judged:
         self.directory = directory
         self.verdicts: list[Verdict] = []
 
-    def judge(self, *checks: Check) -> tuple[Verdict, ...]:
-        """Verdicts without consequences, for tests of broken systems."""
-        reached = tuple(check(self.trace) for check in checks)
+    def judge(self, *checks: Check, placement: str | None = None) -> tuple[Verdict, ...]:
+        """Verdicts without consequences, for tests of broken systems. See :meth:`expect`."""
+        reached = expectation(*checks, placement=placement).judge(self.trace)
         self.record(reached)
         return reached
 
-    def expect(self, *checks: Check) -> tuple[Verdict, ...]:
-        """Every check must pass; one that does not apply to this SUT says so and is left aside.
+    def expect(self, *checks: Check, placement: str | None = None) -> tuple[Verdict, ...]:
+        """Every check must pass (the standard ones when none is named); one that does not apply is left aside.
 
+        ``placement`` claims who translates ("stamp", "hold", "plain"); a claim that does not hold is a failure.
         Raises ProductFault for a FAIL, HarnessFault when something could not be concluded, or when no check applied.
         """
-        reached = self.judge(*checks)
+        reached = self.judge(*checks, placement=placement)
         raise_for(reached)
         return reached
 

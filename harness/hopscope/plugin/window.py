@@ -30,7 +30,7 @@ class Window:
         self._captured = captured
         self._session: CaptureSession | None = None
         self._sut: RunningSut | None = None
-        self._events: dict[str, list[dict[str, object]]] = {}
+        self._events: list[dict[str, object]] = []
         self._identity: dict[str, dict[str, object]] = {}
         self._count = 0
         self.capture_directory: Path | None = None
@@ -47,7 +47,7 @@ class Window:
             session = CaptureSession(self.chain.lab, self.capture_directory)
             session.start()
             self._session = session
-        self._events = {}
+        self._events = []
         if sut is not None:
             self.start_sut(sut)
 
@@ -68,9 +68,8 @@ class Window:
         died = sut.died()
         sut.stop()
         for host, events in sut.events().items():
-            self._events.setdefault(host, []).extend(events)
-        for host, code in died.items():
-            self._events.setdefault(host, []).append({"event": "died", "returncode": code})
+            self._events += [{"host": host, **event} for event in events]
+        self._events += [{"host": host, "event": "died", "returncode": code} for host, code in died.items()]
 
     def settle(self) -> None:
         """Wait until nothing moves and, where the SUT tells, its flow tables are empty (or have had their time)."""

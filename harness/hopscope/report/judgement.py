@@ -47,5 +47,5 @@ def command(arguments: argparse.Namespace) -> int:
         for number, (folder, judgement) in enumerate(results):
             if folder != path:
                 print(("\n" if number else "") + f"== {folder.relative_to(path)}")
-            print("\n".join(render(judgement)))
+            print(render(judgement))
     return exit_code(judgement.exit_code for _, judgement in results)

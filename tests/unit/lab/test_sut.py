@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-import signal
+import signal as signals
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,8 +26,8 @@ class FakeProcess:
     def signal(self, sig: int) -> None:
         self.signals.append(sig)
 
-    def stop(self, timeout: float = 5.0, sig: int = signal.SIGTERM) -> int:
-        self.log.append(f"stop {self.name} {signal.Signals(sig).name}")
+    def stop(self, timeout: float = 5.0, sig: int = signals.SIGTERM) -> int:
+        self.log.append(f"stop {self.name} {signals.Signals(sig).name}")
         self.code = 0 if self.code is None else self.code
         return self.code
 
@@ -126,7 +126,7 @@ def test_events_are_json_objects_and_the_newest_counters_count(tmp_path: Path, l
     with sut:
         assert [event["flows"] for event in sut.events()["clientnic"]] == [5, 2]
         assert sut.open_flows() == 4
-    assert hosts["clientnic"].process.signals == [signal.SIGUSR1]
+    assert hosts["clientnic"].process.signals == [signals.SIGUSR1]
 
 
 def test_a_box_that_tells_nothing_has_no_flow_count(tmp_path: Path, log: list[str]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,10 +47,21 @@ def test_the_error_names_flow_tap_frame_and_both_values() -> None:
     assert "x>y, client-eth0 frame 7: expected seq 1, seen seq 2" in str(caught.value)
 
 
+class Said:
+    """A check that says what it was told to say."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        self.name = verdict.check
+
+    def __call__(self, trace: Any) -> Verdict:
+        return self.verdict
+
+
 def test_verdicts_are_written_before_they_are_raised(tmp_path: Path) -> None:
-    trace: Any = object()
+    trace: Any = SimpleNamespace(taps={})
     judged = Judged(trace, tmp_path)
     with pytest.raises(ProductFault):
-        judged.expect(lambda _: PASS, lambda _: FAIL)  # type: ignore[arg-type]
+        judged.expect(Said(PASS), Said(FAIL))
     written = json.loads((tmp_path / "verdicts.json").read_text())
     assert [(each["check"], each["outcome"]) for each in written] == [("a", "PASS"), ("b", "FAIL")]
