@@ -8,8 +8,8 @@ reordered waits in a second one, ``reorder_ms`` longer.
 
 CONFIG is JSON: ``{"kind": "tap"|"packet", "a": {"netns": PATH, "port": NAME}, "b": {...}, "control": PATH,
 "delay_ms", "loss", "reorder", "reorder_ms", "seed"}``. Standard output is JSON lines: ``ready`` and, after SIGHUP,
-``changed`` (options are then read from the control file), both with the options in force; ``stopped`` with the
-counters of both directions, on TERM.
+``changed`` (options are then read from the control file); ``counters`` on SIGUSR1 and ``stopped`` on TERM with what
+became of the frames of both directions. Each has the options in force.
 """
 
 import contextlib
@@ -183,7 +183,7 @@ class Line:
         self.ports: list[socket.socket] = []
         a, b = (self._open(config[end]) for end in ("a", "b"))
         self.directions = {"a_to_b": Direction(a, b, config["seed"]), "b_to_a": Direction(b, a, config["seed"] + 1)}
-        self.stopping = self.changing = False
+        self.stopping = self.changing = self.reporting = False
         self.set(config)
 
     def _open(self, end: dict[str, str]) -> int:
@@ -204,6 +204,9 @@ class Line:
     def change(self, *_: object) -> None:
         self.changing = True
 
+    def report(self, *_: object) -> None:
+        self.reporting = True
+
     def run(self) -> None:
         ways = list(self.directions.values())
         sources = [way.source for way in ways]
@@ -223,6 +226,9 @@ class Line:
                 with open(self.config["control"]) as control:
                     self.set(json.load(control))
                 say({"event": "changed", "options": self.options})
+            if self.reporting:
+                self.reporting = False
+                say({"event": "counters", "options": self.options} | self.counters())
             for way in ways:
                 if way.source in ready:
                     way.take()
@@ -258,6 +264,7 @@ def main() -> int:
     prompt()
     signal.signal(signal.SIGTERM, line.stop)
     signal.signal(signal.SIGHUP, line.change)
+    signal.signal(signal.SIGUSR1, line.report)
     say({"event": "ready", "options": line.options})
     line.run()
     say({"event": "stopped", "options": line.options} | line.counters())

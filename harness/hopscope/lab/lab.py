@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -13,7 +14,7 @@ from hopscope.errors import EnvironmentFault, HopscopeError, LabFailed, UsageErr
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.process import Process
 from hopscope.lab.setting import Setting, SettingRecord
-from hopscope.lab.settings.impairment import LineImpairment, NetemImpairment
+from hopscope.lab.settings.impairment import LineImpairment, NetemImpairment, ask_line
 from hopscope.model.topology import Impairment, Topology, suggestion
 
 T = TypeVar("T")
@@ -87,6 +88,17 @@ class Lab:
         raise EnvironmentFault(
             f"link {link} is {mechanism or 'not there'}: only a link declared with an impairment can change it"
         )
+
+    def link_counters(self, link: str) -> dict[str, dict[str, int]]:
+        """What a delay line has done so far, by direction (``a_to_b``, ``b_to_a``); empty for other links.
+
+        ``lost`` and ``reordered`` were asked for; ``missed`` (a full kernel queue), ``dropped`` (a full queue of ours)
+        and ``refused`` (a port that is down) were not, and spoil a measurement.
+        """
+        if link not in self.lines:
+            return {}
+        answer = ask_line(self.lines[link], signal.SIGUSR1)
+        return {way: answer[way] for way in ("a_to_b", "b_to_a")}
 
     @contextmanager
     def applied(self, *settings: Setting) -> Iterator[tuple[SettingRecord, ...]]:

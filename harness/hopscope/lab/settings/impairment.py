@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ from hopscope.lab.plan import NETEM_LIMIT, line_options
 from hopscope.lab.setting import read_back
 from hopscope.model.topology import Impairment
 
-CHANGE_SECONDS = 5.0
-SIGHUP = 1
+ANSWER_SECONDS = 5.0
 ENDS = ("a", "b")  # the two ports in the middle of a link
 
 
@@ -96,15 +96,22 @@ class LineImpairment:
         return options
 
     def _write(self, options: dict[str, float]) -> None:
-        said = len(self.process.lines())
         self.control.write_text(json.dumps(options))
-        self.process.signal(SIGHUP)
-        wait_until(
-            lambda: len(self.process.lines()) > said or self.process.poll() is not None,
-            timeout=CHANGE_SECONDS,
-            interval=0.002,
-            what=f"the delay line of {self.host} to take a change",
-        )
+        ask_line(self.process, signal.SIGHUP)
+
+
+def ask_line(process: Process, sig: int) -> dict[str, Any]:
+    """Signal a delay line and return what it answers: HUP to read its control file, USR1 for its counters."""
+    said = len(process.lines())
+    process.signal(sig)
+    wait_until(
+        lambda: len(process.lines()) > said or process.poll() is not None,
+        timeout=ANSWER_SECONDS,
+        interval=0.002,
+        what="the delay line to answer",
+    )
+    answer: dict[str, Any] = json.loads(process.lines()[-1])
+    return answer
 
 
 def _qdiscs(executor: Executor, end: str) -> list[dict[str, Any]]:
