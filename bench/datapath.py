@@ -1,0 +1,104 @@
+"""The reference rewriters against kernel forwarding: ``python bench/datapath.py [--quick]``.
+
+Latencies are read from captures on the chain with its WAN delay; throughput is iperf3 on a chain without delay, with
+offloads on and without captures. Every ratio comes from pairs of runs that follow each other, in turn which comes first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import report
+
+from hopscope import data
+from hopscope.lab.lab import Lab
+from hopscope.lab.rtt import check_rtt
+from hopscope.lab.sut import RunningSut
+from hopscope.model.document import load_sut, load_topology
+from hopscope.plugin.chain import Chain
+from hopscope.plugin.compare import ALTERNATIONS, compare
+from hopscope.plugin.window import Window
+from hopscope.providers.netns import NetnsProvider
+from hopscope.run.rundir import Run
+from hopscope.traffic.iperf3 import iperf3
+from hopscope.traffic.traffic import Traffic
+
+PLACEMENTS = ("stamp", "hold")
+
+
+@contextmanager
+def lab(name: str, directory: Path, *, offloads: bool) -> Iterator[Lab]:
+    provider = NetnsProvider()
+    built = provider.acquire(load_topology(data.path(f"topologies/{name}.yaml")), directory=directory, offloads=offloads)
+    try:
+        yield built
+    finally:
+        provider.release(built)
+
+
+def latencies(directory: Path, count: int) -> None:
+    """rtts_saved and send_unlock at 20 ms, plain TCP in alternating blocks."""
+    source = data.path("topologies/chain.yaml")
+    with lab("chain", directory, offloads=False) as built:
+        rtt_ns = check_rtt(built, "client", "server")
+        chain = Chain(built, Run.create(directory / "runs", {}), rtt_ns, source)
+        for placement in PLACEMENTS:
+            place = directory / placement
+            place.mkdir()
+            window = Window(chain, place)
+            window.open(None)
+            try:
+                with Traffic(built, place) as traffic:
+                    pairs = compare(window, traffic, baseline="kernel", sut=placement, count=count, rate=100)
+            finally:
+                window.abandon()
+            plain, plain_pair = pairs.values("ttfb", "kernel")
+            ours, our_pair = pairs.values("ttfb", placement)
+            saved = [
+                float(np.nanmedian(plain[plain_pair == pair]) - np.nanmedian(ours[our_pair == pair])) / rtt_ns
+                for pair in range(ALTERNATIONS)
+            ]
+            report.line("rtts_saved", f"afpacket/{placement}", saved, "RTT")
+            unlock, _ = pairs.values("send_unlock", placement)
+            kernel, _ = pairs.values("send_unlock", "kernel")
+            known = unlock[~np.isnan(unlock)] / 1e6
+            base = float(np.nanmedian(kernel)) / 1e6
+            report.line("send_unlock_p50_ms", f"afpacket/{placement}", known.tolist(), "ms", baseline=base)
+
+
+def throughput(directory: Path, seconds: int, pairs: int) -> None:
+    """iperf3 through each placement against kernel forwarding, both directions, by congestion control."""
+    with lab("chain-lan", directory, offloads=True) as built:
+        for placement in PLACEMENTS:
+            for name, reverse in (("upload_vs_kernel", False), ("throughput_vs_kernel", True)):
+                for control in ("cubic", "bbr"):
+                    rates: dict[str, list[float]] = {"kernel": [], placement: []}
+                    for pair in range(pairs):
+                        order = ("kernel", placement) if pair % 2 == 0 else (placement, "kernel")
+                        for variant in order:
+                            sut = load_sut(data.path(f"suts/{variant}.yaml"))
+                            with RunningSut(built, sut, directory / "logs"):
+                                result = iperf3(built, seconds=seconds, reverse=reverse, cc=control)
+                            rates[variant].append(result.bits_per_second / 1e9)
+                    ratios = [ours / base for ours, base in zip(rates[placement], rates["kernel"], strict=True)]
+                    base = float(np.median(rates["kernel"]))
+                    variant = f"afpacket/{placement}/{control}"
+                    report.line(name, variant, rates[placement], "Gbit/s", baseline=base, ratios=ratios)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs, within a minute or so")
+    quick = parser.parse_args().quick
+    with tempfile.TemporaryDirectory() as directory:
+        latencies(Path(directory), 250 if quick else 500)
+        throughput(Path(directory), 1 if quick else 5, 1 if quick else 5)
+
+
+if __name__ == "__main__":
+    main()
