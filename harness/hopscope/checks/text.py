@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from hopscope.checks.judge import Judgement, Latency
@@ -76,8 +77,14 @@ def _latencies(latencies: Sequence[Latency]) -> list[str]:
                 one.placement,
                 f"{one.n:,}" + (f" ({one.absent:,} absent)" if one.absent else ""),
                 f"{one.p50 / 1e6:.3f}",
-                f"{one.low / 1e6:.3f} .. {one.high / 1e6:.3f}",
+                _interval(one),
                 f"{one.p99 / 1e6:.3f}",
             )
         )
     return table(rows)
+
+
+def _interval(one: Latency) -> str:
+    if not (math.isfinite(one.low) and math.isfinite(one.high)):
+        return "too few"
+    return f"{one.low / 1e6:.3f} .. {one.high / 1e6:.3f}"

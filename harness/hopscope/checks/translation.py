@@ -24,7 +24,7 @@ from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.faults import Faults
 from hopscope.checks.streams import Stream
 from hopscope.checks.verdict import Verdict, failed, inconclusive, not_applicable, passed
-from hopscope.checks.view import Bools, Ints, keys, placed, rewritten, server_base, view
+from hopscope.checks.view import Bools, Ints, keys, placed, rewritten, server_answered, server_base, view
 from hopscope.wire.packets import FIN, RST, SYN
 from hopscope.wire.seq import distance
 from hopscope.wire.taps import BOXES
@@ -46,6 +46,10 @@ class Translation:
             if (trace.whole & placed(trace, Placement.PLAIN)).any():
                 return not_applicable(self.name, "plain TCP: nothing is translated")
             return inconclusive(self.name, "the captures do not show whether anything is translated")
+        behind = flows & server_answered(trace)
+        flows = flows & ~behind
+        if not flows.any():
+            return inconclusive(self.name, f"{count(int(behind.sum()), 'flow')} carried by the kernel: see carried_by")
         faults = Faults(len(flows))
         handshake.judge(trace, flows, faults)
         crossed = np.zeros(len(flows), dtype=bool)
@@ -64,7 +68,7 @@ class Translation:
         metrics = {"segments": segments, **faults.counts}
         if faults.flows.any():
             bad = int(np.count_nonzero(faults.flows))
-            kinds = ", ".join(f"{count(n, kind)}" for kind, n in faults.counts.items())
+            kinds = ", ".join(f"{kind} ({n:,})" for kind, n in faults.counts.items())
             return failed(
                 self.name, f"{count(bad, 'flow')} of {number:,} translated wrongly: {kinds}", judged=number,
                 failed=bad, evidence=faults.evidence, metrics=metrics,
@@ -73,7 +77,7 @@ class Translation:
         if not boxes or not number:
             return inconclusive(self.name, "no box with captures on both of its sides", metrics=metrics)
         if not (translating >= 0).any():
-            return inconclusive(self.name, "the translating box has not captures on both of its sides", metrics=metrics)
+            return inconclusive(self.name, "the translating box was not captured on both of its sides", metrics=metrics)
         return passed(
             self.name, f"{segments:,} segments of {count(number, 'flow')} through {' and '.join(boxes)}", judged=number,
             metrics=metrics,

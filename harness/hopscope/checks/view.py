@@ -88,14 +88,23 @@ def view(trace: Trace, position: Position, flows: Bools) -> View:
 
 
 def server_base(trace: Trace, position: Position) -> Ints:
-    """Where the server's sequence space starts at a tap, for each flow; -1 unknown."""
+    """Where the server's sequence space starts at a tap, for each flow; -1 unknown.
+
+    Where the client's kernel took the server's own SYN-ACK, it starts at R everywhere, whatever a box said later.
+    """
     spoofed_until = np.full(len(trace.whole), -1, dtype=np.int64)  # V holds up to this position
     for name, (near, _far) in BOXES.items():
         spoofed_until[translated_at(trace, name)] = near
-    rewritten_here = (spoofed_until >= int(position)) & (trace.spoofed_isn >= 0)
+    rewritten_here = (spoofed_until >= int(position)) & (trace.spoofed_isn >= 0) & ~server_answered(trace)
     base = np.where(rewritten_here, trace.spoofed_isn, trace.real_isn)
     unclear = (base < 0) & (int(position) <= Position.CLIENTNIC_LAN)
     return np.where(unclear, trace.answered_isn, base)
+
+
+def server_answered(trace: Trace) -> Bools:
+    """Flows that a box answered, but whose client had already taken the server's own SYN-ACK."""
+    answered = (trace.answered_isn >= 0) & (trace.answered_isn == trace.real_isn)
+    return np.asarray(answered & (trace.spoofed_isn != trace.real_isn))
 
 
 def translated_at(trace: Trace, box: str) -> Bools:
