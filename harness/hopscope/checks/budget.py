@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,14 +65,15 @@ class Budget:
 
     def judge(
         self,
+        baseline: ArrayLike,
         sut: ArrayLike,
-        baseline: ArrayLike = (),
         *,
         rtt_ns: float | None = None,
-        sut_blocks: Sequence[int] | None = None,
-        baseline_blocks: Sequence[int] | None = None,
+        baseline_blocks: ArrayLike | None = None,
+        sut_blocks: ArrayLike | None = None,
     ) -> Verdict:
-        """Judge samples in ns. Blocks are the number of the alternation each sample belongs to.
+        """Judge samples in ns. Blocks are the number of the alternation each sample belongs to; a budget with a
+        limit needs neither baseline nor blocks.
 
         A NaN among the system's samples (a flow that never got there) counts as infinitely late; among the baseline's
         it is left out.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hopscope.checks.evidence import count, of_rows
+from hopscope.checks.live import owned
 from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, not_applicable, passed
 from hopscope.checks.view import Bools, keys, placed, rewritten, translated_at, view
 from hopscope.wire.packets import ACK, RST, SYN
@@ -21,7 +22,10 @@ from hopscope.wire.trace import Placement, Trace
 
 @dataclass(frozen=True)
 class CarriedBy:
-    """``claim``: the placement that all flows are said to have; flows that were not touched are then failures."""
+    """``claim``: the placement that all flows are said to have; flows that were not touched are then failures.
+
+    Without a claim, what the run recorded of its system's times (see ``live``) says which flows were to be rewritten.
+    """
 
     claim: str | None = None
     name: str = "carried_by"
@@ -30,6 +34,9 @@ class CarriedBy:
         if self.claim == "plain":
             return not_applicable(self.name, "plain TCP is claimed: the kernel is to carry it")
         concerned = rewritten(trace, self.claim)
+        mine = owned(trace)
+        if mine is not None and self.claim is None:
+            concerned = concerned | (trace.whole & mine)
         if not trace.whole.any():
             return inconclusive(self.name, "no flow lies wholly within the captures")
         if not concerned.any():
@@ -51,7 +58,8 @@ class CarriedBy:
                 crossed, shown = _untranslated(trace, near, far, flows & (trace.delta > 0) & ~carried)
                 carried |= crossed
                 evidence += shown
-        return self._verdict(trace, judged, carried, evidence)
+        untold = trace.whole & placed(trace, Placement.PLAIN) & ~carried if mine is None else np.zeros_like(carried)
+        return self._verdict(judged, carried, untold, evidence)
 
     def _boxes(self, trace: Trace, concerned: Bools) -> dict[str, Bools]:
         """Which box should translate which flows: as seen or implied; the rest by the claim, else ClientNIC."""
@@ -60,10 +68,10 @@ class CarriedBy:
         boxes["servernic" if self.claim in ("stamp", "early") else "clientnic"] |= rest
         return boxes
 
-    def _verdict(self, trace: Trace, judged: Bools, carried: Bools, evidence: list[Evidence]) -> Verdict:
+    def _verdict(self, judged: Bools, carried: Bools, untold: Bools, evidence: list[Evidence]) -> Verdict:
         number, failures = int(np.count_nonzero(judged)), int(np.count_nonzero(carried))
-        untouched = int(np.count_nonzero(trace.whole & placed(trace, Placement.PLAIN) & ~carried))
-        metrics = {"carried_by_kernel": failures, "plain": untouched}
+        untouched = int(np.count_nonzero(untold))
+        metrics = {"carried_by_kernel": failures, "plain_untold": untouched}
         if failures:
             return failed(
                 self.name, f"{count(failures, 'flow')} of {number:,} carried by the kernel", judged=number,
