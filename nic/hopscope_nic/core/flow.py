@@ -65,6 +65,7 @@ class Flow:
         "server_heard",
         "spoofed_isn",
         "state",
+        "steady",
         "syn",
         "syn_end",
         "translation",
@@ -82,6 +83,8 @@ class Flow:
         self.due = 0.0
         self.syn_end = (client_isn + 1) & 0xFFFFFFFF
         self.translation: Optional[Translation] = None
+        self.steady: Optional[Translation] = None
+        """The translation, while the fast path may do it: the flow is open and neither end has said otherwise."""
         self.held_from_client: Optional[Held] = None
         self.held_from_server: Optional[Held] = None
         self.syn: Optional[Segment] = None

@@ -45,6 +45,9 @@ class Machine(Protocol):
     def receive(self, side: int, segment: Segment, now: float) -> Actions:
         """Decide about one segment."""
 
+    def cross(self, side: int, buffer: bytearray, size: int, partial: bool, now: float) -> bool:
+        """Translate an ordinary frame in place; False: it has to be received."""
+
     def tick(self, now: float) -> Actions:
         """Run the timers."""
 
@@ -78,6 +81,7 @@ class AfPacket:
         self._sockets: List[socket.socket] = []
         self._segment = Segment()
         self._buffer = bytearray(port_socket.MAX_FRAME)
+        self._view = memoryview(self._buffer)
         self._received = [0, 0]
         self._sent = [0, 0]
         self._overruns = [0, 0]
@@ -182,6 +186,9 @@ class AfPacket:
         receive = self._sockets[side].recv_into
         buffer, segment, machine = self._buffer, self._segment, self._machine
         self._active = True
+        cross, out, view = machine.cross, 1 - side, self._view
+        headers = self._hops[out].headers
+        now = time.monotonic()
         for _ in range(_BATCH):
             try:
                 size = receive(buffer)
@@ -192,6 +199,15 @@ class AfPacket:
                 return False
             self._received[side] += 1
             offload = buffer[0]
+            if cross(side, buffer, size, bool(offload & port_socket.NEEDS_CHECKSUM), now):
+                header = headers.get(bytes(buffer[HEADROOM + 16 : HEADROOM + 20]))
+                if header is None:
+                    self._emit(out, buffer, size, now)
+                else:
+                    buffer[10:24] = header
+                    buffer[0] = offload & port_socket.NEEDS_CHECKSUM
+                    self._transmit(out, view[:size])
+                continue
             reason = segment.load(
                 buffer,
                 HEADROOM,
@@ -218,20 +234,23 @@ class AfPacket:
     def _carry_out(self, actions: Actions, now: float) -> None:
         for action in actions:
             if type(action) is Send:
-                side, segment = action
-                buffer = segment.buffer
-                destination = bytes(buffer[HEADROOM + 16 : HEADROOM + 20])
-                header = self._hops[side].headers.get(destination)
-                if header is None:
-                    reason = self._hops[side].find(destination, buffer[: segment.end], now)
-                    if reason is not None:
-                        if reason:
-                            self._machine.counters.drop(reason)
-                        continue
-                    header = self._hops[side].headers[destination]
-                buffer[10:24] = header
-                buffer[0] &= port_socket.NEEDS_CHECKSUM
-                self._transmit(side, memoryview(buffer)[: segment.end])
+                self._emit(action.side, action.segment.buffer, action.segment.end, now)
+
+    def _emit(self, side: int, buffer: bytearray, end: int, now: float) -> None:
+        """Send the frame buffer[:end] out of a port, to the next hop of its destination."""
+        destination = bytes(buffer[HEADROOM + 16 : HEADROOM + 20])
+        hops = self._hops[side]
+        header = hops.headers.get(destination)
+        if header is None:
+            reason = hops.find(destination, buffer[:end], now)
+            if reason is not None:
+                if reason:
+                    self._machine.counters.drop(reason)
+                return
+            header = hops.headers[destination]
+        buffer[10:24] = header
+        buffer[0] &= port_socket.NEEDS_CHECKSUM
+        self._transmit(side, memoryview(buffer)[:end])
 
     def _transmit(self, side: int, frame: memoryview) -> None:
         try:
