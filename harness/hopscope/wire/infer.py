@@ -24,6 +24,9 @@ SERVER_SIDE = (Position.SERVER, Position.SERVERNIC_LAN)
 _VOTES = 16
 """Segments of a flow that vote on where its numbers change: enough against a stray one, few enough that none wraps."""
 
+_CLOSE = 1 << 24
+"""Bytes: more than a flow's first segments span."""
+
 
 class Placement(StrEnum):
     """Who translates, as the captures of a flow show it."""
@@ -152,14 +155,16 @@ def _translator(
     """Whether the server's numbers on the WAN are still R's (ClientNIC translates) or already V's; early segments
     vote."""
     moved = (spoofed >= 0) & (real >= 0) & (spoofed != real)
+    close = np.abs(seq.distance(spoofed, real)) < _CLOSE
     balance = np.zeros(len(spoofed), np.int64)
     for position in _present(WAN, taps):
         tap = taps[position]
         rows, rank = tap.rank(tap.answer)
-        rows = rows[rank < _VOTES]
-        flow, number = tap.flow[rows], tap.packets.seq[rows]
-        nearer_to_spoofed = seq.sub(number, spoofed[flow]) < seq.sub(number, real[flow])
-        votes = np.bincount(flow, np.where(nearer_to_spoofed, 1, -1), len(spoofed)).astype(np.int64)
+        # Close to each other, both ISNs explain later segments: the first one alone can tell.
+        voters = rank < np.where(close, 1, _VOTES)[tap.flow[rows]]
+        flow, number = tap.flow[rows[voters]], tap.packets.seq[rows[voters]]
+        to_spoofed, to_real = seq.sub(number, spoofed[flow] + 1), seq.sub(number, real[flow] + 1)
+        votes = np.bincount(flow, np.where(to_spoofed < to_real, 1, -1), len(spoofed)).astype(np.int64)
         balance = np.where(balance == 0, votes, balance)
     return np.where(moved & (balance != 0), (balance > 0).astype(np.int8), -1).astype(np.int8)
 
