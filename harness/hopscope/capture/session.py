@@ -1,0 +1,178 @@
+"""All taps of a lab as one capture: started together, drained together, with a side-car that proves their health.
+
+Six taps of a chain start in 0.1 s and end as soon as the slowest is drained: 0.1 to 1.1 s after the last
+packet, see ``tap``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from hopscope.capture.tap import CaptureTap, TapReport
+from hopscope.errors import CaptureUnhealthy, EnvironmentFault, HarnessFault
+from hopscope.hosts.netns import NetnsExecutor
+from hopscope.lab.lab import Lab
+from hopscope.model.topology import Port
+
+T = TypeVar("T")
+
+SIDECAR = "taps.json"
+
+#: Free space that has to be there for each tap, whatever its bound: a full disk spoils more than this capture.
+RESERVE_BYTES = 64 * 2**20
+
+#: Features of ``ethtool -k`` that merge segments or leave checksums to be filled in later.
+_OFFLOADS = re.compile(
+    r"^(?:tx-checksumming|tcp-segmentation-offload|generic-segmentation-offload|generic-receive-offload"
+    r"|large-receive-offload): on",
+    re.MULTILINE,
+)
+
+
+class CaptureSession:
+    """Captures of the ports of a lab (all, or those given) into ``directory``, one file each, and ``taps.json``.
+
+    ``filter`` is in tcpdump's language; without one everything is taken, which is little in a lab of ours and spares
+    the question what was left out. ``limit_mb`` bounds each file; a capture that reaches it ends and is unhealthy.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        directory: Path,
+        *,
+        filter: str | None = None,
+        snaplen: int = 0,
+        ports: Iterable[str | Port] | None = None,
+        limit_mb: int = 2000,
+    ) -> None:
+        self._lab = lab
+        self.directory = directory.absolute()
+        topology = lab.topology
+        chosen = topology.ports if ports is None else ports
+        self.ports = tuple(topology.port(each) if isinstance(each, str) else each for each in chosen)
+        self._options: dict[str, Any] = {
+            "filter": filter,
+            "snaplen": snaplen,
+            "limit_bytes": limit_mb * 1_000_000,
+        }
+        self._taps: list[CaptureTap] = []
+        self.reports: tuple[TapReport, ...] = ()
+
+    def start(self) -> None:
+        """Start every tap; returns when all are live.
+
+        Raises EnvironmentFault when the disk has no room or a tap does not start; nothing is left running then.
+        """
+        if self._taps:
+            raise HarnessFault(f"the captures into {self.directory} were started already")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._check_disk()
+        self._taps = [
+            CaptureTap(self._lab.hosts[port.host], port, self.directory / f"{port.tap}.pcap", **self._options)
+            for port in self.ports
+        ]
+        try:
+            _together([tap.start for tap in self._taps])
+        except BaseException:
+            self._abandon()
+            raise
+
+    def stop(self, extra: Mapping[str, Any] | None = None) -> tuple[TapReport, ...]:
+        """Drain and end every tap, write ``taps.json`` (with the keys of ``extra`` in it), and report each tap.
+
+        Raises CaptureUnhealthy for a tap that ended by itself or whose file is not whole, after everything was
+        written. Packets that the kernel dropped are no reason to raise: the report and the side-car tell them.
+        Stopping twice is harmless.
+        """
+        if not self._taps:
+            return self.reports
+        taps, self._taps = self._taps, []
+        try:
+            self.reports = tuple(_together([tap.stop for tap in taps]))
+        except BaseException:
+            _together([tap.kill for tap in taps])
+            raise
+        self._write_sidecar(extra or {})
+        failed = [report for report in self.reports if report.problem]
+        if failed:
+            raise CaptureUnhealthy(
+                "; ".join(f"tap {report.port.tap} {report.problem}" for report in failed),
+                host=failed[0].port.host,
+                evidence=failed[0].evidence,
+            )
+        return self.reports
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _abandon(self) -> None:
+        taps, self._taps = self._taps, []
+        _together([tap.kill for tap in taps])
+
+    def _check_disk(self) -> None:
+        wanted = RESERVE_BYTES * max(1, len(self.ports))
+        free = shutil.disk_usage(self.directory).free
+        if free < wanted:
+            raise EnvironmentFault(
+                f"no room for captures: {free // 2**20} MiB are free at {self.directory}, "
+                f"{len(self.ports)} taps need {wanted // 2**20} MiB"
+            )
+
+    def _write_sidecar(self, extra: Mapping[str, Any]) -> None:
+        topology = self._lab.topology
+        facts = _together([partial(self._facts, each) for each in self.reports])
+        captured = {port.key for port in self.ports}
+        links = [[link.a.tap, link.b.tap] for link in topology.links if {link.a.key, link.b.key} <= captured]
+        sidecar = {
+            "taps": {report.file.name: fact for report, fact in zip(self.reports, facts, strict=True)},
+            "links": links,
+            "same_clock": all(isinstance(self._lab.hosts[port.host], NetnsExecutor) for port in self.ports),
+            "filter": self._options["filter"],
+            **extra,
+        }
+        part = self.directory / f".{SIDECAR}.part"
+        part.write_text(json.dumps(sidecar, indent=1) + "\n")
+        part.replace(self.directory / SIDECAR)
+
+    def _facts(self, report: TapReport) -> dict[str, Any]:
+        port = report.port
+        host = self._lab.hosts[port.host]
+        features = host.run(["ethtool", "-k", port.name], timeout=10).text
+        address = json.loads(host.run(["ip", "-j", "link", "show", "dev", port.name], timeout=10).stdout)[0]["address"]
+        facts: dict[str, Any] = {
+            "host": port.host,
+            "role": str(self._lab.topology.host(port.host).role),
+            "interface": port.name,
+            "captured": report.captured,
+            "received": report.received,
+            "dropped": report.dropped,
+            "live_ns": report.live_ns,
+            "end_ns": report.end_ns,
+            "offloads": bool(_OFFLOADS.search(features)),
+            "mac": address,
+        }
+        return facts | {"problem": report.problem} if report.problem else facts
+
+
+def _together(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Call all at once and return their results in order; when some fail, all have ended before the first is raised."""
+    if not calls:
+        return []
+    with ThreadPoolExecutor(max_workers=len(calls)) as pool:
+        futures = [pool.submit(call) for call in calls]
+    return [future.result() for future in futures]
