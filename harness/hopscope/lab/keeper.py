@@ -78,7 +78,7 @@ def new_namespaces(names: list[str]) -> dict[str, int]:
 
 
 def start_builder(argv: list[str]) -> None:
-    """The builder inherits both pipes; this process lets go of the answering one."""
+    """The builder inherits both pipes; this process lets go of the answering one. An empty list is none."""
     if os.fork() == 0:
         os.execv(argv[0], argv)  # noqa: S606
     null = os.open(os.devnull, os.O_WRONLY)
@@ -121,7 +121,8 @@ def init() -> None:
         request = json.loads(plan)
         mount_proc()
         say({"namespaces": new_namespaces(request["namespaces"])})
-        start_builder(request["builder"])
+        if request["builder"]:
+            start_builder(request["builder"])
     except OSError as error:
         say({"error": str(error)})
         return
