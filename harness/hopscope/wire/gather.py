@@ -15,20 +15,15 @@ Offsets = NDArray[np.int64]
 
 
 def u8(data: Bytes, at: Offsets) -> NDArray[np.int64]:
-    if len(data) == 0:
-        return np.zeros(at.shape, np.int64)
-    inside = (at >= 0) & (at < len(data))
-    if inside.all():
-        return data[at].astype(np.int64)
-    return np.where(inside, data[np.where(inside, at, 0)], 0).astype(np.int64)
+    return _read(data, at, 1).astype(np.int64)
 
 
 def u16(data: Bytes, at: Offsets) -> NDArray[np.int64]:
-    return np.asarray(u8(data, at) << 8 | u8(data, at + 1))
+    return _read(data, at, 2).astype(np.int64)
 
 
 def u32(data: Bytes, at: Offsets) -> NDArray[np.int64]:
-    return np.asarray(u16(data, at) << 16 | u16(data, at + 2))
+    return _read(data, at, 4).astype(np.int64)
 
 
 def u48(data: Bytes, at: Offsets) -> NDArray[np.uint64]:
@@ -36,6 +31,20 @@ def u48(data: Bytes, at: Offsets) -> NDArray[np.uint64]:
 
 
 def u64(data: Bytes, at: Offsets) -> NDArray[np.uint64]:
-    high = u32(data, at).astype(np.uint64)
-    low: NDArray[Any] = u32(data, at + 4).astype(np.uint64)
-    return np.asarray(high << np.uint64(32) | low)
+    return _read(data, at, 8).astype(np.uint64)
+
+
+def _read(data: Bytes, at: Offsets, width: int) -> NDArray[Any]:
+    """Unsigned integers of ``width`` bytes at each offset."""
+    room = len(data) - width
+    if room >= 0 and at.size and int(at.min()) >= 0 and int(at.max()) <= room:
+        # A view with an element at every byte: one gather instead of one for each byte.
+        everywhere: NDArray[Any] = np.ndarray((room + 1,), f">u{width}", data.data, 0, (1,))
+        return np.asarray(everywhere[at])
+    out = np.zeros(at.shape, np.uint64)
+    for step in range(width):
+        inside = (at + step >= 0) & (at + step < len(data))
+        byte = np.zeros(at.shape, np.uint64)
+        byte[inside] = data[(at + step)[inside]]
+        out = out << np.uint64(8) | byte
+    return out
