@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import closing
 from importlib import import_module
-from typing import Any, List, NoReturn, Optional, Sequence
+from typing import Any, List, NoReturn, Optional, Sequence, Tuple
 
 from hopscope_nic import __version__
 from hopscope_nic.core import selection
@@ -64,7 +65,12 @@ def _run(arguments: argparse.Namespace) -> None:
         ranges = selection.merge([selection.parse(text) for text in arguments.flow or [selection.DEFAULT]])
     except ValueError as error:
         raise UsageError(f"--flow {error}") from None
-    netlink = Netlink()
+    with closing(Netlink()) as netlink:
+        _serve(arguments, ranges, netlink)
+
+
+def _serve(arguments: argparse.Namespace, ranges: Tuple[selection.PortRange, ...], netlink: Netlink) -> None:
+    """Find the ports, open the datapath, run."""
     inventory = Inventory.read(netlink)
     ports = find_ports(arguments.role, arguments.client_port, arguments.server_port, inventory)
     events = Events(sys.stdout)

@@ -79,6 +79,7 @@ class AfPacket:
         ]
         self._hops = [NextHops(port, netlink) for port in ports]
         self._sockets: List[socket.socket] = []
+        self._changes = Changes()
         self._segment = Segment()
         self._buffer = bytearray(port_socket.MAX_FRAME)
         self._view = memoryview(self._buffer)
@@ -92,7 +93,6 @@ class AfPacket:
         try:
             for side in (CLIENT, SERVER):
                 self._sockets.append(port_socket.open_port(self._ports[side], self._programs[side]))
-            self._changes = Changes()
             self._forwarding.__enter__()
         except BaseException:
             self._close()
@@ -106,6 +106,7 @@ class AfPacket:
     def _close(self) -> None:
         for sock in self._sockets:
             sock.close()
+        self._changes.close()
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT. SIGUSR1 has the counters written at once."""
