@@ -33,7 +33,7 @@ def test_an_nft_that_refuses_is_quoted(tmp_path):
     nft.write_text("#!/bin/sh\necho 'Error: Operation not permitted' >&2\n")
     nft.chmod(0o755)
     with (
-        pytest.raises(EnvironmentFault, match="did not take the table.*Operation not permitted"),
+        pytest.raises(EnvironmentFault, match=r"did not take the table.*Operation not permitted"),
         KernelForwardingStopped("eth0", "eth1", RANGES, (), nft=str(nft)),
     ):
         pass
