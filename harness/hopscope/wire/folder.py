@@ -57,6 +57,8 @@ def read(path: Path) -> Content:
         if host not in orient.SIDES:
             notes.append(f"{file.name}: left out: its name does not begin with client, clientnic, servernic or server")
             continue
+        if entry.get("problem"):
+            notes.append(f"{file.name}: {entry['problem']}")
         candidates += _candidates(file, host, entry, sidecar)
     notes += [f"{name}: named in {SIDECAR} and not there" for name in entries if not (path / name).is_file()]
     if not candidates:
@@ -115,11 +117,18 @@ def _linked(port: str, host: str, sidecar: Mapping[str, Any]) -> Position | None
         return sides[0]
     for link in sidecar.get("links") or ():
         if port in link:
-            (other,) = [end for end in link if end != port][:1] or [""]
-            match = _NAME.match(str(other))
-            neighbour = match[1].lower() if match else ""
-            return orient.BETWEEN.get((host, neighbour))
+            (other,) = [str(end) for end in link if end != port][:1] or [""]
+            return orient.BETWEEN.get((host, _role(other, sidecar)))
     return None
+
+
+def _role(port: str, sidecar: Mapping[str, Any]) -> str:
+    """Role of the host of a port: as its capture's entry says, else as its name begins."""
+    for file, entry in (sidecar.get("taps") or {}).items():
+        if Path(file).stem == port and entry.get("role"):
+            return str(entry["role"]).lower()
+    match = _NAME.match(port)
+    return match[1].lower() if match else ""
 
 
 def _health(entry: Mapping[str, Any]) -> TapHealth | None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hopscope.wire import background, flows, folder, infer, whole
+from hopscope.wire import background, clock, flows, folder, infer, whole
 from hopscope.wire.infer import PLACEMENTS, TRANSLATORS, Placement
 from hopscope.wire.packets import address
 from hopscope.wire.rows import TapRows
@@ -183,6 +183,14 @@ class Trace:
             if isinstance(getattr(self, column.name), np.ndarray)
         }
         return replace(self, rows=rows, **columns)
+
+    def clock_offset(self, near: Position, far: Position) -> tuple[int, int] | None:
+        """Least and greatest ns by which the clock of ``far`` can be ahead of that of ``near``, which is nearer to
+        the client.
+
+        (0, 0) on a shared clock; otherwise as matched packets of the hops between them bound it; None when they do not.
+        """
+        return (0, 0) if self.same_clock else clock.offset(self.rows, near, far)
 
     def first_rows(self, position: Position, where: NDArray[np.bool_]) -> NDArray[np.int64]:
         """For each flow its earliest row at a tap in the mask ``where`` (aligned with the tap's rows); -1 none."""

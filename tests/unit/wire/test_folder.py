@@ -71,7 +71,8 @@ def test_the_side_car_tells_health_sides_and_events(tmp_path: Path) -> None:
     assert [tap.position for tap in content.taps] == list(Position)
     first, *_, last = content.taps
     assert (first.healthy, last.healthy) == (True, False)
-    assert last.health == TapHealth(8, 8, 2, content.taps[0].health.live_ns, content.taps[0].health.end_ns, True)  # type: ignore[union-attr]
+    assert first.health is not None
+    assert last.health == TapHealth(8, 8, 2, first.health.live_ns, first.health.end_ns, True)
     assert first.mac == 0x020000000001
     assert (first.interface, first.name) == ("eth0", "client-eth0")
     assert content.same_clock
@@ -86,6 +87,26 @@ def test_links_tell_the_side_even_against_the_packets(tmp_path: Path) -> None:
     sidecar["links"] = [["client-eth0", "clientnic-eth1"], ["clientnic-eth0", "servernic-eth0"]]
     taps = folder.read(chain.write(tmp_path, sidecar=sidecar)).taps
     assert [tap.file for tap in taps[1:3]] == ["clientnic-eth1.pcap", "clientnic-eth0.pcap"]
+
+
+def test_links_between_hosts_of_other_names_go_by_role(tmp_path: Path) -> None:
+    chain = Chain()
+    chains.plain(chain, T0)
+    chain.write(tmp_path)
+    sidecar = chain.sidecar()
+    renamed = {"client": "pc", "clientnic": "box-a", "servernic": "box-b", "server": "web"}
+    taps, links = {}, []
+    for file, entry in sidecar["taps"].items():
+        new = file.replace(entry["host"] + "-", renamed[entry["host"]] + "-")
+        (tmp_path / file).rename(tmp_path / new)
+        taps[new] = entry | {"role": entry["host"], "host": renamed[entry["host"]]}
+    for link in sidecar["links"]:
+        hosts = [end.split("-") for end in link]
+        links.append([f"{renamed[host]}-{port}" for host, port in hosts])
+    (tmp_path / "taps.json").write_text(json.dumps({"taps": taps, "links": links}))
+    found = {tap.position: tap.file for tap in folder.read(tmp_path).taps}
+    assert found[Position.CLIENTNIC_WAN] == "box-a-eth1.pcap"
+    assert found[Position.SERVERNIC_WAN] == "box-b-eth0.pcap"
 
 
 def test_hosts_of_other_names_are_placed_by_their_role(tmp_path: Path) -> None:
