@@ -19,13 +19,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from support.golden_frames import ACK, FIN, PSH, RST, SYN, Frame, Options, arp, pcap
+from support.golden_frames import ACK, FIN, PSH, RST, SYN, Frame, Options, arp, encode, pcap
+
+__all__ = [
+    "TAPS",
+    "Chain",
+    "Frame",
+    "Recipe",
+    "build",
+    "change",
+    "digest",
+    "drop",
+    "drop_from",
+    "empty",
+    "encode",
+    "write",
+]
 
 TAPS = ("client-eth0", "clientnic-eth0", "clientnic-eth1", "servernic-eth0", "servernic-eth1", "server-eth0")
 LINKS = ((0, 1), (2, 3), (4, 5))
 START_NS = 1_760_000_000_000_000_000
 LAN_NS, BOX_NS, ANSWER_NS, APP_NS = 20_000, 15_000, 50_000, 40_000
-MSS = 1448
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,7 @@ class Recipe:
     rtt_ms: float = 20.0
     request: int = 100
     response: int = 3000
+    mss: int = 1448
     rounds: int = 1
     options: bool = True  # timestamps, SACK and window scale
     shift: bool = True  # the box shifts the server's timestamps by a constant
@@ -92,8 +107,18 @@ def build(recipe: Recipe) -> Chain:
     return chain
 
 
-def write(chain: Chain, folder: Path, *, sidecar: bool = True, only: tuple[str, ...] = TAPS) -> Path:
-    """Write the files of the taps in ``only`` and, unless told not to, ``taps.json``. Returns the folder."""
+def write(
+    chain: Chain,
+    folder: Path,
+    *,
+    sidecar: bool = True,
+    only: tuple[str, ...] = TAPS,
+    names: dict[str, str] | None = None,
+) -> Path:
+    """Write the files of the taps in ``only`` and, unless told not to, ``taps.json``. Returns the folder.
+
+    ``names`` gives files other names than ``TAP.pcap``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     facts: dict[str, Any] = {}
     times = [frame.time_ns for frames in chain.taps.values() for frame in frames]
@@ -101,9 +126,10 @@ def write(chain: Chain, folder: Path, *, sidecar: bool = True, only: tuple[str, 
         if name not in only:
             continue
         frames = sorted(chain.taps[name], key=lambda frame: frame.time_ns)
-        (folder / f"{name}.pcap").write_bytes(pcap(frames))
+        file = (names or {}).get(name, f"{name}.pcap")
+        (folder / file).write_bytes(pcap(frames))
         host, interface = name.split("-")
-        facts[f"{name}.pcap"] = {
+        facts[file] = {
             "host": host,
             "interface": interface,
             "captured": len(frames),
@@ -373,7 +399,9 @@ class _Flow:
         self.ready = known + BOX_NS
         self.sent["server"] = (self.v + 1) % 2**32
         if recipe.zero_window:
-            opened = arrived + ANSWER_NS if recipe.zero_window == "early" else known + BOX_NS + LAN_NS
+            opened = (
+                arrived + ANSWER_NS if recipe.zero_window == "early" else at_box + int(recipe.rtt_ms * 1e6) + 4 * LAN_NS
+            )
             update = replace(self._spoof(), seq=(self.v + 1) % 2**32, flags=ACK, window=502, label="update")
             update.options = replace(update.options, mss=-1, wscale=-1, sack_permitted=False)
             opened = _walk(chain, update, 1, 0, opened)
@@ -392,8 +420,8 @@ class _Flow:
         self._up(self._segment("client", "ack", now, ACK, seq=client, ack=server), now - 20_000)
         for number in range(self.recipe.rounds):
             request = self.random.randbytes(self.recipe.request)
-            self.chain_label = f"request{number or ''}"
-            frame = self._segment("client", self.chain_label, now, PSH | ACK, seq=client, ack=server, payload=request)
+            label = f"request{number or ''}"
+            frame = self._segment("client", label, now, PSH | ACK, seq=client, ack=server, payload=request)
             arrived = self._up(frame, now)
             client = (client + len(request)) % 2**32
             self.echo["server"] = frame.options.tsval
@@ -401,9 +429,9 @@ class _Flow:
         self._close(now + APP_NS, client, server, base)
 
     def _respond(self, number: int, moment: int, client: int, server: int, base: int) -> tuple[int, int]:
-        """The response in MSS-sized segments; flow 1's second one is lost on the WAN and sent again after a SACK."""
-        body = self.random.randbytes(self.recipe.response)
-        pieces = [(at, body[at : at + MSS]) for at in range(0, len(body), MSS)]
+        """The response in mss-sized segments; flow 1's second one is lost on the WAN and sent again after a SACK."""
+        body, mss = self.random.randbytes(self.recipe.response), self.recipe.mss
+        pieces = [(at, body[at : at + mss]) for at in range(0, len(body), mss)]
         suffix = str(number or "")
         lost = 1 if self.recipe.lose and self.index == 1 and number == 0 and len(pieces) >= 3 else -1
         first, now = server, moment
@@ -416,10 +444,10 @@ class _Flow:
             if nth == lost:
                 continue
             self.echo["client"] = (segment.options.tsval + self.shift) % 2**32 if self.recipe.options else 0
-            upto = (first + (lost * MSS if 0 <= lost < nth else at + len(piece))) % 2**32
+            upto = (first + (lost * mss if 0 <= lost < nth else at + len(piece))) % 2**32
             options = Options()
             if self.recipe.options and 0 <= lost < nth:
-                options.sack = [((first + (lost + 1) * MSS) % 2**32, (first + at + len(piece)) % 2**32)]
+                options.sack = [((first + (lost + 1) * mss) % 2**32, (first + at + len(piece)) % 2**32)]
             ack = self._segment("client", f"ack-response{suffix}", reached, ACK, seq=client, ack=upto, options=options)
             acked = self._up(ack, reached + 5_000)
         if lost >= 0:

@@ -31,14 +31,14 @@ class CarriedBy:
     name: str = "carried_by"
 
     def __call__(self, trace: Trace) -> Verdict:
+        if not trace.whole.any():
+            return inconclusive(self.name, "no flow lies wholly within the captures")
         if self.claim == "plain":
             return not_applicable(self.name, "plain TCP is claimed: the kernel is to carry it")
         concerned = rewritten(trace, self.claim)
         mine = owned(trace)
         if mine is not None and self.claim is None:
             concerned = concerned | (trace.whole & mine)
-        if not trace.whole.any():
-            return inconclusive(self.name, "no flow lies wholly within the captures")
         if not concerned.any():
             if (trace.whole & placed(trace, Placement.PLAIN)).any():
                 return not_applicable(self.name, "plain TCP on every flow, and nothing claimed")

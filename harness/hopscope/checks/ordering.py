@@ -24,6 +24,7 @@ from hopscope.checks.transit import minimum_transit, minimum_wan_rtt
 from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, not_applicable, passed
 from hopscope.checks.view import Bools, Ints, placed, rewritten, translated_at
 from hopscope.wire.packets import ACK, RST, SYN
+from hopscope.wire.seq import add
 from hopscope.wire.taps import Position
 from hopscope.wire.trace import Placement, Trace
 
@@ -140,7 +141,7 @@ def _client_clause(trace: Trace, flows: Bools, tally: _Tally) -> None:
     packets, up = trace.taps[here].packets, trace.to_server[here]
     syn = trace.first_rows(here, up & ((packets.flags & (SYN | ACK)) == SYN))
     spoke = trace.first_rows(here, up & (packets.payload_len > 0) & ((packets.flags & SYN) == 0))
-    heard = trace.first_rows(here, ~up & (packets.payload_len > 0))
+    heard = trace.first_rows(here, _unprompted(trace, here))
     free = _freed(trace, here)
     started, first = _times(trace, here, syn), _times(trace, here, spoke)
     server_first = (heard >= 0) & (spoke >= 0) & (_times(trace, here, heard) < first)
@@ -205,6 +206,13 @@ def _freed(trace: Trace, here: Position) -> Ints:
     opened = trace.first_rows(here, ~up & ((packets.flags & (RST | ACK)) == ACK) & (packets.window > 0))
     moment = np.maximum(_times(trace, here, acked), _times(trace, here, opened))
     return np.where((acked >= 0) & (opened >= 0), moment, -1)
+
+
+def _unprompted(trace: Trace, here: Position) -> Bools:
+    """Payload of a server that speaks first: it acknowledges nothing but the SYN."""
+    packets, flow_of = trace.taps[here].packets, trace.flow_of[here]
+    greeting = packets.ack == add(trace.client_isn[flow_of], 1)
+    return np.asarray((flow_of >= 0) & ~trace.to_server[here] & (packets.payload_len > 0) & greeting)
 
 
 def _window_note(trace: Trace, here: Position, flow: int) -> str:

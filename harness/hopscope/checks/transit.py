@@ -15,20 +15,31 @@ from hopscope.wire.trace import Trace
 def minimum_wan_rtt(trace: Trace) -> int | None:
     """The shortest time in which an answer can cross the WAN and come back, in ns; None when nothing tells.
 
-    On ClientNIC's own clock: from a SYN out of its WAN port to the first thing that comes back. With a shared clock the
-    two shortest transits of the leg and the shortest answer beyond it may give less. Failing both, what the side-car
-    says of the idle round trip.
+    On ClientNIC's own clock: from a SYN, or the first payload, out of its WAN port to the first thing that comes back
+    there. With a shared clock also the two shortest transits of the leg and the shortest answer beyond it. And what the
+    side-car says of the idle round trip. The least of these counts.
     """
-    found: list[float] = []
-    if Position.CLIENTNIC_WAN in trace.taps:
-        answers = wan_rtt(trace)
-        answers = answers[~np.isnan(answers)]
-        found += [float(answers.min())] if len(answers) else []
-    legs = _shared_clock_rtt(trace)
-    found += [legs] if legs is not None else []
-    if found:
-        return int(min(found))
-    return trace.rtt_ns
+    found = [*_answers(trace), _shared_clock_rtt(trace), trace.rtt_ns]
+    known = [int(one) for one in found if one is not None]
+    return min(known, default=None)
+
+
+def _answers(trace: Trace) -> list[int]:
+    """Shortest answers at ClientNIC's WAN port, in ns: to a SYN, and to the first payload of a flow."""
+    here = Position.CLIENTNIC_WAN
+    if here not in trace.taps:
+        return []
+    to_syn = wan_rtt(trace)
+    found = [int(np.nanmin(to_syn))] if not np.isnan(to_syn).all() else []
+    packets, up, known = trace.taps[here].packets, trace.to_server[here], trace.flow_of[here] >= 0
+    spoke = trace.first_rows(here, known & up & (packets.payload_len > 0))
+    if (spoke >= 0).any():
+        since = np.where(spoke >= 0, packets.time[spoke], np.iinfo(np.int64).max)
+        back = trace.first_rows(here, known & ~up & (packets.time >= since[trace.flow_of[here]]))
+        both = back >= 0
+        if both.any():
+            found.append(int((packets.time[back[both]] - since[both]).min()))
+    return found
 
 
 def minimum_transit(trace: Trace, source: Position, target: Position) -> int | None:
@@ -43,7 +54,8 @@ def _shared_clock_rtt(trace: Trace) -> float | None:
     if not trace.same_clock or near not in trace.taps or far not in trace.taps:
         return None
     there, back = minimum_transit(trace, near, far), minimum_transit(trace, far, near)
-    turn = _turnaround(trace, far)
+    beyond = Position.SERVERNIC_LAN if Position.SERVERNIC_LAN in trace.taps else far
+    turn = _turnaround(trace, beyond)
     if there is None or back is None or turn is None:
         return None
     return there + back + turn

@@ -16,18 +16,20 @@ SYN-ACK  acknowledges the client's ISN + 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hopscope.checks import handshake, timestamps
 from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.faults import Faults
 from hopscope.checks.streams import Stream
 from hopscope.checks.verdict import Verdict, failed, inconclusive, not_applicable, passed
-from hopscope.checks.view import Bools, Ints, keys, placed, rewritten, server_answered, server_base, view
+from hopscope.checks.view import Bools, Ints, keys, not_before, placed, rewritten, server_answered, server_base, view
 from hopscope.wire.packets import FIN, RST, SYN
 from hopscope.wire.seq import distance
-from hopscope.wire.taps import BOXES
+from hopscope.wire.taps import BOXES, Position
 from hopscope.wire.trace import Placement, Trace
 
 
@@ -53,17 +55,20 @@ class Translation:
         faults = Faults(len(flows))
         handshake.judge(trace, flows, faults)
         crossed = np.zeros(len(flows), dtype=bool)
+        translated = crossed.copy()
         segments = 0
-        boxes = [box for box in BOXES if all(side in trace.taps for side in BOXES[box])]
-        for box in boxes:
+        crossings = between(trace)
+        for near, far, inside in crossings:
             for up in (True, False):
-                crossing = Crossing(trace, box, up, flows)
+                crossing = Crossing(trace, inside, near, far, up, flows)
                 crossing.judge(faults)
                 crossed[crossing.after.flow] = True
+                translated |= crossing.moves & crossed
                 segments += len(crossing.after)
-        return self._verdict(trace, flows & crossed, faults, boxes, segments)
+        boxes = [inside for _, _, inside in crossings]
+        return self._verdict(flows & crossed, translated, faults, boxes, segments)
 
-    def _verdict(self, trace: Trace, judged: Bools, faults: Faults, boxes: list[str], segments: int) -> Verdict:
+    def _verdict(self, judged: Bools, translated: Bools, faults: Faults, boxes: list[str], segments: int) -> Verdict:
         number = int(np.count_nonzero(judged | faults.flows))
         metrics = {"segments": segments, **faults.counts}
         if faults.flows.any():
@@ -73,10 +78,9 @@ class Translation:
                 self.name, f"{count(bad, 'flow')} of {number:,} translated wrongly: {kinds}", judged=number,
                 failed=bad, evidence=faults.evidence, metrics=metrics,
             )  # fmt: skip
-        translating = trace.translator[judged]
         if not boxes or not number:
-            return inconclusive(self.name, "no box with captures on both of its sides", metrics=metrics)
-        if not (translating >= 0).any():
+            return inconclusive(self.name, "no box was captured on both of its sides", metrics=metrics)
+        if not translated.any():
             return inconclusive(self.name, "the translating box was not captured on both of its sides", metrics=metrics)
         return passed(
             self.name, f"{segments:,} segments of {count(number, 'flow')} through {' and '.join(boxes)}", judged=number,
@@ -88,14 +92,27 @@ def translation(claim: str | None = None) -> Translation:
     return Translation(claim)
 
 
-class Crossing:
-    """One direction through one box: segments before it and after it."""
+def between(trace: Trace) -> list[tuple[Position, Position, str]]:
+    """Neighbouring taps with a box in between (or two, where taps are few): client's side, server's side, names."""
+    places = list(trace.taps)
+    found = []
+    for near, far in pairwise(places):
+        inside = [box for box, sides in BOXES.items() if near <= sides[0] and sides[1] <= far]
+        if inside:
+            found.append((near, far, " and ".join(inside)))
+    return found
 
-    def __init__(self, trace: Trace, box: str, up: bool, flows: Bools) -> None:
+
+class Crossing:
+    """One direction through a box: segments at the taps before it and after it."""
+
+    def __init__(self, trace: Trace, box: str, near: Position, far: Position, up: bool, flows: Bools) -> None:
         self.trace, self.box, self.up = trace, box, up
-        near, far = BOXES[box]
+        self.one_clock = trace.same_clock or trace.taps[near].host == trace.taps[far].host
         source, target = (near, far) if up else (far, near)
-        known = flows & (server_base(trace, near) >= 0) & (server_base(trace, far) >= 0)
+        here, there = server_base(trace, near), server_base(trace, far)
+        known = flows & (here >= 0) & (there >= 0)
+        self.moves: Bools = known & (here != there)
         entered, left = view(trace, source, known), view(trace, target, known)
         self.before = entered[(entered.up == up) & ~entered.has(SYN)]
         self.after = left[(left.up == up) & ~left.has(SYN)]
@@ -104,32 +121,42 @@ class Crossing:
     def judge(self, faults: Faults) -> None:
         before, after = self.before, self.after
         moved = (after.length > 0) | after.has(FIN)
-        twins = np.isin(
+        twins = self._known(
             keys(after.flow, after.seq, after.length, after.has(FIN)),
             keys(before.flow, before.seq, before.length, before.has(FIN)),
+            before.time,
         )
         strange = np.flatnonzero(moved & ~twins)
         wrong = strange[~self._recut(strange)]
-        empty = ~moved & ~self._known(after.flow, after.seq, self._numbers(resets=bool(after.has(RST).any())))
+        places = self._places(resets=bool(after.has(RST).any()))
+        empty = ~moved & ~self._known(keys(after.flow, after.seq), *places)
         self._seq_faults(faults, np.sort(np.concatenate((wrong, np.flatnonzero(empty & ~_refusal(self))))))
         self._ack_faults(faults)
         self._sack_faults(faults)
         timestamps.judge(self.trace, self.up, before, after, faults)
 
-    def _numbers(self, resets: bool) -> tuple[Ints, Ints]:
-        """(flow, number) pairs at which an empty segment of this side may stand: where segments start and end."""
+    def _places(self, *, resets: bool) -> tuple[NDArray[np.uint64], Ints]:
+        """Where an empty segment of this side may stand, and since when: where segments start and end."""
         before, back = self.before, self.back
-        flow = [before.flow, before.flow, before.flow, np.unique(self.after.flow)]
-        number = [before.seq, before.end, before.end - 1, np.ones(len(flow[3]), dtype=np.int64)]
+        flow, number, since = [before.flow] * 3, [before.seq, before.end, before.end - 1], [before.time] * 3
         if resets:  # an RST stands where the other side's ack pointed (RFC 9293, 3.10.7.1)
             acks = back[back.acks]
             flow.append(acks.flow)
             number.append(acks.ack)
-        return np.concatenate(flow), np.concatenate(number)
+            since.append(acks.time)
+        return self._with_first(flow, number, since)
 
-    @staticmethod
-    def _known(flow: Ints, number: Ints, pairs: tuple[Ints, Ints]) -> Bools:
-        return np.isin(keys(flow, number), keys(*pairs))
+    def _with_first(self, flow: list[Ints], number: list[Ints], since: list[Ints]) -> tuple[NDArray[np.uint64], Ints]:
+        """Keys of (flow, number) and since when they hold; 1, the end of the handshake, always does."""
+        every = np.unique(self.after.flow)
+        one = np.ones(len(every), dtype=np.int64)
+        flow, number, since = [*flow, every], [*number, one], [*since, np.full(len(every), np.iinfo(np.int64).min)]
+        return keys(np.concatenate(flow), np.concatenate(number)), np.concatenate(since)
+
+    def _known(self, key: NDArray[np.uint64], known: NDArray[np.uint64], since: Ints) -> Bools:
+        """Which of the keys, one for each segment after the box, had been seen by then; at all, if clocks differ."""
+        time = self.after.time if self.one_clock else np.full(len(key), np.iinfo(np.int64).max)
+        return not_before(key, time, known, since)
 
     def _recut(self, strange: Ints) -> Bools:
         """Of segments without a twin, those whose bytes entered the box in other segments, at the same numbers."""
@@ -185,9 +212,8 @@ class Crossing:
         acks = after.acks & ~after.has(RST)
         entered = self.before[self.before.acks]
         back = self.back
-        flow = np.concatenate((entered.flow, back.flow, np.unique(after.flow)))
-        number = np.concatenate((entered.ack, back.end, np.ones(len(flow) - len(entered) - len(back), dtype=np.int64)))
-        wrong = np.flatnonzero(acks & ~self._known(after.flow, after.ack, (flow, number)))
+        known, since = self._with_first([entered.flow, back.flow], [entered.ack, back.end], [entered.time, back.time])
+        wrong = np.flatnonzero(acks & ~self._known(keys(after.flow, after.ack), known, since))
         faults.add("acknowledgement without its twin's number", after.flow[wrong])
         packets = self.trace.taps[after.position].packets
         isn = server_base(self.trace, after.position) if self.up else self.trace.client_isn

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hopscope.wire.packets import ACK, FIN, RST, SYN
 from hopscope.wire.seq import distance
-from hopscope.wire.taps import BOXES, Position
+from hopscope.wire.taps import Position
 from hopscope.wire.trace import PLACEMENTS, TRANSLATORS, Placement, Trace
 
 Ints = NDArray[np.int64]
@@ -92,13 +92,15 @@ def server_base(trace: Trace, position: Position) -> Ints:
 
     Where the client's kernel took the server's own SYN-ACK, it starts at R everywhere, whatever a box said later.
     """
-    spoofed_until = np.full(len(trace.whole), -1, dtype=np.int64)  # V holds up to this position
-    for name, (near, _far) in BOXES.items():
-        spoofed_until[translated_at(trace, name)] = near
-    rewritten_here = (spoofed_until >= int(position)) & (trace.spoofed_isn >= 0) & ~server_answered(trace)
-    base = np.where(rewritten_here, trace.spoofed_isn, trace.real_isn)
-    unclear = (base < 0) & (int(position) <= Position.CLIENTNIC_LAN)
-    return np.where(unclear, trace.answered_isn, base)
+    spoofed = (trace.spoofed_isn >= 0) & (trace.spoofed_isn != trace.real_isn) & ~server_answered(trace)
+    if position <= Position.CLIENTNIC_LAN:
+        base = np.where(spoofed, trace.spoofed_isn, trace.real_isn)
+        return np.where(base < 0, trace.answered_isn, base)
+    if position >= Position.SERVERNIC_LAN:
+        return trace.real_isn
+    base = np.where(translated_at(trace, "servernic"), trace.spoofed_isn, -1)
+    base = np.where(translated_at(trace, "clientnic"), trace.real_isn, base)
+    return np.where(spoofed, base, trace.real_isn)
 
 
 def server_answered(trace: Trace) -> Bools:
@@ -140,6 +142,16 @@ def keys(*columns: NDArray[np.generic]) -> NDArray[np.uint64]:
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         mixed = mixed ^ (mixed >> np.uint64(31))
     return mixed
+
+
+def not_before(key: NDArray[np.uint64], time: Ints, known: NDArray[np.uint64], since: Ints) -> Bools:
+    """Which (key, time) have their key among ``known``, at that time or earlier."""
+    if not len(known):
+        return np.zeros(len(key), dtype=bool)
+    order = np.lexsort((since, known))
+    values, first = np.unique(known[order], return_index=True)
+    place = np.minimum(np.searchsorted(values, key), len(values) - 1)
+    return np.asarray((values[place] == key) & (since[order][first][place] <= time))
 
 
 def _unwrapped(relative: Ints, side: Ints, countable: Bools) -> Ints:

@@ -1,0 +1,47 @@
+"""Golden traces for the tests of checks: built once for each recipe, copied before a test changes them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hopscope.checks.check import Check
+from hopscope.checks.verdict import Outcome, Verdict
+from hopscope.wire.trace import Trace
+from support import golden
+from support.golden import Chain, Recipe
+
+_built = cache(golden.build)
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[..., Trace]:
+    """``load(recipe, change, **how)``: the golden trace of a recipe after ``change(chain)``, through files."""
+
+    def loaded(recipe: Recipe, change: Callable[[Chain], object] | None = None, **how: Any) -> Trace:
+        chain = copy.deepcopy(_built(recipe))
+        if change is not None:
+            change(chain)
+        return Trace.load(golden.write(chain, tmp_path / "captures", **how))
+
+    return loaded
+
+
+@pytest.fixture
+def rejects(load: Callable[..., Trace]) -> Callable[..., Verdict]:
+    """Judge a changed golden trace: the check must pass on the unchanged one and fail for the reason on this one."""
+
+    def judged(check: Check, recipe: Recipe, change: Callable[[Chain], object], reason: str) -> Verdict:
+        verdict = check(load(recipe, change))
+        told = "\n".join([verdict.summary, *(f"{item.tap} {item.expected} | {item.seen}" for item in verdict.evidence)])
+        assert verdict.outcome is Outcome.FAIL, told
+        assert reason in told, told
+        assert verdict.evidence, "a failure without evidence"
+        assert verdict.failed > 0
+        return verdict
+
+    return judged
