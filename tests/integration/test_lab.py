@@ -12,6 +12,7 @@ from hopscope import data
 from hopscope.errors import EnvironmentFault, LabFailed
 from hopscope.hosts.ready import ListeningPort
 from hopscope.lab.lab import Lab
+from hopscope.lab.preflight import preflight
 from hopscope.lab.rtt import measure_idle_rtt
 from hopscope.model.topology import Host, Impairment, Link, Port, Topology
 from hopscope.providers.netns import NetnsProvider
@@ -142,3 +143,15 @@ def test_settings_of_a_link_are_about_impaired_links_only(lab: Lab) -> None:
     bare = lab.topology.link_between("client", "clientnic").name
     with pytest.raises(EnvironmentFault, match="is veth"):
         lab.impairment(bare, Impairment(rtt_ms=5))
+
+
+def test_preflight_tries_everything_and_leaves_nothing() -> None:
+    before = machine.state()
+    found = {capability.name: capability for capability in preflight()}
+    assert found["namespaces"].present
+    for name in ("veth", "packet sockets", "nft", "ethtool", "ping"):
+        assert found[name].present, found[name].detail
+    for capability in found.values():
+        assert capability.present == (not capability.detail)
+    assert machine.state()["links"] == before["links"]
+    assert machine.state()["pid"] <= before["pid"]
