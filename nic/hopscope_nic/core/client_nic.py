@@ -11,7 +11,7 @@ Having been answered, the client will not send its SYN again, so this box does u
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import Iterable, Iterator, List, Optional
 
 from hopscope_nic.core import fast_path, options
 from hopscope_nic.core.actions import CLIENT, SERVER, Action, Actions, Send
@@ -19,7 +19,7 @@ from hopscope_nic.core.flow import CLOSING, REFUSED, WAITING, Flow
 from hopscope_nic.core.isn import spoofed_isn
 from hopscope_nic.core.limits import SPOOFED_WINDOW, Limits
 from hopscope_nic.core.options import SynOptions
-from hopscope_nic.core.segment import ACK, CWR, ECE, RST, SYN, Segment, build
+from hopscope_nic.core.segment import ACK, CWR, ECE, RST, SYN, Segment, build, reverse
 from hopscope_nic.core.translator import MASK, FlowLog, Translator
 
 _DEFAULT_MSS = 536  # RFC 9293 section 3.7.1
@@ -37,7 +37,7 @@ class ClientNic(Translator):
         self._secret = secret
         self._mss = min(max(mtu - _HEADERS, _DEFAULT_MSS), 0xFFFF)
 
-    def _syn(self, segment: Segment, now: float) -> Actions:
+    def _syn(self, segment: Segment, now: float) -> Iterable[Action]:
         key = segment.key
         flow = self.flows.by_client.get(key)
         if flow is not None:
@@ -47,44 +47,44 @@ class ClientNic(Translator):
             self._forget(flow, "replaced")
         if not segment.route():
             return self._drop("ttl")
+        if not self._make_room():
+            return self._drop("table_full")
         offered = options.read_syn(segment.buffer, segment.l4 + 20, segment.header_end)
         if offered.signed:
             return self._pass_syn(Flow(key, segment.seq, 0, offered, now), segment, now)
-        flow = Flow(key, segment.seq, spoofed_isn(self._secret, key, now), offered, now)
+        return self._greet(key, segment, offered, now)
+
+    def _greet(self, key: bytes, segment: Segment, offered: SynOptions, now: float) -> Iterator[Action]:
+        """Answer a SYN, then forward it. The client waits for the first of these, so all bookkeeping comes later."""
+        isn = spoofed_isn(self._secret, key, now)
+        yield Send(CLIENT, self._synack(reverse(key), isn, segment.seq, offered))
+        flow = Flow(key, segment.seq, isn, offered, now)
         flow.syn_end = segment.next_seq
-        if not self._admit(flow, now + self.limits.first_retry):
-            return self._drop("table_full")
-        answer = self._synack(flow)
-        segment.set_flags(segment.flags & ~(ECE | CWR))
-        segment.set_ack(flow.spoofed_isn if self.stamps else 0)
+        self._admit(flow, now + self.limits.first_retry)
+        if segment.flags & (ECE | CWR):
+            segment.set_flags(segment.flags & ~(ECE | CWR))
+        segment.set_ack(isn if self.stamps else 0)
         flow.syn = segment.copy()
         self.counters.syn_answered += 1
         self.counters.syn_forwarded += 1
+        yield Send(SERVER, segment)
         if self._log is not None:
             self._log("syn_answered", flow)
-        return [Send(CLIENT, answer), Send(SERVER, segment)]
 
     def _pass_syn(self, flow: Flow, segment: Segment, now: float) -> Actions:
         """Forward a SYN that is not answered, and let its flow be."""
-        if not self._admit(flow, now + self.limits.waiting):
-            return self._drop("table_full")
+        self._admit(flow, now + self.limits.waiting)
         self._open_plain(flow)
         segment.set_ack(0)
         self.counters.syn_forwarded += 1
         return [Send(SERVER, segment)]
 
-    def _synack(self, flow: Flow) -> Segment:
-        offered: SynOptions = flow.offered
+    def _synack(self, key: bytes, isn: int, client_isn: int, offered: SynOptions) -> Segment:
+        """The answer to a SYN: `key` is its own 4-tuple, server first."""
         mss = self._mss if offered.mss is None else min(offered.mss, self._mss)
-        stamps = None if offered.tsval is None else (flow.spoofed_isn, offered.tsval)
-        return build(
-            flow.back_key,
-            flow.spoofed_isn,
-            (flow.client_isn + 1) & MASK,
-            SYN | ACK,
-            SPOOFED_WINDOW,
-            options.build_syn(mss, offered.window_scale, offered.sack_permitted, stamps),
-        )
+        stamps = None if offered.tsval is None else (isn, offered.tsval)
+        promised = options.build_syn(mss, offered.window_scale, offered.sack_permitted, stamps)
+        return build(key, isn, (client_isn + 1) & MASK, SYN | ACK, SPOOFED_WINDOW, promised)
 
     def _repeated_syn(self, flow: Flow, segment: Segment) -> Actions:
         """The client has not seen our answer, or its SYN was late: the same V again, and no new flow."""
@@ -98,7 +98,8 @@ class ClientNic(Translator):
             return self._drop("refused")
         actions: Actions = []
         if not flow.client_heard:
-            actions.append(Send(CLIENT, self._synack(flow)))
+            answer = self._synack(flow.back_key, flow.spoofed_isn, flow.client_isn, flow.offered)
+            actions.append(Send(CLIENT, answer))
         if flow.syn is not None:
             self.counters.syn_retransmitted += 1
             actions.append(Send(SERVER, flow.syn))
@@ -136,7 +137,7 @@ class StampClientNic(ClientNic):
 
     stamps = True
 
-    def receive(self, side: int, segment: Segment, now: float) -> Actions:
+    def respond(self, side: int, segment: Segment, now: float) -> Iterable[Action]:
         """One segment that came in on `side`; anything but a SYN from the client crosses as it is."""
         flags = segment.flags
         if side == CLIENT:

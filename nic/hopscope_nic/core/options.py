@@ -24,6 +24,8 @@ MAX_WINDOW_SCALE = 14  # RFC 7323 section 2.3: a larger one is taken as 14
 _MSS = struct.Struct("!BBH")
 _PAIR = struct.Struct("!BBBBII")
 _TIMESTAMPS = struct.Struct("!II")
+_LINUX = struct.Struct("!HHIIxxxxHBB")  # MSS, SACK permitted and time stamps, window scale: what Linux sends
+_LINUX_KINDS = (0x0204, 0x0402080A, 0x0103, 3)
 
 
 def walk(data: Union[bytes, bytearray], start: int, end: int) -> Iterator[Tuple[int, int, int]]:
@@ -57,6 +59,14 @@ class SynOptions(NamedTuple):
 
 def read_syn(data: Union[bytes, bytearray], start: int, end: int) -> SynOptions:
     """The options of a SYN in data[start:end]; of a repeated option the last one counts."""
+    if end - start == _LINUX.size:
+        mss_head, mss, pair, tsval, scale_head, scale_length, scale = _LINUX.unpack_from(data, start)
+        if (mss_head, pair, scale_head, scale_length) == _LINUX_KINDS:
+            return SynOptions(mss, min(scale, MAX_WINDOW_SCALE), True, tsval, False)
+    return _read_any_syn(data, start, end)
+
+
+def _read_any_syn(data: Union[bytes, bytearray], start: int, end: int) -> SynOptions:
     mss = window_scale = tsval = None
     sack_permitted = signed = False
     for kind, at, length in walk(data, start, end):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from typing import Optional
 
-from hopscope_nic.core.checksum import adjust, checksum, is_valid, pseudo_header
+from hopscope_nic.core.checksum import adjust, is_valid, pseudo_header
 
 HEADROOM = 24  # struct virtio_net_hdr (10) and an Ethernet header (14)
 
@@ -42,12 +42,13 @@ BAD_FLAGS = "bad_flags"
 _PLAIN = struct.Struct("!BxHxxHBBH8xHHIIBBHH")
 _IP = struct.Struct("!BxHxxHBBH")
 _TCP = struct.Struct("!HHIIBBHH")
-_IP_BUILD = struct.Struct("!BBHHHBBH4s4s")
-_TCP_BUILD = struct.Struct("!HHIIBBHHH")
+_BUILD = struct.Struct(f"!{HEADROOM}xBxHxxHBBH12sIIBBHHxx")
+_PORTS = struct.Struct("!HH")
 U16 = struct.Struct("!H")
 U32 = struct.Struct("!I")
 DONT_FRAGMENT = 0x4000
 OWN_TTL = 64
+_IP_CONSTANT = 0x4500 + DONT_FRAGMENT + (OWN_TTL << 8 | TCP)  # sum of what never changes in a header that we build
 
 
 class Segment:
@@ -196,9 +197,17 @@ class Segment:
     def copy(self) -> Segment:
         """The same packet in a buffer of its own, headroom included."""
         twin = Segment()
-        for name in Segment.__slots__:
-            setattr(twin, name, getattr(self, name))
         twin.buffer = self.buffer[: self.end]
+        twin.head, twin.end, twin.l4 = self.head, self.end, self.l4
+        twin.header_end, twin.payload_length = self.header_end, self.payload_length
+        twin.source_port, twin.destination_port = self.source_port, self.destination_port
+        twin.seq, twin.ack, twin.flags, twin.window = self.seq, self.ack, self.flags, self.window
+        twin.checksum, twin.ip_checksum, twin.ttl, twin.partial = (
+            self.checksum,
+            self.ip_checksum,
+            self.ttl,
+            self.partial,
+        )
         return twin
 
     def route(self) -> bool:
@@ -244,37 +253,43 @@ class Segment:
             U16.pack_into(self.buffer, self.l4 + 16, self.checksum)
 
 
-def build(
-    four_tuple: bytes, seq: int, ack: int, flags: int, window: int, options: bytes = b"", identification: int = 0
-) -> Segment:
+def build(four_tuple: bytes, seq: int, ack: int, flags: int, window: int, options: bytes = b"") -> Segment:
     """A segment without payload, checksums complete. `four_tuple` as `Segment.key` has it; options padded to 4."""
-    source, destination = four_tuple[:4], four_tuple[4:8]
-    source_port, destination_port = four_tuple[8] << 8 | four_tuple[9], four_tuple[10] << 8 | four_tuple[11]
     length = 20 + len(options)
-    buffer = bytearray(HEADROOM + 20 + length)
-    l4 = HEADROOM + 20
-    _IP_BUILD.pack_into(
-        buffer,
-        HEADROOM,
-        0x45,
-        0,
-        20 + length,
-        identification,
-        DONT_FRAGMENT,
-        OWN_TTL,
-        TCP,
-        0,
-        source,
-        destination,
-    )
-    U16.pack_into(buffer, HEADROOM + 10, checksum(buffer[HEADROOM:l4]))
-    _TCP_BUILD.pack_into(buffer, l4, source_port, destination_port, seq, ack, length << 2, flags, window, 0, 0)
-    buffer[l4 + 20 :] = options
-    U16.pack_into(buffer, l4 + 16, checksum(buffer[l4:], pseudo_header(source, destination, TCP, length)))
+    # The pseudo header (RFC 9293 section 3.1), and the 4-tuple that stands in both headers.
+    tcp_sum = int.from_bytes(four_tuple, "big") + TCP + length
+    ip_sum = _IP_CONSTANT + 20 + length + int.from_bytes(four_tuple[:8], "big")
+    offset = length << 2
+    tcp_sum += seq + ack + (offset << 8 | flags) + window + int.from_bytes(options, "big")
     segment = Segment()
-    reason = segment.load(buffer, HEADROOM, len(buffer), verified=True)
-    if reason is not None:
-        raise ValueError(f"cannot build this segment: {reason}")
+    segment.ip_checksum = 0xFFFF - (ip_sum % 0xFFFF or 0xFFFF)
+    segment.checksum = 0xFFFF - (tcp_sum % 0xFFFF or 0xFFFF)
+    segment.buffer = bytearray(
+        _BUILD.pack(
+            0x45,
+            20 + length,
+            DONT_FRAGMENT,
+            OWN_TTL,
+            TCP,
+            segment.ip_checksum,
+            four_tuple,
+            seq,
+            ack,
+            offset,
+            flags,
+            window,
+            segment.checksum,
+        )
+        + options
+    )
+    segment.head = HEADROOM
+    segment.l4 = HEADROOM + 20
+    segment.end = segment.header_end = len(segment.buffer)
+    segment.payload_length = 0
+    segment.source_port, segment.destination_port = _PORTS.unpack_from(four_tuple, 8)
+    segment.seq, segment.ack, segment.flags, segment.window = seq, ack, flags, window
+    segment.ttl = OWN_TTL
+    segment.partial = False
     return segment
 
 

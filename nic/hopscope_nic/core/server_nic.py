@@ -37,8 +37,9 @@ class ServerNic(Translator):
             segment.key, segment.seq, stamp, options.read_syn(segment.buffer, segment.l4 + 20, segment.header_end), now
         )
         flow.syn_end = segment.next_seq
-        if not self._admit(flow, now + self.limits.waiting):
+        if not self._make_room():
             return self._drop("table_full")
+        self._admit(flow, now + self.limits.waiting)
         if stamp:
             segment.set_ack(0)
         else:

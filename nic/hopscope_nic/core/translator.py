@@ -9,7 +9,7 @@ other, and a peer that is alive sends them again.
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional
+from typing import Callable, Iterable, List, Optional
 
 from hopscope_nic.core import fast_path, options
 from hopscope_nic.core.actions import CLIENT, SERVER, Action, Actions, Drop, Hold, Send
@@ -59,6 +59,13 @@ class Translator:
 
     def receive(self, side: int, segment: Segment, now: float) -> Actions:
         """One segment that came in on `side`. `segment` is the caller's again after its actions are carried out."""
+        return list(self.respond(side, segment, now))
+
+    def respond(self, side: int, segment: Segment, now: float) -> Iterable[Action]:
+        """The same, action by action: what is urgent can be sent before all is decided.
+
+        The caller goes through all of it before it hands over another segment or the time.
+        """
         if side == CLIENT:
             if segment.flags & SYN:
                 if segment.flags & ACK:
@@ -99,20 +106,21 @@ class Translator:
 
     # -- a flow begins
 
-    def _syn(self, segment: Segment, now: float) -> Actions:
+    def _syn(self, segment: Segment, now: float) -> Iterable[Action]:
         raise NotImplementedError
 
-    def _admit(self, flow: Flow, wake: float) -> bool:
-        """Take a new flow in, at the cost of one that may go. False when the table is full of open ones."""
+    def _make_room(self) -> bool:
+        """For one more flow, at the cost of one that may go. False when the table is full of open ones."""
         victim = self.flows.victim()
         if victim is not None:
             self._forget(victim, "evicted")
             self.counters.evicted += 1
-        if self.flows.full:
-            return False
+        return not self.flows.full
+
+    def _admit(self, flow: Flow, wake: float) -> None:
+        """Take a new flow in; look at it at `wake`."""
         self.flows.add(flow)
         self.flows.schedule(flow, wake)
-        return True
 
     def _open_plain(self, flow: Flow) -> None:
         """Nobody answers this one early: it crosses as it is."""

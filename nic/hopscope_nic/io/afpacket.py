@@ -14,9 +14,9 @@ import socket
 import time
 import traceback
 from types import FrameType
-from typing import Any, Dict, List, Optional, Protocol, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Protocol, Sequence, Tuple
 
-from hopscope_nic.core.actions import CLIENT, SERVER, SIDES, Actions, Send
+from hopscope_nic.core.actions import CLIENT, SERVER, SIDES, Action, Actions, Send
 from hopscope_nic.core.counters import Counters
 from hopscope_nic.core.flow_table import FlowTable
 from hopscope_nic.core.hold import HoldPool
@@ -42,7 +42,7 @@ class Machine(Protocol):
     flows: FlowTable
     pool: HoldPool
 
-    def receive(self, side: int, segment: Segment, now: float) -> Actions:
+    def respond(self, side: int, segment: Segment, now: float) -> Iterable[Action]:
         """Decide about one segment."""
 
     def cross(self, side: int, buffer: bytearray, size: int, partial: bool, now: float) -> bool:
@@ -226,13 +226,13 @@ class AfPacket:
                 self._hops[side].learn(bytes(buffer[HEADROOM + 12 : HEADROOM + 16]), bytes(buffer[16:22]))
             now = time.monotonic()
             try:
-                self._carry_out(machine.receive(side, segment, now), now)
+                self._carry_out(machine.respond(side, segment, now), now)
             except Exception:
                 machine.counters.drop("internal_error")
                 self._events.error("receive", traceback.format_exc())
         return True
 
-    def _carry_out(self, actions: Actions, now: float) -> None:
+    def _carry_out(self, actions: Iterable[Action], now: float) -> None:
         for action in actions:
             if type(action) is Send:
                 self._emit(action.side, action.segment.buffer, action.segment.end, now)

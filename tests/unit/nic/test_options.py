@@ -40,3 +40,11 @@ def test_what_is_built_reads_back(mss, scale, sack_permitted, timestamps):
     assert len(data) % 4 == 0
     tsval = None if timestamps is None else timestamps[0]
     assert options.read_syn(data, 0, len(data)) == options.SynOptions(mss, scale, sack_permitted, tsval, False)
+
+
+@given(st.binary(min_size=20, max_size=20), st.integers(0, 19), st.integers(0, 255))
+def test_the_short_way_reads_the_same(noise, at, octet):
+    data = bytearray(linux_syn_options(mss=int.from_bytes(noise[:2], "big"), tsval=7, scale=noise[2]))
+    assert options.read_syn(data, 0, 20) == options._read_any_syn(data, 0, 20)
+    data[at] = octet
+    assert options.read_syn(data, 0, 20) == options._read_any_syn(data, 0, 20)
