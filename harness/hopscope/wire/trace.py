@@ -170,6 +170,13 @@ class Trace:
             keep &= np.isin(self.server_end[:, 2].astype(np.int64), list(ports))
         return self._keep(keep)
 
+    def during(self, spans: Iterable[tuple[int, int]]) -> Trace:
+        """The flows that began within one of the spans [start, end), in ns of the clock nearest to the client."""
+        keep = np.zeros(len(self), np.bool_)
+        for start_ns, end_ns in spans:
+            keep |= (self.began >= start_ns) & (self.began < end_ns)
+        return self._keep(keep)
+
     def _keep(self, keep: NDArray[np.bool_]) -> Trace:
         number = np.append(np.where(keep, np.cumsum(keep) - 1, -1), -1)  # the last one serves flow_of == -1
         count = int(keep.sum())

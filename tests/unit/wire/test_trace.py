@@ -347,6 +347,9 @@ def test_select_keeps_arrays_and_rows_together(tmp_path: Path) -> None:
     for left, right in zip(some.flows, trace.flows[1:4], strict=True):
         for position in Position:
             assert left.rows(position).tolist() == right.rows(position).tolist()
+    ends = trace.during([(T0, T0 + 10**9), (T0 + 4 * 10**9, T0 + 5 * 10**9)])
+    assert sorted([*some.began, *ends.began]) == sorted(trace.select(end_ns=T0 + 5 * 10**9).began)
+    assert len(trace.during([])) == 0
     odd = trace.select(ports=[8081])
     assert {flow.server[1] for flow in odd.flows} == {8081}
     assert set(odd.flow_of[CLIENT]) == {-1, 0, 1, 2}
