@@ -29,6 +29,7 @@ def columns(path: str, data: NDArray[np.uint8], records: Records) -> Packets:
         time=records.time,
         frame=np.arange(1, len(records.offset) + 1, dtype=np.int64),
         interface=np.where(links.ifindex > 0, links.ifindex, records.interface).astype(np.int32),
+        outgoing=links.outgoing,
         offset=records.offset,
         caplen=records.caplen.astype(np.int32),
         wirelen=np.minimum(records.wirelen, 2**31 - 1).astype(np.int32),

@@ -90,7 +90,7 @@ def _sidecar(path: Path) -> dict[str, Any]:
 
 
 def _candidates(file: Path, host: str, entry: Mapping[str, Any], sidecar: Mapping[str, Any]) -> list[Candidate]:
-    """One for the file, or one for each interface that carries TCP where the file holds several (`tcpdump -i any`)."""
+    """One for the file, or one for each port where it holds several (`tcpdump -i any`, pcapng)."""
     packets = pcap.read(file)
     tap = Tap(
         file=file.name,
@@ -106,6 +106,11 @@ def _candidates(file: Path, host: str, entry: Mapping[str, Any], sidecar: Mappin
         return [
             Candidate(replace(tap, interface=f"#{number}", packets=packets.take(packets.interface == number)), None)
             for number in interfaces.tolist()
+        ]
+    if len(orient.SIDES[host]) == 2 and (packets.outgoing >= 0).any():
+        return [
+            Candidate(replace(tap, interface=f"#{n}", packets=side), place)
+            for n, place, side in orient.taken_apart(tap)
         ]
     return [Candidate(tap, _linked(file.stem, host, sidecar))]
 

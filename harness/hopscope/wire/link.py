@@ -17,6 +17,9 @@ _IPV4, _IPV6 = 0x0800, 0x86DD
 _TAGS = (0x8100, 0x88A8, 0x9100)
 _MOST_TAGS = 4
 
+_OUTGOING = 4
+"""Packet type of the cooked headers: sent by us."""
+
 
 @dataclass(frozen=True, eq=False)
 class Links:
@@ -26,6 +29,8 @@ class Links:
     l3_offset: NDArray[np.int64]
     """-1 where what follows is not IP, or not there."""
     ifindex: NDArray[np.int64]
+    outgoing: NDArray[np.int8]
+    """1 sent by the capturing host, 0 received, -1 the link layer does not tell."""
 
 
 def decode(
@@ -38,6 +43,7 @@ def decode(
     kind = np.zeros(count, np.int64)
     l3 = np.full(count, -1, np.int64)
     ifindex = np.zeros(count, np.int64)
+    outgoing = np.full(count, -1, np.int8)
 
     rows = np.flatnonzero((linktype == ETHERNET) & (end - start >= 14))
     at = start[rows]
@@ -48,12 +54,14 @@ def decode(
     at = start[rows]
     src[rows] = np.where(gather.u16(data, at + 4) == 6, gather.u48(data, at + 6), np.uint64(0))
     kind[rows], l3[rows] = gather.u16(data, at + 14), at + 16
+    outgoing[rows] = gather.u16(data, at) == _OUTGOING
 
     rows = np.flatnonzero((linktype == LINUX_SLL2) & (end - start >= 20))
     at = start[rows]
     src[rows] = np.where(gather.u8(data, at + 11) == 6, gather.u48(data, at + 12), np.uint64(0))
     kind[rows], l3[rows] = gather.u16(data, at), at + 20
     ifindex[rows] = gather.u32(data, at + 4) & 0x7FFFFFFF
+    outgoing[rows] = gather.u8(data, at + 10) == _OUTGOING
 
     rows = np.flatnonzero(np.isin(linktype, RAW) & (end > start))
     version = gather.u8(data, start[rows]) >> 4
@@ -70,4 +78,4 @@ def decode(
 
     family = np.select([kind == _IPV4, kind == _IPV6], [4, 6], 0).astype(np.uint8)
     l3[family == 0] = -1
-    return Links(src, dst, family, l3, ifindex)
+    return Links(src, dst, family, l3, ifindex, outgoing)

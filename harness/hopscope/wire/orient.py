@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hopscope.wire import flows
 from hopscope.wire.packets import ACK, FIN, RST, SYN, V4_MAPPED, Packets
 from hopscope.wire.taps import Position, Tap
 
@@ -75,6 +76,20 @@ def place(candidates: Sequence[Candidate]) -> tuple[tuple[Tap, ...], list[str]]:
             endpoint = by_host["client" if host == "clientnic" else "server"]
             taps.append(_place_one(chosen[0], sides, endpoint, syns, remarks))
     return tuple(sorted(taps, key=lambda tap: tap.position)), remarks
+
+
+def taken_apart(tap: Tap) -> list[tuple[int, Position, Packets]]:
+    """The two sides of a box in one capture that says of each packet only whether it came or went (LINUX_SLL).
+
+    What comes in towards the server, or goes out towards the client, passes the client's side; the rest the other.
+    Returns (number of the side, position, packets); only TCP, and only sides that have any.
+    """
+    (segments,), found = flows.connections([tap.packets])
+    rows, out = segments.rows, tap.packets.outgoing[segments.rows] == 1
+    near = out != found.to_server[0]
+    sides = enumerate(SIDES[tap.host], start=1)
+    parts = [(number, side, np.sort(rows[near == (number == 1)])) for number, side in sides]
+    return [(number, side, tap.packets.take(part)) for number, side, part in parts if len(part)]
 
 
 def _busiest(candidates: list[Candidate], most: int, syns: dict[int, _Syns], remarks: list[str]) -> list[Candidate]:

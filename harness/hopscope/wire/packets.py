@@ -66,6 +66,8 @@ class Packets:
     """Number of the frame in the file, from 1, as Wireshark shows it."""
     interface: NDArray[np.int32]
     """Interface of the frame where the file tells (pcapng interface number, ifindex of LINUX_SLL2), else 0."""
+    outgoing: NDArray[np.int8]
+    """1 sent by the capturing host, 0 received, -1 not told (only the cooked link layers of ``-i any`` tell)."""
     offset: NDArray[np.int64]
     """Where the frame starts in ``data``."""
     caplen: NDArray[np.int32]

@@ -139,6 +139,27 @@ def test_one_file_of_all_interfaces_is_taken_apart(tmp_path: Path) -> None:
     assert (flow.placement, flow.translator) == ("stamp", "servernic")
 
 
+def test_one_file_that_tells_only_directions_is_taken_apart(tmp_path: Path) -> None:
+    """``tcpdump -i any`` before 4.99: every packet that is forwarded is there twice, coming and going."""
+    chain = Chain()
+    chains.hold(chain, T0)
+    alone = chain.write(tmp_path / "alone")
+    cooked = []
+    for port in PORTS[1:3]:
+        for time, frame in chain.captures[port]:
+            leaves = frame[6:12] == frames.mac(frames.MAC[port])
+            head = struct.pack("!HHH", 4 if leaves else 0, 1, 6) + frame[6:12] + bytes(2) + b"\x08\x00"
+            cooked.append((time, head + frame[14:]))
+    chain.write(tmp_path / "any", ports=(PORTS[0], *PORTS[3:]))
+    write_pcap(tmp_path / "any" / "clientnic-any.pcap", sorted(cooked, key=lambda pair: pair[0]), linktype=113)
+    trace, expected = Trace.load(tmp_path / "any"), Trace.load(alone)
+    assert list(trace.taps) == list(Position)
+    for position in Position:
+        assert trace.taps[position].packets.seq.tolist() == expected.taps[position].packets.seq.tolist()
+    (flow,) = trace.flows
+    assert (flow.placement, flow.translator) == ("hold", "clientnic")
+
+
 def test_a_cut_capture_is_unhealthy_and_said(tmp_path: Path) -> None:
     chain = Chain()
     chains.plain(chain, T0)
