@@ -23,6 +23,9 @@ MINIMUM_ALTERNATIONS = 10
 MINIMUM_PER_BLOCK = 25
 RESAMPLES = 2000
 
+NEVER_NS = 1e18
+"""Thirty years: what a flow that never got there is counted as. Finite, so that quantiles can be interpolated."""
+
 Floats = NDArray[np.float64]
 
 
@@ -75,10 +78,10 @@ class Budget:
         """Judge samples in ns. Blocks are the number of the alternation each sample belongs to; a budget with a
         limit needs neither baseline nor blocks.
 
-        A NaN among the system's samples (a flow that never got there) counts as infinitely late; among the baseline's
+        A NaN among the system's samples (a flow that never got there) counts as late beyond any limit; among the baseline's
         it is left out.
         """
-        ours = np.nan_to_num(np.asarray(sut, dtype=np.float64), nan=np.inf, posinf=np.inf)
+        ours = np.nan_to_num(np.asarray(sut, dtype=np.float64), nan=NEVER_NS, posinf=NEVER_NS)
         theirs = np.asarray(baseline, dtype=np.float64)
         kept = ~np.isnan(theirs)
         theirs = theirs[kept]

@@ -9,6 +9,7 @@ what was acknowledged.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -87,6 +88,14 @@ def delivery() -> Delivery:
     return Delivery()
 
 
+class _Change(NamedTuple):
+    """A segment that came with other bytes: the receiver's row, the sender's, and the bytes as they were sent."""
+
+    row: int
+    origin: int
+    sent: bytes
+
+
 class _Direction:
     """One direction of all flows: what the sender's tap shows against what the receiver's does."""
 
@@ -121,8 +130,8 @@ class _Direction:
         seen = self.views[position]
         return seen[(seen.up == self.up) & (seen.length > 0)]
 
-    def _compare(self, came: View, sent: View) -> list[tuple[int, int]]:
-        """Rows (receiver's, sender's) of equal ranges whose bytes differ."""
+    def _compare(self, came: View, sent: View) -> list[_Change]:
+        """Segments of equal ranges whose bytes differ."""
         here, there = self.trace.taps[self.receiver].packets, self.trace.taps[self.sender].packets
         changed = []
         for row, origin, length in zip(came.row.tolist(), sent.row.tolist(), came.length.tolist(), strict=True):
@@ -131,7 +140,7 @@ class _Direction:
             self.tally.bytes_compared += kept
             self.tally.bytes_blind += length - kept
             if one[:kept] != other[:kept]:
-                changed.append((row, origin))
+                changed.append(_Change(row, origin, other))
         return changed
 
     def _obligations(self) -> Ints:
@@ -169,7 +178,7 @@ class _Direction:
             self.tally.bytes_compared += kept
             self.tally.bytes_blind += length - kept
             if payload[:kept] != origin[0][:kept]:
-                changed.append((row, there.row_of(start) or 0))
+                changed.append(_Change(row, there.row_of(start) or 0, origin[0]))
         self._report_changed(changed)
         gaps = [gap for piece in there.pieces for gap in here.missing(piece.start, min(piece.end, limit))]
         if gaps:
@@ -217,14 +226,14 @@ class _Direction:
         seen = view(self.trace, position, only)
         return Stream(self.trace.taps[position].packets, seen[seen.up == self.up])
 
-    def _report_changed(self, changed: list[tuple[int, int]]) -> None:
+    def _report_changed(self, changed: list[_Change]) -> None:
         here, there = self.trace.taps[self.receiver].packets, self.trace.taps[self.sender].packets
-        for number, (row, origin) in enumerate(changed):
+        for number, (row, origin, then) in enumerate(changed):
             flow = int(self.trace.flow_of[self.receiver][row])
             self.tally.failed[flow] = True
             if number >= SLOW_EVIDENCE:
                 continue
-            now, then = here.payload(row), there.payload(origin)
+            now = here.payload(row)
             at = next((n for n, (a, b) in enumerate(zip(now, then, strict=False)) if a != b), 0)
             seen = self.views[self.receiver]
             start = int(first_byte(seen[seen.row == row])[0])

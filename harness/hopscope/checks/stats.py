@@ -45,7 +45,7 @@ def quantile(values: Iterable[float], q: float, confidence: float = CONFIDENCE) 
     lower, upper = ranks(n, q, confidence)
     low = samples[lower - 1] if lower >= 1 else -math.inf
     high = samples[upper - 1] if upper <= n else math.inf
-    return Quantile(value, low, high, n)
+    return Quantile(value, min(low, value), max(high, value), n)  # between two samples, value may lie outside
 
 
 def ranks(n: int, q: float, confidence: float = CONFIDENCE) -> tuple[int, int]:

@@ -1,0 +1,192 @@
+"""Delivery: bytes lost on every hop and in every box, changed, made up; and what is no loss."""
+
+from __future__ import annotations
+
+import pytest
+from hopscope.checks.delivery import delivery
+from hopscope.checks.verdict import Outcome
+from support import golden
+from support.golden import TAPS, Recipe
+
+UP = [
+    "between client-eth0 and clientnic-eth0",
+    "in clientnic",
+    "between clientnic-eth1 and servernic-eth0",
+    "in servernic",
+    "between servernic-eth1 and server-eth0",
+]
+DOWN = [
+    "between clientnic-eth0 and client-eth0",
+    "in clientnic",
+    "between servernic-eth0 and clientnic-eth1",
+    "in servernic",
+    "between server-eth0 and servernic-eth1",
+]
+"""Where a byte was lost between tap n and tap n + 1."""
+
+
+@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("placement", ["plain", "hold", "stamp"])
+def test_rejects_a_request_lost_on_the_way_up(placement, place, rejects):
+    lost = TAPS[place + 1 :]
+    verdict = rejects(delivery(), Recipe(placement), lambda chain: golden.drop_from(chain, "request", lost), UP[place])
+    assert (verdict.failed, verdict.metrics["bytes_lost"]) == (1, 100)
+
+
+@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("placement", ["plain", "hold", "stamp"])
+def test_rejects_a_response_lost_on_the_way_down(placement, place, rejects):
+    lost = TAPS[: place + 1]
+    change = lambda chain: golden.drop_from(chain, "response", lost)  # noqa: E731
+    verdict = rejects(delivery(), Recipe(placement), change, DOWN[place])
+    assert (verdict.failed, verdict.metrics["bytes_lost"]) == (1, 3000)
+
+
+@pytest.mark.parametrize("first", range(1, 6))
+@pytest.mark.parametrize("placement", ["plain", "stamp"])
+def test_rejects_a_changed_byte(placement, first, rejects):
+    def flip(payload):
+        return payload[:7] + bytes([payload[7] ^ 1]) + payload[8:]
+
+    def change(chain):
+        for tap in TAPS[first:]:
+            golden.change(chain, tap, "request", payload=flip)
+
+    verdict = rejects(delivery(), Recipe(placement), change, UP[first - 1])
+    assert "byte 7 of the payload" in verdict.evidence[0].expected
+
+
+def test_rejects_bytes_that_nobody_sent(rejects):
+    def more(chain):
+        golden.change(chain, "server-eth0", "request", payload=lambda payload: payload + b"?")
+
+    rejects(delivery(), Recipe("plain"), more, "never sent")
+
+
+def test_rejects_a_flow_whose_early_data_is_never_delivered(rejects):
+    """The client got its acknowledgement from the box, and the server never heard of it."""
+
+    def swallow(chain):
+        for label in ("syn", "ack", "request", "fin-client", "ack-last", "ack-response"):
+            golden.drop_from(chain, label, TAPS[2:])
+        for label in ("synack", "response", "fin-server"):
+            golden.drop_from(chain, label, TAPS)
+
+    verdict = rejects(delivery(), Recipe("stamp"), swallow, "in clientnic")
+    assert verdict.metrics["bytes_lost"] == 100
+
+
+def test_a_lost_and_repeated_segment_is_no_loss(load):
+    trace = load(Recipe("stamp", lose=True))
+    assert delivery()(trace).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("tap", ["client-eth0", "servernic-eth1", "server-eth0"])
+def test_segments_cut_anew_are_no_loss(tap, load):
+    """Offloads merge segments at some taps and not at others."""
+
+    def join(chain):
+        one, two, three = chain.find(tap, "response")
+        one.payload += two.payload + three.payload
+        golden.drop(chain, tap, "response", nth=2)
+        golden.drop(chain, tap, "response", nth=1)
+
+    verdict = delivery()(load(Recipe("stamp"), join))
+    assert (verdict.outcome, verdict.metrics["bytes"]) == (Outcome.PASS, 9300)
+
+
+def test_merged_segments_with_a_changed_byte_fail(rejects):
+    def join(chain):
+        one, two = chain.find("client-eth0", "response")[:2]
+        one.payload += b"\0" + two.payload[1:]
+        golden.drop(chain, "client-eth0", "response", nth=1)
+
+    rejects(delivery(), Recipe("stamp"), join, "0x00, changed between clientnic-eth0 and client-eth0")
+
+
+def test_a_changed_repetition_fails(rejects):
+    """The first copy was right; the second must be as well."""
+
+    def repeat(chain):
+        golden.change(chain, "client-eth0", "again", flow=1, payload=lambda payload: b"x" + payload[1:])
+        golden.change(chain, "clientnic-eth0", "again", flow=1, payload=lambda payload: b"x" + payload[1:])
+
+    rejects(delivery(), Recipe("stamp"), repeat, "in clientnic")
+
+
+def test_after_a_reset_only_what_was_acknowledged_counts(load):
+    def lose_last(chain):
+        """The third segment never comes; the client acknowledged two and reset."""
+        for tap in TAPS[:3]:
+            golden.drop(chain, tap, "response", nth=2)
+        for tap in TAPS:
+            golden.drop(chain, tap, "ack-response", nth=2)
+
+    recipe = Recipe("stamp", close="rst", flows=1)
+    assert delivery()(load(recipe, lose_last)).outcome is Outcome.PASS
+    assert delivery()(load(Recipe("stamp", close="open", flows=1), lose_last)).outcome is Outcome.FAIL
+
+
+def test_what_was_acknowledged_before_a_reset_must_have_come(rejects):
+    rejects(
+        delivery(), Recipe("stamp", close="rst"), lambda chain: golden.drop_from(chain, "request", TAPS[3:]),
+        "between clientnic-eth1 and servernic-eth0",
+    )  # fmt: skip
+
+
+def test_bytes_under_way_at_the_end_are_not_lost(load):
+    def soon_over(chain):
+        chain.sidecar.pop("sut", None)
+        last = max(frame.time_ns for frames in chain.taps.values() for frame in frames)
+        for tap in TAPS:
+            chain.tap_facts[tap]["end_ns"] = last
+        for label in ("fin-client", "fin-server", "ack-last", "ack-response"):
+            golden.drop_from(chain, label, TAPS)
+        golden.drop_from(chain, "response", TAPS[:3])
+
+    trace = load(Recipe("stamp", flows=1), soon_over)
+    if trace.whole.any():
+        assert delivery()(trace).outcome is not Outcome.FAIL
+
+
+def test_a_byte_missing_from_an_unhealthy_capture_is_no_proof(load):
+    def lose(chain):
+        golden.drop_from(chain, "request", TAPS[5:])
+        chain.tap_facts["server-eth0"]["dropped"] = 1
+
+    verdict = delivery()(load(Recipe("plain"), lose))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "no proof" in verdict.summary
+
+
+def test_a_byte_that_its_receiver_acknowledged_was_missed_by_a_capture_without_counters(load):
+    def lose(chain):
+        golden.drop_from(chain, "request", TAPS[5:])
+
+    assert delivery()(load(Recipe("plain"), lose, sidecar=False)).outcome is Outcome.INCONCLUSIVE
+
+
+def test_payload_that_the_capture_cut_off_is_not_called_unchanged(load):
+    def cut(chain):
+        for frames in chain.taps.values():
+            for frame in frames:
+                frame.cut = 100
+
+    verdict = delivery()(load(Recipe("plain"), cut))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "snap length" in verdict.summary
+
+
+def test_flows_without_payload_conclude_nothing(load):
+    assert delivery()(load(Recipe("plain", request=0, response=1), _mute)).outcome is Outcome.INCONCLUSIVE
+
+
+def _mute(chain):
+    for frames in chain.taps.values():
+        for frame in frames:
+            if frame.proto == 6:
+                frame.payload = b""
+
+
+def test_one_capture_concludes_nothing(load):
+    assert delivery()(load(Recipe("plain"), only=("client-eth0",))).outcome is Outcome.INCONCLUSIVE

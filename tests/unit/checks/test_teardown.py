@@ -1,0 +1,87 @@
+"""Teardown: what ends on one side must end on the other, and tables must be empty in time."""
+
+from __future__ import annotations
+
+import pytest
+from hopscope.checks.teardown import teardown
+from hopscope.checks.verdict import Outcome
+from support import golden
+from support.golden import TAPS, Recipe
+
+
+@pytest.mark.parametrize("placement", ["plain", "hold", "stamp"])
+@pytest.mark.parametrize(
+    ("labels", "taps", "close", "reason"),
+    [
+        (("fin-client", "ack-last"), TAPS[2:], "fin", "the client's FIN at server-eth0"),
+        (("fin-client", "fin-server", "ack-last"), TAPS[5:], "fin", "the client's FIN at server-eth0"),
+        (("fin-server", "ack-last"), TAPS[:3], "fin", "the server's FIN at client-eth0"),
+        (("ack-last",), TAPS[3:], "fin", "an acknowledgement of the server's FIN"),
+        (("rst",), TAPS[1:], "rst", "the RST at server-eth0 too"),
+        (("rst",), TAPS[4:], "rst", "the RST at server-eth0 too"),
+        (("rst",), TAPS[:1], "rst", "the RST at client-eth0 too"),
+    ],
+)
+def test_rejects(placement, labels, taps, close, reason, rejects):
+    def lose(chain):
+        for label in labels:
+            golden.drop_from(chain, label, taps)
+
+    verdict = rejects(teardown(), Recipe(placement, close=close), lose, reason)
+    assert verdict.failed == 1
+
+
+def events(*told):
+    """Counters at seconds after the last segment, with so many flows open."""
+
+    def change(chain):
+        last = max(frame.time_ns for frames in chain.taps.values() for frame in frames if frame.proto == 6)
+        chain.sidecar["sut"] = [
+            {"event": "counters", "host": "clientnic", "flows": flows, "time_ns": last + int(seconds * 1e9)}
+            for seconds, flows in told
+        ]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (((-1, 3), (4, 2), (6, 2)), "2 flows"),
+        (((-1, 3), (5.5, 0)), "empty only after 5500.000 ms"),
+    ],
+)
+def test_rejects_tables_that_are_not_empty(told, reason, rejects):
+    rejects(teardown(), Recipe("hold"), events(*told), reason)
+
+
+@pytest.mark.parametrize(
+    ("told", "note"),
+    [
+        (((-1, 3), (0.5, 0)), "flow table of clientnic empty 500.000 ms"),
+        (((-1, 3), (2, 1), (4.9, 0)), "flow table of clientnic empty 4900.000 ms"),
+        (((-1, 3), (2, 1)), "not told in time"),
+        (((-1, 3),), "not told in time"),
+    ],
+)
+def test_tables_that_are_empty_or_not_told_pass(told, note, load):
+    verdict = teardown()(load(Recipe("hold"), events(*told)))
+    assert verdict.outcome is Outcome.PASS
+    assert note in verdict.summary
+
+
+def test_open_connections_conclude_nothing(load):
+    verdict = teardown()(load(Recipe("stamp", close="open")))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_close_missing_from_an_unhealthy_capture_is_no_proof(load):
+    def lose(chain):
+        golden.drop_from(chain, "rst", TAPS[5:])
+        chain.tap_facts["server-eth0"]["dropped"] = 2
+
+    assert teardown()(load(Recipe("stamp", close="rst"), lose)).outcome is Outcome.INCONCLUSIVE
+
+
+def test_one_capture_concludes_nothing(load):
+    assert teardown()(load(Recipe("stamp"), only=("client-eth0",))).outcome is Outcome.INCONCLUSIVE
