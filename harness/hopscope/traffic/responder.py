@@ -87,7 +87,10 @@ class Responder:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if options.cc:
-            listener.setsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, options.cc.encode())
+            try:
+                listener.setsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, options.cc.encode())
+            except OSError as error:
+                raise OSError(error.errno, f"congestion control {options.cc!r} is refused: {error.strerror}") from None
         self.cc = listener.getsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, 16).split(b"\0")[0].decode()
         listener.bind((options.bind, port))
         listener.listen(BACKLOG)
@@ -231,7 +234,7 @@ def main(argv: list[str]) -> int:
     try:
         responder = Responder(options)
     except OSError as error:
-        print(f"responder: {options.bind} ports {options.ports}, cc {options.cc}: {error}", file=sys.stderr)
+        print(f"responder: {options.bind} ports {options.ports}: {error.strerror}", file=sys.stderr)
         return 2
     signal.set_wakeup_fd(responder.wake_write.fileno(), warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):

@@ -1,0 +1,205 @@
+"""Load from the client to the service of a lab: the generator on the client, its responder on the server."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from hopscope.errors import CommandFailed, EnvironmentFault, UsageError
+from hopscope.hosts.process import Process, log_tail
+from hopscope.hosts.ready import LogLine
+from hopscope.lab.lab import Lab
+from hopscope.lab.wait import wait_until
+from hopscope.model.topology import Role
+from hopscope.traffic.iperf3 import Iperf3Report, iperf3
+from hopscope.traffic.report import TrafficReport, parse
+
+_HERE = Path(__file__).parent
+_USAGE = 64
+#: For the generator to start, and to write down what it saw, on a busy machine.
+_MARGIN_SECONDS = 20.0
+
+
+class Traffic:
+    """Connections over a lab, from ``client`` (default: the host of role client) to the topology's service.
+
+    Logs and each run's JSON lines go to ``directory``. The responder starts with the first connections and ends with
+    the context.
+    """
+
+    def __init__(self, lab: Lab, directory: Path, *, client: str | None = None, python: str = sys.executable) -> None:
+        self._lab = lab
+        self._directory = directory.absolute()
+        self._python = python
+        self._client = client or lab.topology.role(Role.CLIENT).name
+        self._responder: Process | None = None
+        self._responder_cc: str | None = None
+        self._runs = 0
+        self._first = 0
+
+    @property
+    def target(self) -> str:
+        """The address of the service that the client is routed to: of the port nearest to it."""
+        topology = self._lab.topology
+        server = topology.service.host
+        nearest = topology.path(self._client, server)[-1] if self._client != server else None
+        for port in topology.host(server).ports:
+            if nearest is None or port.key in (nearest.a.key, nearest.b.key):
+                address = port.address(4) or port.address(6)
+                if address is not None:
+                    return str(address)
+        raise UsageError(f"the service's host {server} has no address towards {self._client}")
+
+    def connections(
+        self,
+        count: int,
+        rate: float | None = None,
+        *,
+        request: int = 100,
+        response: int = 1024,
+        rounds: int = 1,
+        ports: Sequence[int] | None = None,
+        cc: str | None = "reno",
+        timeout: float = 10.0,
+        close: Literal["fin", "rst"] = "fin",
+        sources: Sequence[str] = (),
+        check_rate: bool = True,
+    ) -> TrafficReport:
+        """Open ``count`` connections, ``rate`` per second (None: all at once), and return what became of each.
+
+        Each sends ``rounds`` requests of ``request`` bytes, gets ``response`` bytes for each, and is closed by the
+        client. ``timeout`` is seconds for each connection from its start; ``cc`` the congestion control of the sockets
+        at both ends (None: the hosts' default). Raises RateMissed (environment) when the established rate is more
+        than 5 % off, unless ``check_rate`` is off; UsageError for what cannot be asked, such as more connections than
+        there are ports for; EnvironmentFault when a host refuses. A connection that fails is an outcome, not an error.
+        """
+        ports = tuple(ports or self._lab.topology.service.ports)
+        self._serve(cc)
+        argv = [self._put("generator.py", self._client), "--target", self.target]
+        argv += ["--ports", ",".join(map(str, ports)), "--connections", str(count), "--request", str(request)]
+        argv += ["--response", str(response), "--rounds", str(rounds), "--deadline", str(timeout), "--close", close]
+        argv += ["--first", str(self._first)]
+        argv += ["--rate", repr(float(rate))] if rate is not None else []
+        argv += ["--cc", cc] if cc is not None else []
+        argv += ["--source", ",".join(sources)] if sources else []
+        before = self.server_counters()
+        report = self._generate(argv, (count / rate if rate else 0.0) + timeout + _MARGIN_SECONDS, before)
+        self._first += count
+        if check_rate:
+            report.check_rate()
+        return report
+
+    def iperf3(
+        self,
+        seconds: float = 10.0,
+        *,
+        reverse: bool = False,
+        cc: str | None = "reno",
+        port: int | None = None,
+        bitrate: str | None = None,
+        streams: int = 1,
+    ) -> Iperf3Report:
+        """Bulk throughput by iperf3 on a service port (default: the last); the responder makes room for it."""
+        self.close()
+        return iperf3(
+            self._lab,
+            seconds,
+            directory=self._directory,
+            client=self._client,
+            target=self.target,
+            reverse=reverse,
+            cc=cc,
+            port=port,
+            bitrate=bitrate,
+            streams=streams,
+        )
+
+    def server_counters(self) -> dict[str, int]:
+        """What the responder has counted so far: connections accepted, closed, reset, short, corrupt, open; bytes."""
+        process = self._responder
+        if process is None:
+            return {}
+        seen = len(_events(process, "counters"))
+        process.signal(signal.SIGUSR1)
+        wait_until(
+            lambda: len(_events(process, "counters")) > seen or process.poll() is not None,
+            timeout=_MARGIN_SECONDS,
+            interval=0.005,
+            what="the responder's counters",
+        )
+        if process.poll() is not None:
+            raise EnvironmentFault(
+                f"the responder ended by itself with {process.returncode}",
+                host=self._lab.topology.service.host,
+                evidence=log_tail(process.stdout, process.stderr),
+            )
+        counters = _events(process, "counters")[-1]
+        return {name: value for name, value in counters.items() if isinstance(value, int) and name != "time_ns"}
+
+    def close(self) -> None:
+        """End the responder; connections start it again."""
+        process, self._responder = self._responder, None
+        if process is not None:
+            process.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _generate(self, argv: list[str], timeout: float, before: dict[str, int]) -> TrafficReport:
+        host = self._lab.hosts[self._client]
+        result = host.run([self._python, "-I", *argv], timeout=timeout, check=False)
+        if result.returncode == _USAGE:
+            raise UsageError(result.tail(1).removeprefix("generator: "), host=self._client)
+        if result.returncode != 0:
+            raise CommandFailed(
+                f"the generator ended with {result.returncode}", host=self._client, evidence=result.tail()
+            )
+        self._runs += 1
+        self._directory.mkdir(parents=True, exist_ok=True)
+        (self._directory / f"connections-{self._runs}.jsonl").write_bytes(result.stdout)
+        after = self.server_counters()
+        server = {name: value - before.get(name, 0) if name != "open" else value for name, value in after.items()}
+        return parse(result.stdout.decode(), server)
+
+    def _serve(self, cc: str | None) -> None:
+        if self._responder is not None and self._responder_cc != cc:
+            self.close()
+        if self._responder is not None:
+            return
+        service = self._lab.topology.service
+        argv = [self._python, "-I", self._put("responder.py", service.host), "--bind", self.target]
+        argv += ["--ports", ",".join(map(str, service.ports))]
+        argv += ["--cc", cc] if cc is not None else []
+        self._responder = self._lab.hosts[service.host].spawn(
+            argv,
+            name=f"{service.host}-responder",
+            ready=LogLine('"event": "ready"', stream="stdout"),
+            directory=self._directory,
+        )
+        self._responder_cc = cc
+
+    def _put(self, program: str, host: str) -> str:
+        """Copy a program to a host and return its path there."""
+        executor = self._lab.hosts[host]
+        executor.put(_HERE / program, program)
+        return str(executor.directory / program)
+
+
+def _events(process: Process, name: str) -> list[dict[str, Any]]:
+    events = []
+    for line in process.stdout.read_text(errors="replace").splitlines(keepends=True):
+        if line.endswith("\n"):
+            event = json.loads(line)
+            if event.get("event") == name:
+                events.append(event)
+    return events
