@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hopscope.checks.budget import Budget, round_trips, samples_needed
+from hopscope.checks.budget import Budget, _quantiles, round_trips, samples_needed
 from hopscope.checks.verdict import Outcome
 from hopscope.errors import UsageError
 
@@ -120,3 +120,15 @@ def test_samples_needed():
     assert samples_needed(100, 1.0, -1.0, 3.0) == 400
     assert samples_needed(100, 0.0, -1.0, 1.0) is None
     assert samples_needed(100, math.inf, -1.0, 1.0) is None
+
+
+def test_resampled_quantiles_are_those_of_the_drawn_blocks():
+    rng = np.random.default_rng(3)
+    values, block = rng.normal(size=60), np.repeat(np.arange(6), 10)
+    drawn = rng.multinomial(6, np.full(6, 1 / 6), size=50)
+    for q in (0.01, 0.5, 0.99):
+        expected = [
+            np.quantile(np.concatenate([np.tile(values[block == b], times) for b, times in enumerate(row)]), q)
+            for row in drawn
+        ]
+        assert _quantiles(values, block, drawn, q) == pytest.approx(expected)
