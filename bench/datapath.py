@@ -19,7 +19,7 @@ from hopscope import data
 from hopscope.lab.lab import Lab
 from hopscope.lab.rtt import check_rtt
 from hopscope.lab.sut import RunningSut
-from hopscope.model.document import load_sut, load_topology
+from hopscope.model.document import load_topology
 from hopscope.plugin.chain import Chain
 from hopscope.plugin.compare import ALTERNATIONS, compare
 from hopscope.plugin.window import Window
@@ -81,9 +81,9 @@ def throughput(directory: Path, seconds: int, pairs: int) -> None:
                     for pair in range(pairs):
                         order = ("kernel", placement) if pair % 2 == 0 else (placement, "kernel")
                         for variant in order:
-                            sut = load_sut(data.path(f"suts/{variant}.yaml"))
+                            sut = data.sut(variant)
                             with RunningSut(built, sut, directory / "logs"):
-                                result = iperf3(built, seconds=seconds, reverse=reverse, cc=control)
+                                result = iperf3(built, seconds, directory=directory / "logs", reverse=reverse, cc=control)
                             rates[variant].append(result.bits_per_second / 1e9)
                     ratios = [ours / base for ours, base in zip(rates[placement], rates["kernel"], strict=True)]
                     base = float(np.median(rates["kernel"]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from hopscope.traffic.iperf3 import iperf3
 
 pytestmark = [pytest.mark.integration, pytest.mark.zero_rtt]
 
@@ -34,8 +33,8 @@ def test_requests_and_responses_larger_than_a_window(traffic, trace, sut):
 
 @PLACEMENTS
 @pytest.mark.parametrize("reverse", [False, True], ids=["upload", "download"])
-def test_bulk(capture, trace, sut, reverse):
+def test_bulk(traffic, trace, sut, reverse):
     """Ten seconds of one stream at a rate that six full captures can follow; nothing is reset, no checksum is bad."""
-    report = iperf3(capture.chain.lab, seconds=10, reverse=reverse, cc="cubic", bitrate=60_000_000)
+    report = traffic.iperf3(seconds=10, reverse=reverse, cc="cubic", bitrate="60M")
     assert report.bytes > 30_000_000
     trace().expect(placement=sut)

@@ -14,7 +14,7 @@ from hopscope.hosts.executor import Executor
 from hopscope.lab.lab import Lab
 from hopscope.lab.rtt import check_rtt
 from hopscope.lab.sut import RunningSut
-from hopscope.model.document import load_sut, load_topology
+from hopscope.model.document import load_topology
 from hopscope.model.sut import Sut
 from hopscope.model.topology import Host, Topology
 from hopscope.plugin.options import LabOptions
@@ -49,9 +49,7 @@ class Chain:
 
     def sut(self, name: str) -> Sut:
         """A SUT by name: the topology's own, beside the topology, or built in."""
-        if name in self.topology.suts:
-            return self.topology.suts[name]
-        return load_sut(data.find("suts", name, beside=self._source.parent))
+        return data.sut(name, self.topology, beside=self._source.parent)
 
     def running(self, name: str, directory: Path) -> RunningSut:
         """The SUT as a context manager; see hopscope.lab.sut."""

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hopscope.checks.budget import MINIMUM_ALTERNATIONS as ALTERNATIONS
+from hopscope.checks.budget import MINIMUM_PER_BLOCK as BLOCK
 from hopscope.checks.budget import Budget
 from hopscope.checks.verdict import Verdict
 from hopscope.errors import HarnessFault, UsageError
@@ -17,10 +19,6 @@ from hopscope.plugin.window import Window
 from hopscope.traffic.traffic import Traffic
 from hopscope.wire import metrics
 from hopscope.wire.trace import Trace
-
-#: The least of each that a verdict may rest on.
-ALTERNATIONS = 10
-BLOCK = 25
 
 
 @dataclass(frozen=True)
