@@ -1,7 +1,6 @@
 """All taps of a lab as one capture: started together, drained together, with a side-car that proves their health.
 
-Six taps of a chain start in 0.1 s and end as soon as the slowest is drained: 0.1 to 1.1 s after the last
-packet, see ``tap``.
+Six taps of a chain start in about 0.2 s and end 0.1 to 0.2 s after the last packet (``tap`` has the measurements).
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from hopscope.capture.programs import Options
 from hopscope.capture.tap import CaptureTap, TapReport
 from hopscope.errors import CaptureUnhealthy, EnvironmentFault, HarnessFault
 from hopscope.hosts.netns import NetnsExecutor
@@ -40,8 +40,9 @@ _OFFLOADS = re.compile(
 class CaptureSession:
     """Captures of the ports of a lab (all, or those given) into ``directory``, one file each, and ``taps.json``.
 
-    ``filter`` is in tcpdump's language; without one everything is taken, which is little in a lab of ours and spares
-    the question what was left out. ``limit_mb`` bounds each file; a capture that reaches it ends and is unhealthy.
+    ``filter`` is in the language of pcap-filter(7); without one everything is taken: in a lab of ours that is
+    little, and nobody has to ask what was left out. ``limit_mb`` bounds each file; a capture that reaches it ends and
+    is unhealthy. ``program`` is one of ``hopscope.capture.programs.PROGRAMS``.
     """
 
     def __init__(
@@ -53,17 +54,15 @@ class CaptureSession:
         snaplen: int = 0,
         ports: Iterable[str | Port] | None = None,
         limit_mb: int = 2000,
+        program: str = "recorder",
     ) -> None:
         self._lab = lab
         self.directory = directory.absolute()
         topology = lab.topology
         chosen = topology.ports if ports is None else ports
         self.ports = tuple(topology.port(each) if isinstance(each, str) else each for each in chosen)
-        self._options: dict[str, Any] = {
-            "filter": filter,
-            "snaplen": snaplen,
-            "limit_bytes": limit_mb * 1_000_000,
-        }
+        self._options = Options(filter=filter, snaplen=snaplen, limit_bytes=limit_mb * 1_000_000)
+        self._program = program
         self._taps: list[CaptureTap] = []
         self.reports: tuple[TapReport, ...] = ()
 
@@ -77,7 +76,13 @@ class CaptureSession:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._check_disk()
         self._taps = [
-            CaptureTap(self._lab.hosts[port.host], port, self.directory / f"{port.tap}.pcap", **self._options)
+            CaptureTap(
+                self._lab.hosts[port.host],
+                port,
+                self.directory / f"{port.tap}.pcap",
+                self._options,
+                program=self._program,
+            )
             for port in self.ports
         ]
         try:
@@ -142,7 +147,7 @@ class CaptureSession:
             "taps": {report.file.name: fact for report, fact in zip(self.reports, facts, strict=True)},
             "links": links,
             "same_clock": all(isinstance(self._lab.hosts[port.host], NetnsExecutor) for port in self.ports),
-            "filter": self._options["filter"],
+            "filter": self._options.filter,
             **extra,
         }
         part = self.directory / f".{SIDECAR}.part"

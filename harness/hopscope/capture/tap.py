@@ -1,10 +1,10 @@
-"""One tcpdump on one port: live before anything counts, drained before it ends, and honest about what it lost.
+"""A capture of one port: live before anything counts, drained before it ends, and honest about what it lost.
 
-``-U`` does not help the tail of a capture: the kernel hands a partly filled block of its ring over only when the
-block's timer fires, once a second with tcpdump. SIGINT right after the traffic loses that block and still reports no
-drops. So the end is: ask for statistics (SIGUSR1) until everything received was written or dropped, then SIGINT.
-Measured (Linux 6.18, libpcap 1.10.3): the last frame of a quiet link is there 0.1 to 1.0 s after it was sent, evenly
-spread, however often one asks; ``--immediate-mode`` takes 0.02 s and drops frames under load.
+The kernel hands a partly filled block of a capture's ring over only when the block's timer fires, and neither ``-U``
+nor asking hastens it. SIGINT right after the traffic loses that block and still reports no drops. So the end is: ask
+for counters (SIGUSR1) until everything received was written or dropped, then SIGINT. Measured on a quiet link (Linux
+6.18, libpcap 1.10.3), from the last frame until it is written: tcpdump 0.1 to 1.0 s, evenly spread; our recorder 0.03
+to 0.06 s. (``tcpdump --immediate-mode`` takes 0.02 s, and drops frames under load.)
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hopscope.capture.programs import PROGRAMS, Options
 from hopscope.errors import CommandTimeout, HarnessFault, WaitTimeout
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.process import Process, log_tail
@@ -27,7 +28,7 @@ from hopscope.model.topology import Port
 from hopscope.wire import pcap
 
 LIVE_SECONDS = 10.0
-#: The ring's block timer (1 s) and something for a busy machine.
+#: The longest block timer (1 s) and something for a busy machine.
 DRAIN_SECONDS = 10.0
 END_SECONDS = 10.0
 
@@ -38,7 +39,7 @@ _COUNTS = re.compile(
 
 @dataclass(frozen=True)
 class Statistics:
-    """What tcpdump counts. ``received`` (passed the filter) includes what is ``dropped`` and what waits in the ring."""
+    """What libpcap counts. ``received`` (passed the filter) includes what is ``dropped`` and what waits in the ring."""
 
     captured: int
     received: int
@@ -50,7 +51,7 @@ class Statistics:
 
 
 def statistics(log: str) -> list[Statistics]:
-    """Every complete set of counters in what tcpdump wrote to standard error, in order."""
+    """Every complete set of counters in what a program wrote to standard error, in order."""
     whole = log[: log.rfind("\n") + 1]
     return [Statistics(int(a), int(b), int(c)) for a, b, c in _COUNTS.findall(whole)]
 
@@ -75,41 +76,24 @@ class TapReport:
 
 
 class CaptureTap:
-    """A capture of one port into one file. ``start`` and ``stop`` once each.
-
-    ``snaplen`` 0 takes whole frames; ``limit_bytes`` ends the capture, which is then unhealthy and says so.
-    """
+    """A capture of one port into one file by one of ``PROGRAMS``. ``start`` and ``stop`` once each."""
 
     def __init__(
-        self,
-        executor: Executor,
-        port: Port,
-        file: Path,
-        *,
-        filter: str | None = None,
-        snaplen: int = 0,
-        buffer_kib: int = 32 * 1024,
-        limit_bytes: int = 2_000_000_000,
+        self, executor: Executor, port: Port, file: Path, options: Options | None = None, *, program: str = "recorder"
     ) -> None:
         self.port = port
         self.file = file
         self._executor = executor
-        self._limit = limit_bytes
+        self._options = options or Options()
+        self._program = program
         self._live_ns = 0
         self._process: Process | None = None
-        self._argv = [
-            # A file that outgrows its bound ends tcpdump by a signal: rotating, its own way, would cut silently.
-            *("prlimit", f"--fsize={limit_bytes}", "--core=0", "--"),
-            *("tcpdump", "-i", port.name, "-n", "--time-stamp-precision=nano", "-B", str(buffer_kib)),
-            *("-s", str(snaplen), "-Z", "root", "-w", str(file)),
-            *([filter] if filter else []),
-        ]
 
     def start(self) -> None:
-        """Capture from now on: returns when tcpdump says that it listens. EnvironmentFault with its words otherwise."""
+        """Capture from now on: returns when the program listens. EnvironmentFault with its words otherwise."""
         self._process = self._executor.spawn(
-            self._argv,
-            name=f"{self.port.tap}-tcpdump",
+            PROGRAMS[self._program](self._executor, self.port, self.file, self._options),
+            name=f"{self.port.tap}-{self._program}",
             ready=LogLine("listening on", stream="stderr"),
             ready_timeout=LIVE_SECONDS,
             directory=self.file.parent,
@@ -133,7 +117,7 @@ class CaptureTap:
             except CommandTimeout:
                 died = process.stop(timeout=0.5)
         if died != 0:
-            problem = self._why(died)
+            problem = self._why(process, died)
         return self._report(process, end_ns, problem)
 
     def kill(self) -> None:
@@ -142,7 +126,7 @@ class CaptureTap:
             self._process.stop(timeout=1.0)
 
     def statistics(self) -> Statistics | None:
-        """Fresh counters, or None when tcpdump has ended. WaitTimeout when it does not answer."""
+        """Fresh counters, or None when the program has ended. WaitTimeout when it does not answer."""
         process = self._started()
         before = len(statistics(_log(process)))
         process.signal(signal.SIGUSR1)
@@ -174,7 +158,7 @@ class CaptureTap:
         elif written != last.captured or truncated:
             free = shutil.disk_usage(self.file.parent).free
             problem = (
-                f"{self.file.name} holds {written} of the {last.captured} packets that tcpdump counts as captured"
+                f"{self.file.name} holds {written} of the {last.captured} packets that {self._program} wrote"
                 f"{' and ends in the middle of one' if truncated else ''}; {free // 2**20} MiB are free on its disk"
             )
         return TapReport(
@@ -189,10 +173,11 @@ class CaptureTap:
             evidence=log_tail(process.stdout, process.stderr) if problem else "",
         )
 
-    def _why(self, code: int) -> str:
+    def _why(self, process: Process, code: int) -> str:
         if code in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ):
-            return f"reached its bound of {self._limit / 1e6:g} MB and ended; the capture is kept up to there"
-        return f"tcpdump ended by itself with {code}"
+            return f"reached its bound of {self._options.limit_bytes} bytes and ended; what came before is kept"
+        words = _log(process).strip().splitlines()[-1:]
+        return f"ended by itself with {code}: {''.join(words) or f'{self._program} said nothing'}"
 
     def _started(self) -> Process:
         if self._process is None:

@@ -157,7 +157,7 @@ class Traffic:
 
     def _generate(self, argv: list[str], timeout: float, before: dict[str, int]) -> TrafficReport:
         host = self._lab.hosts[self._client]
-        result = host.run([self._python, "-I", *argv], timeout=timeout, check=False)
+        result = host.run([self._python, "-I", "-S", *argv], timeout=timeout, check=False)
         if result.returncode == _USAGE:
             raise UsageError(result.tail(1).removeprefix("generator: "), host=self._client)
         if result.returncode != 0:
@@ -177,7 +177,7 @@ class Traffic:
         if self._responder is not None:
             return
         service = self._lab.topology.service
-        argv = [self._python, "-I", self._put("responder.py", service.host), "--bind", self.target]
+        argv = [self._python, "-I", "-S", self._put("responder.py", service.host), "--bind", self.target]
         argv += ["--ports", ",".join(map(str, service.ports))]
         argv += ["--cc", cc] if cc is not None else []
         self._responder = self._lab.hosts[service.host].spawn(
