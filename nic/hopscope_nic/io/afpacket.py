@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 import traceback
+from functools import partial
 from types import FrameType
 from typing import Any, Dict, Iterable, List, Optional, Protocol, Sequence, Tuple
 
@@ -78,6 +79,7 @@ class AfPacket:
             for offset in (bpf_filter.DESTINATION_PORT, bpf_filter.SOURCE_PORT)
         ]
         self._hops = [NextHops(port, netlink) for port in ports]
+        self._resends = [partial(self._resend, port.ifindex) for port in ports]
         self._sockets: List[socket.socket] = []
         self._changes = Changes()
         self._segment = Segment()
@@ -93,6 +95,8 @@ class AfPacket:
         try:
             for side in (CLIENT, SERVER):
                 self._sockets.append(port_socket.open_port(self._ports[side], self._programs[side]))
+            for hops in self._hops:
+                hops.warm_up()
             self._forwarding.__enter__()
         except BaseException:
             self._close()
@@ -178,8 +182,8 @@ class AfPacket:
                 self._carry_out(self._machine.tick(now), now)
             except Exception:
                 self._events.error("tick", traceback.format_exc())
-        for hops in self._hops:
-            for _ in range(hops.tick(now)):
+        for side, hops in enumerate(self._hops):
+            for _ in range(hops.tick(now, self._resends[side])):
                 self._machine.counters.drop(next_hop.UNRESOLVED)
 
     def _drain(self, side: int) -> bool:

@@ -185,6 +185,15 @@ class Netlink:
                     return Hop(_INT.unpack(values[_RTA_OIF])[0], values.get(_RTA_GATEWAY, destination))
         return None
 
+    def gateways(self) -> List[Hop]:
+        """Next hops that routes name by their address."""
+        found = []
+        for kind, answer in self._ask(RTM_GETROUTE, NLM_F_DUMP, _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
+            values = _attributes(answer, 12, len(answer))
+            if kind == RTM_NEWROUTE and _RTA_OIF in values and len(values.get(_RTA_GATEWAY, b"")) == 4:
+                found.append(Hop(_INT.unpack(values[_RTA_OIF])[0], values[_RTA_GATEWAY]))
+        return found
+
     def neighbour(self, hop: Hop) -> bytes:
         """MAC of a neighbour, empty when the kernel does not know it now."""
         body = _NEIGHBOUR.pack(socket.AF_INET, hop.ifindex, 0, 0, 0) + _attribute(_NDA_DST, hop.address)
