@@ -13,6 +13,7 @@ import pwd
 import shutil
 import signal as signals
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from hopscope.hosts.ready import Ready
 from hopscope.hosts.wait import wait_until
 
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+CLOSE_SECONDS = 3.0
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes of env(1) for a command it could not start
 
 
@@ -125,12 +127,15 @@ class NetnsExecutor:
         local.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(self.directory / remote, local)
 
-    def close(self) -> list[BaseException]:
-        """Stop every process that was spawned and still runs, newest first. Returns what went wrong."""
+    def close(self, timeout: float = CLOSE_SECONDS) -> list[BaseException]:
+        """Stop every process that was spawned and still runs, all at once. Returns what went wrong."""
         errors: list[BaseException] = []
+        deadline = time.monotonic() + timeout
+        for process in reversed(self.processes):
+            process.ask()
         for process in reversed(self.processes):
             try:
-                process.stop()
+                process.finish(max(0.0, deadline - time.monotonic()))
             except (OSError, EnvironmentFault) as error:
                 errors.append(error)
         self.processes.clear()

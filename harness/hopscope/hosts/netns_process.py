@@ -93,9 +93,18 @@ class NetnsProcess:
                 os.kill(self.pid, sig)
 
     def stop(self, timeout: float = 5.0, sig: int = signals.SIGTERM) -> int:
+        self.ask(sig)
+        return self.finish(timeout)
+
+    def ask(self, sig: int = signals.SIGTERM) -> None:
+        """The first half of ``stop``: ask the group to end, so that several processes can end at the same time."""
+        if self._child.poll() is None:
+            signal_group(self.pid, sig)
+
+    def finish(self, timeout: float) -> int:
+        """The second half: wait for its end, and kill the group when it does not come."""
         if self._child.poll() is not None:
             return self._child.returncode
-        signal_group(self.pid, sig)
         try:
             self.wait(timeout)
         except CommandTimeout:

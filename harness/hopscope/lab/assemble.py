@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -68,7 +67,7 @@ class _Assembly:
         try:
             lifeline.tell({"namespaces": plan.namespaces(self.topology), "builder": builder_command()})
             descriptors: dict[str, int] = lifeline.hear("namespaces")["namespaces"]
-            self._make_executors(lifeline.pid, descriptors)
+            self._make_executors(lifeline, descriptors)
             lifeline.tell(plan.build_plan(self.topology, descriptors))
             offers = lifeline.hear("netem")
             mechanism = {link.name: plan.choose(link, offers, self.forced) for link in self.topology.links}
@@ -90,11 +89,13 @@ class _Assembly:
             raise
         return lab
 
-    def _make_executors(self, keeper: int, descriptors: dict[str, int]) -> None:
+    def _make_executors(self, lifeline: Lifeline, descriptors: dict[str, int]) -> None:
         for namespace, descriptor in descriptors.items():
             scratch = self.directory / namespace
             scratch.mkdir(parents=True)
-            self.executors[namespace] = NetnsExecutor(namespace, scratch, keeper, descriptor, os.getuid() != 0)
+            self.executors[namespace] = NetnsExecutor(
+                namespace, scratch, lifeline.pid, descriptor, lifeline.own_user_namespace
+            )
 
     def _lab(self, lifeline: Lifeline, descriptors: dict[str, int], mechanism: dict[str, plan.Mechanism]) -> Lab:
         """The lab, with what ends it, and its name in the state directory."""
@@ -111,7 +112,7 @@ class _Assembly:
             name=self.name,
             owner=state.this_process(),
             keeper=state.identify(lifeline.pid),
-            own_user_namespace=os.getuid() != 0,
+            own_user_namespace=lifeline.own_user_namespace,
             namespaces=descriptors,
             mechanisms=dict(mechanism),
             topology=self.topology.document(),

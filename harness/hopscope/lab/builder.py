@@ -13,18 +13,21 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import importlib
 import ipaddress
 import json
 import os
 import socket
 import struct
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
 CLONE_NEWNET = 0x40000000
 IFA_F_NODAD = 0x02  # duplicate address detection would keep an IPv6 address unusable for a second
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
+TAP_QUEUE = 10_000  # frames that the kernel holds for a delay line while it is not scheduled
 SIOCETHTOOL, ETHTOOL_GLINK = 0x8946, 0x0A
 
 
@@ -32,18 +35,31 @@ class Refused(Exception):
     """A value that did not read back as written."""
 
 
+def import_iproute(site: Path) -> Any:
+    """The one class that is needed, without the rest: the package's own ``__init__`` imports all that it has, which
+    is a third of the time that a lab takes. Where a version of it is built otherwise, the whole is imported."""
+    package = types.ModuleType("pyroute2")
+    package.__path__ = [str(site / "pyroute2")]
+    sys.modules["pyroute2"] = package
+    try:
+        return importlib.import_module("pyroute2.iproute.linux").IPRoute
+    except (ImportError, AttributeError):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "pyroute2"]:
+            del sys.modules[name]
+        return importlib.import_module("pyroute2").IPRoute
+
+
 class Namespaces:
     """The lab's network namespaces: entering them, and one netlink socket in each."""
 
     def __init__(self, descriptors: dict[str, int]) -> None:
-        from pyroute2.iproute.linux import IPRoute
-
+        iproute = import_iproute(Path(sys.argv[1]))
         self._libc = ctypes.CDLL(None, use_errno=True)
         self.fds = {name: os.open(f"/proc/1/fd/{fd}", os.O_RDONLY) for name, fd in descriptors.items()}
         self.netlink = {}
         for name in self.fds:
             self.enter(name)
-            self.netlink[name] = IPRoute(groups=0)
+            self.netlink[name] = iproute(groups=0)
 
     def enter(self, name: str) -> None:
         if self._libc.setns(self.fds[name], CLONE_NEWNET) != 0:
@@ -154,12 +170,14 @@ def configure_host(namespaces: Namespaces, host: dict[str, Any]) -> dict[str, st
     return seen
 
 
-def configure_port(namespaces: Namespaces, port: dict[str, Any]) -> dict[str, str]:
+def configure_port(namespaces: Namespaces, port: dict[str, Any], mechanism: str) -> dict[str, str]:
     """MAC, MTU, IPv6 on or off, addresses, up."""
     host, name = port["host"], port["port"]
     netlink, index = namespaces.netlink[host], namespaces.index(host, port["port"])
     namespaces.enter(host)
     netlink.link("set", index=index, address=port["mac"], mtu=port["mtu"])
+    if mechanism == "tap-line":  # here and not in the line: by ioctl it would be root's alone
+        netlink.link("set", index=index, txqlen=TAP_QUEUE)
     ipv6 = any(ipaddress.ip_interface(each).version == 6 for each in port["addresses"])
     key = f"net/ipv6/conf/{name}/disable_ipv6"  # with slashes, as an interface name may have a dot
     value = sysctl(key, "0" if ipv6 else "1")
@@ -213,7 +231,7 @@ def build() -> None:
         seen[host["name"]] = configure_host(namespaces, host)
     for link in plan["links"]:
         for port in (link["a"], link["b"]):
-            seen[port["host"]].update(configure_port(namespaces, port))
+            seen[port["host"]].update(configure_port(namespaces, port, mechanisms[link["name"]]))
     for link in plan["links"]:
         for port in (link["a"], link["b"]):
             settle(namespaces, port["host"], port["port"])

@@ -34,12 +34,10 @@ PR_SET_TIMERSLACK = 29
 TUNSETIFF, TUNSETOFFLOAD = 0x400454CA, 0x400454D0
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 = 0x01, 0x02, 0x04
-SIOCSIFTXQLEN = 0x8943
 SOL_PACKET, PACKET_STATISTICS, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 6, 15, 23
 ETH_P_ALL = 0x0003
 SO_RCVBUFFORCE = 33
 
-TX_QUEUE = 10_000  # frames that the kernel holds for us while we are not scheduled
 RECEIVE_BUFFER = 64 * 1024 * 1024
 FRAME = 10 + 18 + 65_536  # virtio header, Ethernet header with a VLAN tag, largest superframe
 QUEUE_LIMIT = 256 * 1024 * 1024  # bytes on their way in one direction
@@ -63,8 +61,6 @@ def open_tap(name: str) -> int:
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
     fcntl.ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        fcntl.ioctl(control, SIOCSIFTXQLEN, struct.pack("16si20x", name.encode(), TX_QUEUE))
     return fd
 
 
@@ -153,9 +149,7 @@ class Direction:
                 except BlockingIOError:
                     self.blocked = True
                     return
-                except OSError as error:
-                    if error.errno == errno.ENOBUFS:
-                        return  # it is still due
+                except OSError:
                     self.refused += 1  # the port is down, or the frame is longer than its MTU
                 else:
                     self.packets += 1

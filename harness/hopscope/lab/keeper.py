@@ -5,7 +5,7 @@ the anonymous network namespaces, holds them open as file descriptors, starts th
 of its standard input, the life-line. Whoever holds the write end keeps the lab; when it is gone, by whatever death,
 PID 1 exits and the kernel takes processes, namespaces, links, nft and tc with it.
 
-Conversation, one JSON document a line: the keeper says ``{"keeper": PID}``; it is told
+Conversation, one JSON document a line: the keeper says ``{"keeper": PID, "own_user_namespace": BOOL}``; it is told
 ``{"namespaces": [NAME...], "builder": [ARG...]}`` and says ``{"namespaces": {NAME: FD}}``; after that the builder has
 the pipes and the keeper only watches for the hang-up. Any failure is said as ``{"error": TEXT}``.
 """
@@ -49,16 +49,25 @@ def read_line() -> bytes:
     return line
 
 
-def enter_new_world() -> None:
-    """New mount and PID namespaces for what is forked from here; without root inside a user namespace of our own."""
+def enter_new_world() -> bool:
+    """New mount and PID namespaces for what is forked from here; without privilege (a plain user, or root of a
+    container) inside a user namespace of our own. Returns whether it came to that."""
     uid, gid = os.getuid(), os.getgid()
     if uid == 0:
-        unshare(CLONE_NEWNS | CLONE_NEWPID, "mount and PID namespace")
-        return
+        try:
+            unshare(CLONE_NEWNS | CLONE_NEWPID, "mount and PID namespace")
+        except PermissionError:
+            pass
+        else:
+            return False
     unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID, "user, mount and PID namespace")
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
+        try:
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+        except OSError as error:
+            raise OSError(error.errno, f"write {text!r} to /proc/self/{name}: {error.strerror}") from error
+    return True
 
 
 def mount_proc() -> None:
@@ -132,7 +141,7 @@ def init() -> None:
 def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the harness's: it closes the life-line
     try:
-        enter_new_world()
+        own_user_namespace = enter_new_world()
         child = os.fork()
     except OSError as error:
         say({"error": str(error)})
@@ -142,7 +151,7 @@ def main() -> int:
             init()
         finally:
             os._exit(0)
-    say({"keeper": child})
+    say({"keeper": child, "own_user_namespace": own_user_namespace})
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1):
         os.dup2(null, fd)

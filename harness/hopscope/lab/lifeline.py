@@ -33,7 +33,8 @@ os.register_at_fork(after_in_child=_let_go_of_all)
 
 
 class Lifeline:
-    """A running keeper. ``pid`` is PID 1 of the lab, as seen from here; closing lets the kernel take the lab."""
+    """A running keeper. ``pid`` is PID 1 of the lab, as seen from here; ``own_user_namespace`` says that there was no
+    privilege to do without one. Closing lets the kernel take the lab."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
@@ -49,7 +50,9 @@ class Lifeline:
         _open.add(self)
         self._buffer = b""
         try:
-            self.pid = int(self.hear("keeper")["keeper"])
+            answer = self.hear("keeper")
+            self.pid = int(answer["keeper"])
+            self.own_user_namespace = bool(answer["own_user_namespace"])
         except BaseException:
             self.close()
             raise

@@ -68,7 +68,7 @@ def preflight(directory: Path | None = None) -> list[Capability]:
             lifeline.close()
             return [_namespaces(str(error)), *_untried()]
         try:
-            executors = [_executor(Path(scratch), check.name, lifeline.pid, held[check.name]) for check in CHECKS]
+            executors = [_executor(Path(scratch), check.name, lifeline, held[check.name]) for check in CHECKS]
             with ThreadPoolExecutor(THREADS) as pool:
                 found = list(pool.map(_try, CHECKS, executors))
         finally:
@@ -76,10 +76,10 @@ def preflight(directory: Path | None = None) -> list[Capability]:
     return [_namespaces(), *found, _disk(directory), _open_files()]
 
 
-def _executor(scratch: Path, name: str, keeper: int, descriptor: int) -> NetnsExecutor:
+def _executor(scratch: Path, name: str, lifeline: Lifeline, descriptor: int) -> NetnsExecutor:
     own = scratch / name.replace(" ", "-").replace("/", "-")
     own.mkdir()
-    return NetnsExecutor(name, own, keeper, descriptor, os.getuid() != 0)
+    return NetnsExecutor(name, own, lifeline.pid, descriptor, lifeline.own_user_namespace)
 
 
 def _try(check: Check, executor: NetnsExecutor) -> Capability:

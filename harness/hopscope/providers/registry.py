@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from hopscope.errors import UsageError
-from hopscope.model.topology import suggestion
-from hopscope.providers.provider import Provider
+
+if TYPE_CHECKING:  # the names alone are wanted in every pytest session, so this module stays light
+    from hopscope.providers.provider import Provider
 
 PROVIDERS = {
     "netns": "hopscope.providers.netns:NetnsProvider",
@@ -17,6 +18,6 @@ PROVIDERS = {
 def provider(name: str) -> Provider:
     """A new provider by its name. UsageError names the nearest one there is."""
     if name not in PROVIDERS:
-        raise UsageError(f"no provider {name!r}{suggestion(name, PROVIDERS)}")
+        raise UsageError(f"no provider {name!r}; there are: {', '.join(sorted(PROVIDERS))}")
     module, _, attribute = PROVIDERS[name].partition(":")
-    return cast(Provider, getattr(importlib.import_module(module), attribute)())
+    return cast("Provider", getattr(importlib.import_module(module), attribute)())

@@ -15,7 +15,7 @@ from hopscope.lab.wait import wait_until
 
 WELL = """
 import json, os, sys
-print(json.dumps({"keeper": os.getpid()}), flush=True)
+print(json.dumps({"keeper": os.getpid(), "own_user_namespace": False}), flush=True)
 for line in sys.stdin:
     print(json.dumps({"echo": json.loads(line)}), flush=True)
 """
@@ -75,7 +75,7 @@ def test_silence_has_a_deadline(keeper: Callable[[str], Lifeline]) -> None:
 
 
 def test_a_keeper_that_has_gone_cannot_be_told(keeper: Callable[[str], Lifeline]) -> None:
-    line = keeper("import json, os; print(json.dumps({'keeper': os.getpid()}), flush=True)")
+    line = keeper("import json, os; print(json.dumps({'keeper': os.getpid(), 'own_user_namespace': True}), flush=True)")
     wait_until(lambda: not lifeline_alive(line.pid), timeout=5, what="the keeper to end")
     with pytest.raises(LabFailed, match="has gone"):
         line.tell({"x": "y" * 100_000})
