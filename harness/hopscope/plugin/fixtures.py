@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hopscope.errors import HarnessFault, HopscopeError
-from hopscope.hosts.executor import Executor
-from hopscope.plugin import chain as chains
-from hopscope.plugin.chain import Chain
-from hopscope.plugin.compare import Comparison
-from hopscope.plugin.compare import compare as run_comparison
-from hopscope.plugin.judged import Judged
 from hopscope.plugin.session import Session, session_of
-from hopscope.plugin.window import Window, note_failure
-from hopscope.traffic.traffic import Traffic
+
+# The rooms below take half a second to import. pytest loads this module in every session of its user, most of which
+# want no lab, so each fixture imports what it needs when it is first asked for.
+if TYPE_CHECKING:
+    from hopscope.hosts.executor import Executor
+    from hopscope.plugin.chain import Chain
+    from hopscope.plugin.compare import Comparison
+    from hopscope.plugin.judged import Judged
+    from hopscope.plugin.window import Window
+    from hopscope.traffic.traffic import Traffic
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +31,8 @@ def hopscope_session(pytestconfig: pytest.Config) -> Session:
 @pytest.fixture(scope="session")
 def chain(request: pytest.FixtureRequest, hopscope_session: Session) -> Iterator[Chain]:
     """The lab, up and proven. One per topology; tests are grouped by it."""
+    from hopscope.plugin import chain as chains
+
     wanted, beside = request.param
     topology, source = chains.topology_of(hopscope_session.options, wanted, beside)
     with hopscope_session.announce(f"building {topology.name}") as told:
@@ -82,6 +86,8 @@ def capture(
     request: pytest.FixtureRequest, chain: Chain, test_directory: Path, hopscope_session: Session
 ) -> Iterator[Window]:
     """The test's window: live captures on every tap and the SUT on the path, from before the test to its last packet."""
+    from hopscope.plugin.window import Window, note_failure
+
     window = Window(chain, test_directory, captured=request.node.get_closest_marker("lab_uncaptured") is None)
     own_switching = "compare" in request.fixturenames
     try:
@@ -107,6 +113,8 @@ def _hopscope_capture(request: pytest.FixtureRequest) -> None:
 @pytest.fixture
 def traffic(capture: Window, test_directory: Path) -> Iterator[Traffic]:
     """Load from the client to the server: ``traffic.connections(count=200, rate=100)``."""
+    from hopscope.traffic.traffic import Traffic
+
     with Traffic(capture.chain.lab, test_directory) as load:
         yield load
 
@@ -114,6 +122,7 @@ def traffic(capture: Window, test_directory: Path) -> Iterator[Traffic]:
 @pytest.fixture
 def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Session) -> Callable[[], Judged]:
     """``trace()`` ends the test's window and returns its correlated captures: ``trace().expect(ordering(), …)``."""
+    from hopscope.plugin.judged import Judged
 
     def end() -> Judged:
         if not capture.is_open:
@@ -132,6 +141,7 @@ def compare(
     request: pytest.FixtureRequest, capture: Window, traffic: Traffic, hopscope_session: Session
 ) -> Callable[..., Comparison]:
     """``compare(baseline="kernel", sut="stamp", count=500, rate=100)``: interleaved blocks, judged as pairs."""
+    from hopscope.plugin.compare import compare as run_comparison
 
     def run(*, baseline: str = "kernel", sut: str | None = None, count: int, rate: float, **load: Any) -> Comparison:
         name = sut or request.getfixturevalue("sut")

@@ -8,15 +8,17 @@ import platform
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hopscope import __version__
-from hopscope.plugin.compare import Comparison
-from hopscope.plugin.judged import Judged
 from hopscope.plugin.options import LabOptions
 from hopscope.run.rundir import Run
+
+if TYPE_CHECKING:
+    from hopscope.plugin.compare import Comparison
+    from hopscope.plugin.judged import Judged
 
 #: Names under which results travel in ``user_properties``, which cross pytest-xdist.
 VERDICTS = "hopscope.verdicts"
