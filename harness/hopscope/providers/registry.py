@@ -16,7 +16,7 @@ PROVIDERS = {
 
 
 def provider(name: str) -> Provider:
-    """A new provider by its name. UsageError names the nearest one there is."""
+    """A new provider by its name. UsageError names those there are."""
     if name not in PROVIDERS:
         raise UsageError(f"no provider {name!r}; there are: {', '.join(sorted(PROVIDERS))}")
     module, _, attribute = PROVIDERS[name].partition(":")
