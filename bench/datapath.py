@@ -20,8 +20,8 @@ from hopscope.lab.lab import Lab
 from hopscope.lab.rtt import check_rtt
 from hopscope.lab.sut import RunningSut
 from hopscope.model.document import load_topology
-from hopscope.plugin.chain import Chain
-from hopscope.plugin.compare import ALTERNATIONS, compare
+from hopscope.plugin.chains import Chain
+from hopscope.plugin.comparison import ALTERNATIONS, compare
 from hopscope.plugin.window import Window
 from hopscope.providers.netns import NetnsProvider
 from hopscope.run.rundir import Run

@@ -15,8 +15,8 @@ from hopscope.plugin.session import Session, session_of
 # want no lab, so each fixture imports what it needs when it is first asked for.
 if TYPE_CHECKING:
     from hopscope.hosts.executor import Executor
-    from hopscope.plugin.chain import Chain
-    from hopscope.plugin.compare import Comparison
+    from hopscope.plugin.chains import Chain
+    from hopscope.plugin.comparison import Comparison
     from hopscope.plugin.judged import Judged
     from hopscope.plugin.window import Window
     from hopscope.traffic.traffic import Traffic
@@ -31,7 +31,7 @@ def hopscope_session(pytestconfig: pytest.Config) -> Session:
 @pytest.fixture(scope="session")
 def chain(request: pytest.FixtureRequest, hopscope_session: Session) -> Iterator[Chain]:
     """The lab, up and proven. One per topology; tests are grouped by it."""
-    from hopscope.plugin import chain as chains
+    from hopscope.plugin import chains
 
     wanted, beside = request.param
     topology, source = chains.topology_of(hopscope_session.options, wanted, beside)
@@ -141,7 +141,7 @@ def compare(
     request: pytest.FixtureRequest, capture: Window, traffic: Traffic, hopscope_session: Session
 ) -> Callable[..., Comparison]:
     """``compare(baseline="kernel", sut="stamp", count=500, rate=100)``: interleaved blocks, judged as pairs."""
-    from hopscope.plugin.compare import compare as run_comparison
+    from hopscope.plugin.comparison import compare as run_comparison
 
     def run(*, baseline: str = "kernel", sut: str | None = None, count: int, rate: float, **load: Any) -> Comparison:
         name = sut or request.getfixturevalue("sut")

@@ -17,7 +17,7 @@ from hopscope.plugin.options import LabOptions
 from hopscope.run.rundir import Run
 
 if TYPE_CHECKING:
-    from hopscope.plugin.compare import Comparison
+    from hopscope.plugin.comparison import Comparison
     from hopscope.plugin.judged import Judged
 
 #: Names under which results travel in ``user_properties``, which cross pytest-xdist.

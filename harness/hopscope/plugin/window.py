@@ -9,7 +9,7 @@ from hopscope.errors import HarnessFault, HopscopeError, WaitTimeout
 from hopscope.lab.quiet import wait_quiet
 from hopscope.lab.sut import RunningSut
 from hopscope.lab.wait import wait_until
-from hopscope.plugin.chain import Chain
+from hopscope.plugin.chains import Chain
 from hopscope.run.rundir import write_json
 from hopscope.wire.trace import Trace
 
