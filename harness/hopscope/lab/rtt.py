@@ -13,6 +13,7 @@ from hopscope.model.topology import Address
 
 SPACING_MS = 5.0
 ANSWERS_NEEDED = 3
+ATTEMPTS = 3
 TOLERANCE_MS, TOLERANCE_SHARE = 1.0, 0.05
 
 
@@ -50,23 +51,27 @@ def check_rtt(
 ) -> int:
     """The achieved idle round trip in nanoseconds, when it is as declared.
 
-    Declared is the sum over the links of the path, or ``declared_ms`` after an impairment was changed. Raises
-    EnvironmentFault when it is off by more than max(1 ms, 5 %).
+    Declared is the sum over the links of the path, or ``declared_ms`` after an impairment was changed. A machine that
+    stalls for a moment only ever adds to a round trip, so one that is off is measured again, three times in all.
+    Raises EnvironmentFault when each was off by more than max(1 ms, 5 %).
     """
     declared = lab.topology.rtt_ms(from_host, to_host) if declared_ms is None else declared_ms
-    achieved = measure_idle_rtt(lab, from_host, to_host, count)
     allowed = tolerance_ms(declared)
-    if abs(achieved / 1e6 - declared) > allowed:
-        made = ", ".join(f"{link.name} by {lab.mechanism[link.name]}" for link in lab.topology.path(from_host, to_host))
-        raise EnvironmentFault(
-            f"the round trip to {to_host} is not as declared",
-            host=from_host,
-            evidence=(
-                f"declared:  {declared:.3f} ms\nachieved:  {achieved / 1e6:.3f} ms (median of {count})\n"
-                f"tolerance: {allowed:.3f} ms\nlinks:     {made}"
-            ),
-        )
-    return achieved
+    seen: list[str] = []
+    for _ in range(ATTEMPTS):
+        achieved = measure_idle_rtt(lab, from_host, to_host, count)
+        if abs(achieved / 1e6 - declared) <= allowed:
+            return achieved
+        seen.append(f"{achieved / 1e6:.3f} ms")
+    made = ", ".join(f"{link.name} by {lab.mechanism[link.name]}" for link in lab.topology.path(from_host, to_host))
+    raise EnvironmentFault(
+        f"the round trip to {to_host} is not as declared",
+        host=from_host,
+        evidence=(
+            f"declared:  {declared:.3f} ms\nachieved:  {', '.join(seen)} (medians of {count})\n"
+            f"tolerance: {allowed:.3f} ms\nlinks:     {made}"
+        ),
+    )
 
 
 def tolerance_ms(declared_ms: float) -> float:
