@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from hopscope.errors import EnvironmentFault, HarnessFault
+from hopscope.traffic.report import RateMissed, TrafficReport, parse
+
+
+def line(index: int, outcome: str = "ok", **facts: Any) -> dict[str, Any]:
+    start = 1_000_000_000 + index * 10_000_000
+    ok = outcome == "ok"
+    return {
+        "i": index,
+        "id": index,
+        "local_port": 40000 + index,
+        "port": 8080,
+        "late_ns": 50_000,
+        "start_ns": start,
+        "connect_ns": start + 20_000_000 if ok else None,
+        "first_byte_ns": start + 40_000_000 + index if ok else None,
+        "end_ns": start + 40_000_000 if ok else None,
+        "outcome": outcome,
+        "bytes": 1024 if ok else 0,
+        "error": None if ok else "Connection refused",
+    } | facts
+
+
+def output(lines: list[dict[str, Any]], rate: float | None, achieved: float | None) -> str:
+    summary = {"asked": len(lines), "requested_rate": rate, "established_rate": achieved, "cc": "reno"}
+    return "\n".join(json.dumps(each) for each in [*lines, {"summary": summary}]) + "\n"
+
+
+def report(ok: int, refused: int = 0, rate: float | None = 100, achieved: float | None = 100) -> TrafficReport:
+    lines = [line(index) for index in range(ok)] + [line(ok + index, "refused") for index in range(refused)]
+    return parse(output(lines, rate, achieved), {"accepted": ok})
+
+
+def test_outcomes_and_quantiles() -> None:
+    seen = report(99, 1)
+    assert (seen.asked, seen.established, seen.completed) == (100, 99, 99)
+    assert seen.outcomes == {"ok": 99, "refused": 1}
+    assert [each.error for each in seen.failed()] == ["Connection refused"]
+    assert seen.ttfb_ns(0.5) == 40_000_049
+    assert seen.ttfb_ns(1.0) == 40_000_098
+    assert math.isnan(report(0, 2).ttfb_ns(0.5))
+    assert seen.late_max_ns == 50_000
+    assert seen.summary()["server"] == {"accepted": 99}
+    assert json.loads(json.dumps(report(0, 2).summary()))["ttfb_p50_ns"] is None
+
+
+def test_a_rate_within_five_percent_passes_and_beyond_is_the_environments_fault() -> None:
+    report(100, achieved=95.0).check_rate()
+    report(100, achieved=105.0).check_rate()
+    for achieved in (94.9, 105.1, 0.0):
+        with pytest.raises(RateMissed, match=r"connections per second were established of 100 asked for") as caught:
+            report(100, 20, achieved=achieved).check_rate()
+        assert isinstance(caught.value, EnvironmentFault)
+        assert caught.value.report.completed == 100
+        assert "20 x refused: Connection refused" in str(caught.value)
+        assert "100 of 120 established" in str(caught.value)
+
+
+def test_few_connections_and_bursts_are_not_judged() -> None:
+    report(49, achieved=10.0).check_rate()
+    report(100, rate=None, achieved=None).check_rate()
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", '{"i": 0}\n', json.dumps(line(0)), "3\n"])
+def test_damaged_output_is_the_harness_fault(text: str) -> None:
+    with pytest.raises(HarnessFault, match="the generator's output is"):
+        parse(text)
+
+
+def test_output_that_was_cut_is_not_whole() -> None:
+    lines = output([line(0), line(1)], 1, 1).splitlines()
+    with pytest.raises(HarnessFault, match="not whole"):
+        parse("\n".join(lines[1:]))
