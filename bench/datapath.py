@@ -34,7 +34,9 @@ PLACEMENTS = ("stamp", "hold")
 @contextmanager
 def lab(name: str, directory: Path, *, offloads: bool) -> Iterator[Lab]:
     provider = NetnsProvider()
-    built = provider.acquire(load_topology(data.path(f"topologies/{name}.yaml")), directory=directory, offloads=offloads)
+    built = provider.acquire(
+        load_topology(data.path(f"topologies/{name}.yaml")), directory=directory, offloads=offloads
+    )
     try:
         yield built
     finally:
@@ -83,7 +85,9 @@ def throughput(directory: Path, seconds: int, pairs: int) -> None:
                         for variant in order:
                             sut = data.sut(variant)
                             with RunningSut(built, sut, directory / "logs"):
-                                result = iperf3(built, seconds, directory=directory / "logs", reverse=reverse, cc=control)
+                                result = iperf3(
+                                    built, seconds, directory=directory / "logs", reverse=reverse, cc=control
+                                )
                             rates[variant].append(result.bits_per_second / 1e9)
                     ratios = [ours / base for ours, base in zip(rates[placement], rates["kernel"], strict=True)]
                     base = float(np.median(rates["kernel"]))

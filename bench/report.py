@@ -8,7 +8,13 @@ from collections.abc import Sequence
 
 
 def line(
-    name: str, variant: str, values: Sequence[float], unit: str, *, baseline: float | None = None, ratios: Sequence[float] = ()
+    name: str,
+    variant: str,
+    values: Sequence[float],
+    unit: str,
+    *,
+    baseline: float | None = None,
+    ratios: Sequence[float] = (),
 ) -> None:
     """Print one result: median and quartiles of ``values``; ``ratios`` come from interleaved pairs, larger is better."""
     ordered = sorted(values)

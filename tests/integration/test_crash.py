@@ -47,7 +47,9 @@ def test_nothing_is_left_after_kill_nine(tmp_path: Path, phase: str) -> None:
         made = machine.namespaces("pid") - before["pid"]
         assert made
         os.kill(child.pid, signal.SIGKILL)
-        wait_until(lambda: not [machine.inside(one) for one in made if machine.inside(one)], timeout=2, what="processes to go")
+        wait_until(
+            lambda: not [machine.inside(one) for one in made if machine.inside(one)], timeout=2, what="processes to go"
+        )
         wait_until(lambda: machine.state() == before, timeout=2, what="namespaces and links to go")
     finally:
         child.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +14,10 @@ from hopscope.checks.budget import MINIMUM_ALTERNATIONS as ALTERNATIONS
 from hopscope.checks.budget import MINIMUM_PER_BLOCK as BLOCK
 from hopscope.checks.budget import Budget
 from hopscope.checks.verdict import Verdict
-from hopscope.errors import HarnessFault, UsageError
+from hopscope.errors import EnvironmentFault, HarnessFault, UsageError
 from hopscope.plugin.judged import Judged, raise_for
 from hopscope.plugin.window import Window
+from hopscope.traffic.report import RATE_TOLERANCE
 from hopscope.traffic.traffic import Traffic
 from hopscope.wire import metrics
 from hopscope.wire.trace import Trace
@@ -79,9 +81,7 @@ class Comparison:
     def _judge(self, budget: Budget) -> Verdict:
         baseline, baseline_blocks = self.values(budget.metric, self.baseline)
         sut, sut_blocks = self.values(budget.metric, self.sut)
-        return budget.judge(
-            baseline, sut, rtt_ns=self.rtt_ns, baseline_blocks=baseline_blocks, sut_blocks=sut_blocks
-        )
+        return budget.judge(baseline, sut, rtt_ns=self.rtt_ns, baseline_blocks=baseline_blocks, sut_blocks=sut_blocks)
 
     def row(self) -> dict[str, Any]:
         """One line of the terminal summary."""
@@ -112,25 +112,41 @@ def compare(
     Raises UsageError when ``count`` is too small for the blocks that a verdict needs.
     """
     if count < ALTERNATIONS * BLOCK:
-        raise UsageError(f"count={count}: a comparison needs {ALTERNATIONS} blocks of {BLOCK}, so {ALTERNATIONS * BLOCK}")
+        raise UsageError(
+            f"count={count}: a comparison needs {ALTERNATIONS} blocks of {BLOCK}, so {ALTERNATIONS * BLOCK}"
+        )
     blocks: list[Block] = []
     completed = 0
+    rates: dict[str, list[float]] = {baseline: [], sut: []}
     for pair in range(ALTERNATIONS):
         size = count // ALTERNATIONS + (pair < count % ALTERNATIONS)
         for variant in (baseline, sut) if pair % 2 == 0 else (sut, baseline):
             window.start_sut(variant)
             start_ns = time.time_ns()
-            report = traffic.connections(count=size, rate=rate, **load)
+            report = traffic.connections(count=size, rate=rate, check_rate=False, **load)
             end_ns = time.time_ns()
             window.settle()
             window.stop_sut()
             completed += report.completed
+            rates[variant].append(report.established_rate or 0.0)
             blocks.append(Block(variant, pair, start_ns, end_ns))
+    _check_rates(rates, rate)
     trace = window.close()
     if trace is None or window.capture_directory is None:
         raise HarnessFault("a comparison is judged from captures, and this test is marked lab_uncaptured")
     judged = Judged(trace, window.directory)
     return Comparison(baseline, sut, window.chain.rtt_ns, blocks, judged, 2 * count, completed)
+
+
+def _check_rates(rates: dict[str, list[float]], requested: float) -> None:
+    """Requested and established rate may differ by 5 % over all blocks; a single block is too short to tell."""
+    for variant, achieved in rates.items():
+        middle = statistics.median(achieved)
+        if abs(middle - requested) > RATE_TOLERANCE * requested:
+            raise EnvironmentFault(
+                f"{middle:.1f} connections per second were established of {requested:g} asked for, with {variant}",
+                evidence="blocks: " + ", ".join(f"{each:.1f}" for each in achieved),
+            )
 
 
 def _median_ms(values: npt.NDArray[np.float64]) -> float:

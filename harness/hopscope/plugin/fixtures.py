@@ -126,7 +126,9 @@ def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Ses
 
     def end() -> Judged:
         if not capture.is_open:
-            raise HarnessFault("the window is over: call trace() once, after the traffic (capture.open() starts another)")
+            raise HarnessFault(
+                "the window is over: call trace() once, after the traffic (capture.open() starts another)"
+            )
         ended = capture.close()
         assert ended is not None
         judged = Judged(ended, capture.capture_directory or capture.directory)

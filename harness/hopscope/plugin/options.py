@@ -52,7 +52,9 @@ def resolve(config: pytest.Config) -> LabOptions:
     """The options, or pytest.UsageError naming the option and the remedy."""
     provider = _value(config, "lab_provider") or "netns"
     if provider not in PROVIDERS:
-        raise pytest.UsageError(f"--lab-provider {provider}: no such provider; there are: {', '.join(sorted(PROVIDERS))}")
+        raise pytest.UsageError(
+            f"--lab-provider {provider}: no such provider; there are: {', '.join(sorted(PROVIDERS))}"
+        )
     strict = config.getoption("lab_strict")
     return LabOptions(
         provider=provider,

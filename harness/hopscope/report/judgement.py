@@ -28,7 +28,9 @@ def folders(path: Path) -> list[Path]:
     else:
         found = rundir.capture_folders(path / "tests")
     if not found:
-        raise UsageError(f"{path}: no captures; a bare folder has files named HOST-ANYTHING.pcap or .pcapng, with HOST one of client, clientnic, servernic, server")
+        raise UsageError(
+            f"{path}: no captures; a bare folder has files named HOST-ANYTHING.pcap or .pcapng, with HOST one of client, clientnic, servernic, server"
+        )
     return found
 
 

@@ -15,7 +15,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [list(head), *(list(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return [
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip()
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
         for line in lines
     ]
 
@@ -26,7 +29,16 @@ def milliseconds(value: float) -> str:
 
 def comparisons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The comparisons of a session, plain TCP beside the SUT, medians."""
-    head = ("SUT", "RTT", "TTFB plain", "TTFB SUT", "saved", "first data out plain", "first data out SUT", "connections")
+    head = (
+        "SUT",
+        "RTT",
+        "TTFB plain",
+        "TTFB SUT",
+        "saved",
+        "first data out plain",
+        "first data out SUT",
+        "connections",
+    )
     body = [
         (
             str(row["sut"]),
@@ -47,7 +59,9 @@ def verdict_counts(verdicts: Iterable[Mapping[str, str]]) -> list[str]:
     """How often each check came to each outcome."""
     counts = Counter((verdict["check"], verdict["outcome"]) for verdict in verdicts)
     checks = sorted({check for check, _ in counts})
-    return table(("check", *_ORDER), [(check, *(str(counts[check, outcome] or "") for outcome in _ORDER)) for check in checks])
+    return table(
+        ("check", *_ORDER), [(check, *(str(counts[check, outcome] or "") for outcome in _ORDER)) for check in checks]
+    )
 
 
 def summary(rows: Sequence[Mapping[str, Any]], verdicts: Sequence[Mapping[str, str]]) -> list[str]:

@@ -63,7 +63,9 @@ class Run:
         try:
             directory.mkdir(parents=True)
         except OSError as error:
-            raise UsageError(f"cannot make the run directory {directory}: {error.strerror}; see --lab-run-dir") from None
+            raise UsageError(
+                f"cannot make the run directory {directory}: {error.strerror}; see --lab-run-dir"
+            ) from None
         run = cls(directory, {"schema": SCHEMA, "run": name, "pid": os.getpid(), "started_ns": time.time_ns(), **facts})
         run._write()
         collect(root)

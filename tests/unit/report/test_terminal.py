@@ -22,7 +22,23 @@ def test_columns_line_up() -> None:
 def test_a_comparison_shows_both_sides_and_says_so_when_a_value_is_absent() -> None:
     head, row = terminal.comparisons([ROW])
     assert head.split()[0] == "SUT"
-    assert row.split() == ["stamp", "20.60", "ms", "41.50", "ms", "20.90", "ms", "1.000", "RTT", "20.70", "ms", "-", "999", "of", "1000"]
+    assert row.split() == [
+        "stamp",
+        "20.60",
+        "ms",
+        "41.50",
+        "ms",
+        "20.90",
+        "ms",
+        "1.000",
+        "RTT",
+        "20.70",
+        "ms",
+        "-",
+        "999",
+        "of",
+        "1000",
+    ]
 
 
 def test_verdicts_are_counted_by_check_and_outcome() -> None:
