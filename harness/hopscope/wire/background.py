@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hopscope.wire.flows import Connections, Segments
+from hopscope.wire.number import number
 from hopscope.wire.packets import V4_MAPPED
 from hopscope.wire.taps import Position
 
@@ -21,9 +22,7 @@ _LINK_LOCAL = V4_MAPPED | 0xA9FE0000
 def on_path(positions: Sequence[Position], segments: Sequence[Segments], found: Connections) -> NDArray[np.bool_]:
     """For each connection whether it is one to judge; positions and segments go together, from client to server."""
     count = len(found.began)
-    ends = np.concatenate([found.client[:, :2], found.server[:, :2]], axis=1)
-    _, pair = np.unique(ends, axis=0, return_inverse=True)
-    pair = pair.reshape(-1)
+    pair = number(*found.client[:, :2].T, *found.server[:, :2].T)
     routable = (found.server[:, 0] != 0) | (found.server[:, 1] & np.uint64(0xFFFFFFFF0000) != np.uint64(_LINK_LOCAL))
 
     hosts: dict[str, NDArray[np.bool_]] = {}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hopscope.wire.number import number
 from hopscope.wire.packets import ACK, FIN, RST, SYN, Packets
 
 Ends = NDArray[np.uint64]
@@ -68,13 +69,14 @@ def _pairs(taps: Sequence[Packets]) -> tuple[Ends, tuple[Segments, ...]]:
     """4-tuples over all taps as (lower end, upper end) in 6 columns, and the segments of each tap."""
     local = [_local_pairs(packets) for packets in taps]
     stacked = np.concatenate([table for table, _ in local]) if local else np.zeros((0, 6), np.uint64)
-    ends, inverse = np.unique(stacked, axis=0, return_inverse=True)
-    inverse = inverse.reshape(-1).astype(np.int64)
+    numbers = number(*stacked.T)
+    ends = np.zeros((int(numbers.max(initial=-1)) + 1, 6), np.uint64)
+    ends[numbers] = stacked
     segments, at = [], 0
     for table, part in local:
-        number = inverse[at : at + len(table)]
+        mine = numbers[at : at + len(table)]
         at += len(table)
-        segments.append(Segments(part.rows, number[part.pair], part.forward, part.time, part.flags, part.seq, part.ack))
+        segments.append(Segments(part.rows, mine[part.pair], part.forward, part.time, part.flags, part.seq, part.ack))
     return ends, tuple(segments)
 
 
@@ -91,8 +93,8 @@ def _local_pairs(packets: Packets) -> tuple[Ends, Segments]:
     lows, low_number = np.unique(low, return_inverse=True)
     # Numbers follow the order of values, so that "lower end" means the same at every tap.
     end = (high_number * len(lows) + low_number).astype(np.int64) << 16 | port
-    known, number = np.unique(end, return_inverse=True)
-    source, target = number[:count], number[count:]
+    known, place = np.unique(end, return_inverse=True)
+    source, target = place[:count], place[count:]
     key = np.minimum(source, target) * max(len(known), 1) + np.maximum(source, target)
     _, first, pair = np.unique(key, return_index=True, return_inverse=True)
     forward = source <= target
@@ -181,10 +183,10 @@ def _names(segments: Sequence[Segments]) -> _Names:
             found = np.isin(wanted, keys)
             seen[at[found][::-1]] = part.time[hit][found][::-1]
     order = np.lexsort((seen, keys >> 33))
-    number = np.empty(len(keys), np.int64)
-    number[order] = np.arange(len(keys))
+    place = np.empty(len(keys), np.int64)
+    place[order] = np.arange(len(keys))
     ordered = keys[order]
-    return _Names(ordered >> 33, (ordered >> 32 & 1).astype(np.bool_), ordered & 0xFFFFFFFF, keys, number)
+    return _Names(ordered >> 33, (ordered >> 32 & 1).astype(np.bool_), ordered & 0xFFFFFFFF, keys, place)
 
 
 def _key(pair: NDArray[np.int64], by_lower: NDArray[np.bool_], isn: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hopscope.wire import seq
+from hopscope.wire.number import number
 from hopscope.wire.rows import TapRows
 from hopscope.wire.taps import Position
 
@@ -162,8 +163,8 @@ def _translator(
         rows, rank = tap.rank(tap.answer)
         # Close to each other, both ISNs explain later segments: the first one alone can tell.
         voters = rank < np.where(close, 1, _VOTES)[tap.flow[rows]]
-        flow, number = tap.flow[rows[voters]], tap.packets.seq[rows[voters]]
-        to_spoofed, to_real = seq.sub(number, spoofed[flow] + 1), seq.sub(number, real[flow] + 1)
+        flow, value = tap.flow[rows[voters]], tap.packets.seq[rows[voters]]
+        to_spoofed, to_real = seq.sub(value, spoofed[flow] + 1), seq.sub(value, real[flow] + 1)
         votes = np.bincount(flow, np.where(to_spoofed < to_real, 1, -1), len(spoofed)).astype(np.int64)
         balance = np.where(balance == 0, votes, balance)
     return np.where(moved & (balance != 0), (balance > 0).astype(np.int8), -1).astype(np.int8)
@@ -198,32 +199,34 @@ def _ts_delta(
 def _commonest(
     near: TapRows, near_isn: NDArray[np.int64], far: TapRows, far_isn: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    near_key, near_ts, near_flow = _stamped(near, near_isn)
-    far_key, far_ts, _ = _stamped(far, far_isn)
+    """For each flow the commonest difference of TSval over segments that both taps saw; -1 none."""
     out = np.full(near.flows, -1, np.int64)
-    if not len(far_key) or not len(near_key):
-        return out
-    _, inverse = np.unique(np.concatenate([far_key, near_key]), axis=0, return_inverse=True)
-    inverse = inverse.reshape(-1)
-    stamp_of = np.full(int(inverse.max()) + 1, -1, np.int64)
-    stamp_of[inverse[: len(far_key)]] = far_ts
-    partner = stamp_of[inverse[len(far_key) :]]
-    matched = partner >= 0
-    flow, difference = near_flow[matched], seq.sub(near_ts[matched], partner[matched])
-    pairs, amount = np.unique(flow << 32 | difference, return_counts=True)
-    for_each = np.argsort(amount, kind="stable")  # the last of several assignments stands: the commonest
-    out[pairs[for_each] >> 32] = pairs[for_each] & 0xFFFFFFFF
+    near_rows, far_rows = _stamped(near, near_isn), _stamped(far, far_isn)
+    keys = number(
+        np.concatenate([near.flow[near_rows], far.flow[far_rows]]),
+        np.concatenate([_offset(near, near_rows, near_isn), _offset(far, far_rows, far_isn)]),
+        np.concatenate([near.packets.payload_len[near_rows], far.packets.payload_len[far_rows]]),
+    )
+    near_keys, far_keys = keys[: len(near_rows)], keys[len(near_rows) :]
+    # The same bytes may go twice: only what each tap saw once can be told apart by its key.
+    count = int(keys.max(initial=-1)) + 1
+    once = (np.bincount(near_keys, minlength=count) == 1) & (np.bincount(far_keys, minlength=count) == 1)
+    partner = np.zeros(count, np.int64)
+    partner[far_keys] = far.packets.tsval[far_rows]
+    matched = once[near_keys]
+    rows = near_rows[matched]
+    difference = seq.sub(near.packets.tsval[rows], partner[near_keys[matched]])
+    pairs, amount = np.unique(near.flow[rows] << 32 | difference, return_counts=True)
+    rising = np.argsort(amount, kind="stable")  # the last of several assignments stands: the commonest
+    out[pairs[rising] >> 32] = pairs[rising] & 0xFFFFFFFF
     return out
 
 
-def _stamped(tap: TapRows, isn: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Keys (flow, offset from the ISN, length), TSvals and flows of the first segments of each flow with a
-    timestamp."""
+def _stamped(tap: TapRows, isn: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first rows of each flow that carry a timestamp to the client."""
     rows, rank = tap.rank(tap.answer & (tap.packets.tsval >= 0) & (isn[tap.flow] >= 0))
-    rows = rows[rank < _VOTES]
-    flow = tap.flow[rows]
-    key = np.stack([flow, seq.sub(tap.packets.seq[rows], isn[flow]), tap.packets.payload_len[rows]], axis=1)
-    # The same bytes may go twice: only what goes once can be told apart by its key.
-    _, index, amount = np.unique(key, axis=0, return_index=True, return_counts=True)
-    once = index[amount == 1]
-    return key[once], tap.packets.tsval[rows[once]], flow[once]
+    return rows[rank < _VOTES]
+
+
+def _offset(tap: TapRows, rows: NDArray[np.int64], isn: NDArray[np.int64]) -> NDArray[np.int64]:
+    return seq.sub(tap.packets.seq[rows], isn[tap.flow[rows]])
