@@ -14,7 +14,7 @@ import numpy as np
 from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.live import owned
 from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, not_applicable, passed
-from hopscope.checks.view import Bools, keys, placed, rewritten, translated_at, view
+from hopscope.checks.view import Bools, answered_twice, keys, placed, rewritten, translated_at, view
 from hopscope.wire.packets import ACK, RST, SYN
 from hopscope.wire.taps import BOXES, Position
 from hopscope.wire.trace import Placement, Trace
@@ -58,6 +58,9 @@ class CarriedBy:
                 crossed, shown = _untranslated(trace, near, far, flows & (trace.delta > 0) & ~carried)
                 carried |= crossed
                 evidence += shown
+        crossed, shown = _two_answers(trace, concerned & (trace.real_isn < 0))
+        judged, carried = judged | crossed, carried | crossed
+        evidence += shown
         untold = trace.whole & placed(trace, Placement.PLAIN) & ~carried if mine is None else np.zeros_like(carried)
         return self._verdict(judged, carried, untold, evidence)
 
@@ -117,6 +120,23 @@ def _real_answers(trace: Trace, near: Position, flows: Bools) -> tuple[Bools, li
         for row in answers[real][:10]
     ]  # fmt: skip
     return crossed, evidence
+
+
+def _two_answers(trace: Trace, flows: Bools) -> tuple[Bools, list[Evidence]]:
+    """Flows that got SYN-ACKs of two ISNs, where no tap shows which of them is the server's."""
+    twice = flows & answered_twice(trace)
+    evidence = []
+    for flow in np.flatnonzero(twice)[:10]:
+        position = min(trace.taps)
+        rows = trace.flows[flow].synack_rows(position)
+        isns = ", ".join(str(int(isn)) for isn in dict.fromkeys(trace.taps[position].packets.seq[rows].tolist()))
+        evidence.append(
+            of_rows(
+                trace, position, rows, flow=int(flow), expected="the box's own SYN-ACK and no other",
+                seen=f"SYN-ACKs of ISN {isns}: the server's own came through as well",
+            )
+        )  # fmt: skip
+    return twice, evidence
 
 
 def _untranslated(trace: Trace, near: Position, far: Position, flows: Bools) -> tuple[Bools, list[Evidence]]:

@@ -82,7 +82,7 @@ def _usual(flow: Ints, shift: Ints, flows: int) -> Ints:
     usual = np.full(flows, -1, dtype=np.int64)
     if not len(flow):
         return usual
-    pairs, number = np.unique(np.stack((flow, shift)), axis=1, return_counts=True)
+    pairs, number = np.unique(flow << 32 | shift, return_counts=True)
     order = np.argsort(number, kind="stable")  # the last write, of the largest number, wins
-    usual[pairs[0][order]] = pairs[1][order]
+    usual[pairs[order] >> 32] = pairs[order] & 0xFFFFFFFF
     return usual

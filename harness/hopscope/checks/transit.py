@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from hopscope.checks.view import View, keys, view
 from hopscope.wire.metrics import wan_rtt
-from hopscope.wire.packets import SYN
+from hopscope.wire.packets import ACK, SYN
+from hopscope.wire.seq import add, distance
 from hopscope.wire.taps import Position
 from hopscope.wire.trace import Trace
 
@@ -33,13 +34,13 @@ def _answers(trace: Trace) -> list[int]:
     found = [int(np.nanmin(to_syn))] if not np.isnan(to_syn).all() else []
     packets, up, known = trace.taps[here].packets, trace.to_server[here], trace.flow_of[here] >= 0
     spoke = trace.first_rows(here, known & up & (packets.payload_len > 0))
-    if (spoke >= 0).any():
-        since = np.where(spoke >= 0, packets.time[spoke], np.iinfo(np.int64).max)
-        back = trace.first_rows(here, known & ~up & (packets.time >= since[trace.flow_of[here]]))
-        both = back >= 0
-        if both.any():
-            found.append(int((packets.time[back[both]] - since[both]).min()))
-    return found
+    # Only what acknowledges that payload answers it: the server may speak first, or repeat its SYN-ACK.
+    number = trace.flow_of[here]
+    ahead = distance(packets.ack, add(trace.client_isn[number], 1)) > 0 if len(trace.client_isn) else known
+    back = trace.first_rows(here, known & ~up & ((packets.flags & ACK) != 0) & ahead)
+    both = (spoke >= 0) & (back >= 0)
+    took = packets.time[back[both]] - packets.time[spoke[both]]
+    return found + ([int(took[took > 0].min())] if (took > 0).any() else [])
 
 
 def minimum_transit(trace: Trace, source: Position, target: Position) -> int | None:

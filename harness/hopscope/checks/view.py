@@ -127,7 +127,21 @@ def rewritten(trace: Trace, claim: str | None = None) -> Bools:
     if claim not in (None, "plain"):
         return trace.whole.copy()
     answered = (trace.spoofed_isn >= 0) & (trace.real_isn >= 0) & (trace.spoofed_isn != trace.real_isn)
-    return np.asarray(trace.whole & (answered | placed(trace, Placement.HOLD, Placement.STAMP, Placement.EARLY)))
+    moved = placed(trace, Placement.HOLD, Placement.STAMP, Placement.EARLY)
+    return np.asarray(trace.whole & (answered | moved | answered_twice(trace)))
+
+
+def answered_twice(trace: Trace) -> Bools:
+    """Flows whose client side saw SYN-ACKs of different ISNs: one of them is not the box's, even where R is unknown."""
+    twice = np.zeros(len(trace.whole), dtype=bool)
+    for position in (Position.CLIENT, Position.CLIENTNIC_LAN):
+        if position not in trace.taps:
+            continue
+        packets, flow_of = trace.taps[position].packets, trace.flow_of[position]
+        answers = (flow_of >= 0) & ~trace.to_server[position] & ((packets.flags & (SYN | ACK)) == SYN | ACK)
+        flow, isn = flow_of[answers], packets.seq[answers].astype(np.int64)
+        twice[flow[isn != trace.answered_isn[flow]]] = True
+    return twice
 
 
 def keys(*columns: NDArray[np.generic]) -> NDArray[np.uint64]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from hopscope.checks.check import Check
 from hopscope.checks.verdict import Outcome, Verdict
 from hopscope.wire.trace import Trace

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from hopscope.checks.budget import Budget, _quantiles, round_trips, samples_needed
 from hopscope.checks.verdict import Outcome
 from hopscope.errors import UsageError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hopscope.checks.capture_health import capture_health, unhealthy
 from hopscope.checks.judge import judge_folder
 from hopscope.checks.verdict import Outcome

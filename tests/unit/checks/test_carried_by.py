@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from hopscope.checks.carried_by import carried_by
 from hopscope.checks.verdict import Outcome
 from support import golden
@@ -101,3 +102,13 @@ def test_the_runs_own_record_says_who_should_have_carried(stopped_ms, outcome, l
 def test_without_the_servers_side_nothing_is_concluded(placement, load):
     verdict = carried_by()(load(Recipe(placement), only=("client-eth0", "clientnic-eth0")))
     assert verdict.outcome in (Outcome.INCONCLUSIVE, Outcome.NOT_APPLICABLE)
+
+
+@pytest.mark.parametrize(
+    "only", [("client-eth0", "clientnic-eth0"), ("client-eth0", "clientnic-eth1"), ("client-eth0",)]
+)
+@pytest.mark.parametrize("placement", PLACEMENTS)
+def test_two_answers_tell_the_naive_rewriter_from_the_clients_side_alone(placement, only, load):
+    verdict = carried_by()(load(Recipe(placement, carried=True), only=only, sidecar=False))
+    assert (verdict.outcome, verdict.failed) == (Outcome.FAIL, 3)
+    assert len(verdict.evidence[0].frames) >= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hopscope.checks.checksums import checksums
 from hopscope.checks.verdict import Fault, Outcome
 from support import golden

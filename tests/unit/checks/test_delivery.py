@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hopscope.checks.delivery import delivery
 from hopscope.checks.verdict import Outcome
 from support import golden

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from hopscope.checks.expectation import Expectation, standard
 from hopscope.checks.judge import judge_folder
 from hopscope.checks.verdict import Outcome
@@ -131,6 +132,13 @@ def test_two_files_never_claim_more_than_they_show(tap, placement, load):
     assert Outcome.FAIL not in outcomes.values()
     if tap == "clientnic-eth0":  # both see the same side of every box
         assert outcomes["translation"] in (Outcome.INCONCLUSIVE, Outcome.NOT_APPLICABLE)
+
+
+def test_the_naive_rewriter_in_two_files_fails(load):
+    trace = load(Recipe("hold", carried=True), only=("client-eth0", "clientnic-eth0"), sidecar=False)
+    outcomes = {v.check: v.outcome for v in Expectation(standard()).judge(trace)}
+    assert {name for name, outcome in outcomes.items() if outcome is Outcome.FAIL} == {"carried_by"}
+    assert outcomes["ordering"] is Outcome.INCONCLUSIVE
 
 
 def test_ports_used_twice_are_two_flows(load):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from hopscope.checks.checksums import checksums
 from hopscope.checks.expectation import Expectation, expectation, standard
 from hopscope.checks.judge import judge_folder, judge_trace

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hopscope.checks.live import owned
 from support.golden import START_NS, Recipe
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hopscope.checks.placement import CLAIMS, placement
 from hopscope.checks.verdict import Outcome
 from hopscope.errors import UsageError

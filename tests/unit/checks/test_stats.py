@@ -5,9 +5,10 @@ import random
 
 import numpy as np
 import pytest
-from hopscope.checks.stats import quantile, ranks
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hopscope.checks.stats import quantile, ranks
 
 samples = st.lists(st.floats(-1e9, 1e9, allow_nan=False), min_size=1, max_size=80)
 

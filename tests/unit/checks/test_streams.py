@@ -5,11 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hopscope.checks.streams import Stream
 from hopscope.checks.view import View, keys, not_before
 from hopscope.wire.taps import Position
-from hypothesis import given
-from hypothesis import strategies as st
 
 CONTENT = bytes(range(1, 201))
 ranges = st.lists(st.tuples(st.integers(0, 199), st.integers(1, 60)), max_size=12)

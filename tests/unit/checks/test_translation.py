@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hopscope.checks.translation import translation
 from hopscope.checks.verdict import Outcome
 from support import golden

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from hopscope.checks.verdict import EVIDENCE_LIMIT, Evidence, Fault, Outcome, Verdict
 
 
