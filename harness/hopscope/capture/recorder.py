@@ -14,6 +14,7 @@ Six of these start at once, so it imports little: argparse and socket alone doub
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import select
 import signal
@@ -58,7 +59,7 @@ def library() -> Any:
             continue
     else:
         raise Failure("there is no libpcap: install tcpdump (or libpcap), which brings it")
-    for name in ("pcap_create", "pcap_dump_open"):
+    for name in ("pcap_create", "pcap_dump_open", "pcap_dump_file"):
         getattr(pcap, name).restype = ctypes.c_void_p
     for name in ("pcap_geterr", "pcap_statustostr"):
         getattr(pcap, name).restype = ctypes.c_char_p
@@ -69,6 +70,7 @@ def library() -> Any:
 class Recorder:
     def __init__(self, interface: str, file: str, buffer_kib: int, snaplen: int, limit: int, filter: str) -> None:
         self.pcap = library()
+        self.libc = ctypes.CDLL(None)
         self.limit = limit
         self.file = file
         self.captured = 0
@@ -129,6 +131,7 @@ class Recorder:
         if count < 0:
             raise Failure(self.why())
         self.captured += count
+        self.check_written()
         if self.limit and self.pcap.pcap_dump_ftell64(self.dumper) > self.limit:
             self.write_out()
             raise Failure(f"{self.file}: the bound of {self.limit} bytes is reached", 3)
@@ -136,6 +139,14 @@ class Recorder:
     def write_out(self) -> None:
         if self.pcap.pcap_dump_flush(self.dumper):
             raise Failure(f"{self.file}: {os.strerror(ctypes.get_errno())}", 3)
+        self.check_written()
+
+    def check_written(self) -> None:
+        """Raise Failure when a write has failed before: ``pcap_dump`` does not tell, its stream remembers."""
+        if self.libc.ferror(ctypes.c_void_p(self.pcap.pcap_dump_file(self.dumper))):
+            disk = os.statvfs(self.file)
+            why = os.strerror(errno.EIO if disk.f_bavail else errno.ENOSPC)
+            raise Failure(f"{self.file}: {why}", 3)
 
     def tell(self) -> None:
         counts = Statistics()

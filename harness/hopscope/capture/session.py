@@ -67,6 +67,11 @@ class CaptureSession:
         self._taps: list[CaptureTap] = []
         self.reports: tuple[TapReport, ...] = ()
 
+    @property
+    def taps(self) -> tuple[CaptureTap, ...]:
+        """The taps that are capturing now."""
+        return tuple(self._taps)
+
     def start(self) -> None:
         """Start every tap; returns when all are live.
 

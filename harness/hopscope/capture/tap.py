@@ -89,6 +89,16 @@ class CaptureTap:
         self._live_ns = 0
         self._process: Process | None = None
 
+    @property
+    def pid(self) -> int:
+        """Process id of the program, as seen from here."""
+        return self._started().pid
+
+    @property
+    def ended(self) -> bool:
+        """The program has ended, whatever the reason."""
+        return self._started().poll() is not None
+
     def start(self) -> None:
         """Capture from now on: returns when the program listens. EnvironmentFault with its words otherwise."""
         self._process = self._executor.spawn(
