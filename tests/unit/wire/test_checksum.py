@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hopscope.wire import checksum, pcap
 from hopscope.wire.packets import ChecksumState
 from hopscope.wire.writer import write_pcap
-from hypothesis import given
-from hypothesis import strategies as st
 from support import frames
 
 ABSENT, GOOD, BAD, PARTIAL, UNVERIFIABLE, MALFORMED = ChecksumState

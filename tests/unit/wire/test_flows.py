@@ -5,10 +5,11 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from hopscope.wire import flows, pcap
-from hopscope.wire.writer import write_pcap
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hopscope.wire import flows, pcap
+from hopscope.wire.writer import write_pcap
 from support import frames
 
 ENDS = [("10.0.0.1", 1000), ("10.0.0.1", 1001), ("10.0.0.2", 80), ("fd00::1", 1000), ("fd00::2", 80)]

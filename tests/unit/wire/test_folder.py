@@ -7,6 +7,7 @@ import struct
 from pathlib import Path
 
 import pytest
+
 from hopscope.errors import HarnessFault
 from hopscope.wire import folder
 from hopscope.wire.taps import Position, TapHealth

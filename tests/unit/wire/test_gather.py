@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from hopscope.wire import gather
 
 DATA = np.frombuffer(bytes(range(1, 17)), np.uint8)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hopscope.wire import metrics
 from hopscope.wire.trace import Trace
 from support import chains

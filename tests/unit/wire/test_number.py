@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
-from hopscope.wire.number import number
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hopscope.wire.number import number
 
 rows = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2**64 - 1) | st.integers(0, 2), st.booleans()), max_size=20)
 

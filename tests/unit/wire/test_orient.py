@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from hopscope.wire import folder
 from hopscope.wire.taps import Position
 from support import chains, frames

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hopscope.errors import HarnessFault
 from hopscope.wire import pcap
 from hopscope.wire.packets import Malformed, Packets
 from hopscope.wire.writer import write_pcap
-from hypothesis import given
-from hypothesis import strategies as st
 from support import frames
 
 V4, V6 = ("10.1.0.10", "10.1.2.10"), ("fd00::1", "2001:db8::2")

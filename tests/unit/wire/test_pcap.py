@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
+
 from hopscope.errors import HarnessFault
 from hopscope.wire import pcap
 from hopscope.wire.packets import V4_MAPPED

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
-from hopscope.wire import seq
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hopscope.wire import seq
 
 numbers = st.integers(0, 2**32 - 1)
 

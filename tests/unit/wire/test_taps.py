@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hopscope.wire.taps import BOXES, HOPS, Position, TapHealth
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from hopscope.wire import metrics, seq
 from hopscope.wire.packets import ACK, SYN
 from hopscope.wire.taps import Position
 from hopscope.wire.trace import PLACEMENTS, Placement, Trace
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from support import chains, frames
-from support.chains import PORTS, T0, Chain
+from support.chains import PORTS, T0, Captures, Chain
 
 R, V = 5_000_000, 900_000_000
 DELTA = V - R
@@ -379,6 +381,14 @@ def test_no_tcp_at_all_is_a_trace_without_flows(tmp_path: Path) -> None:
     assert all(len(values) == 0 for values in metrics.per_flow(trace).values())
 
 
+@cache
+def one_of_each() -> Captures:
+    chain = Chain()
+    for n, build in enumerate((chains.plain, chains.hold, chains.stamp, chains.naive, chains.refused)):
+        build(chain, T0 + n * 1000, port=40000 + n)
+    return chain.captures
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 60), st.integers(12, 90), st.integers(0, 255)), max_size=30),
@@ -387,9 +397,7 @@ def test_no_tcp_at_all_is_a_trace_without_flows(tmp_path: Path) -> None:
 def test_mutated_captures_have_a_defined_result(
     tmp_path: Path, changes: list[tuple[int, int, int, int]], losses: list[tuple[int, int]]
 ) -> None:
-    chain = Chain()
-    for n, build in enumerate((chains.plain, chains.hold, chains.stamp, chains.naive, chains.refused)):
-        build(chain, T0 + n * 1000, port=40000 + n)
+    chain = Chain(captures={port: list(capture) for port, capture in one_of_each().items()})
     for position, row, at, value in changes:
         capture = chain.captures[PORTS[position]]
         time, frame = capture[row % len(capture)]
