@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from hopscope import data
 from hopscope.hosts.process import Process
 from hopscope.hosts.ready import LogLine

@@ -6,7 +6,9 @@ of `SPOOFED_WINDOW` octets. Options that it does not know are left out, which de
 but pass as they are, and with them their flows: those signed by MD5 or TCP-AO, whose segments cannot be edited.
 A request for ECN (ECE, CWR) is taken out of the forwarded SYN: the client has been told no already.
 
-Having been answered, the client will not send its SYN again, so this box does until it hears from the server's side.
+Having been answered, the client will not send its SYN again. So this box does, until it hears from the server's side,
+but only once the client has spoken: one that has not got the answer repeats its SYN itself, and a forged SYN (whose
+sender never speaks) costs the server no more than it would without this box.
 """
 
 from __future__ import annotations
@@ -109,12 +111,17 @@ class ClientNic(Translator):
         if flow.state is not WAITING or flow.syn is None:
             return super()._due(flow, now)
         if flow.retries >= self.limits.retries:
+            flow.syn = None
+            if not flow.client_heard:
+                return super()._due(flow, now)
             self.counters.gave_up += 1
             self._turn_away(flow, now)
             reset = build(flow.back_key, (flow.spoofed_isn + 1) & MASK, (flow.client_isn + 1) & MASK, RST | ACK, 0)
             return [Send(CLIENT, reset)]
         flow.retries += 1
         self.flows.schedule(flow, now + self.limits.first_retry * 2**flow.retries)
+        if not flow.client_heard:
+            return []
         self.counters.syn_retransmitted += 1
         return [Send(SERVER, flow.syn)]
 

@@ -74,7 +74,6 @@ def cross(
         return False
     flow.seen = now
     if side == CLIENT:
-        flow.client_heard = True
         old = ack
         ack = (ack - translation.delta) & _MASK
         difference = ack - old

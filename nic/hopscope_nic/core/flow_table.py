@@ -1,7 +1,8 @@
 """All flows of a machine: found from either direction, bounded, and looked at again when their time comes.
 
 When the table is full, a new flow takes the place of one that is over (the one that has been over longest), or else of
-the oldest still waiting for its server, as a SYN flood leaves them. A connection that is open never makes room.
+the oldest that is embryonic: one of its ends has not been heard, as a SYN flood leaves them. A connection that both
+ends have spoken on never makes room.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import heapq
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from hopscope_nic.core.flow import CLOSING, GONE, REFUSED, WAITING, Flow
+from hopscope_nic.core.flow import CLOSING, GONE, REFUSED, Flow
 
 _SLACK = 1024  # schedule entries that no longer count and may stay
 
@@ -23,7 +24,7 @@ class FlowTable:
         """By the 4-tuple of client→server segments."""
         self.by_server: Dict[bytes, Flow] = {}
         """By the 4-tuple of server→client segments."""
-        self._waiting: Dict[bytes, Flow] = {}
+        self._embryonic: Dict[bytes, Flow] = {}
         self._over: Dict[bytes, Flow] = {}
         self._schedule: List[Tuple[float, int, Flow]] = []
         self._serial = 0
@@ -40,13 +41,13 @@ class FlowTable:
             raise AssertionError("no room for this flow")
         self.by_client[flow.key] = flow
         self.by_server[flow.back_key] = flow
-        self._waiting[flow.key] = flow
+        self._embryonic[flow.key] = flow
 
     def victim(self) -> Optional[Flow]:
         """The flow that has to go before another can be added: None while there is room, or nobody may go."""
         if len(self.by_client) < self.limit:
             return None
-        for candidates in (self._over, self._waiting):
+        for candidates in (self._over, self._embryonic):
             for flow in candidates.values():
                 return flow
         return None
@@ -59,17 +60,20 @@ class FlowTable:
     def move(self, flow: Flow, state: str) -> None:
         """Change a flow's state and with it its rank in eviction."""
         flow.move(state)
-        if state != WAITING:
-            self._waiting.pop(flow.key, None)
         if state in (CLOSING, REFUSED):
+            self._embryonic.pop(flow.key, None)
             self._over[flow.key] = flow
+
+    def establish(self, flow: Flow) -> None:
+        """Both ends of this flow have been heard: it no longer makes room for others."""
+        self._embryonic.pop(flow.key, None)
 
     def remove(self, flow: Flow) -> None:
         """Forget a flow. Its held segments are the caller's to give back."""
         flow.move(GONE)
         del self.by_client[flow.key]
         del self.by_server[flow.back_key]
-        self._waiting.pop(flow.key, None)
+        self._embryonic.pop(flow.key, None)
         self._over.pop(flow.key, None)
 
     def schedule(self, flow: Flow, when: float) -> None:

@@ -16,9 +16,9 @@ class Limits(NamedTuple):
     first_retry: float = 1.0
     """Until the forwarded SYN is sent again; doubled each time (RFC 6298 section 2)."""
     retries: int = 5
-    """Then the client gets an RST, 63 s after its SYN."""
+    """Then a client that has spoken gets an RST, 63 s after its SYN."""
     waiting: float = 75.0
-    """A flow whose server has not answered, since its last segment."""
+    """A flow of which one end has not been heard, since its last segment."""
     linger: float = 2.0
     """A flow that is over, since its last segment: long enough to carry a repeated FIN and its ACK."""
     ending: float = 60.0

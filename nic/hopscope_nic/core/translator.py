@@ -75,7 +75,9 @@ class Translator:
             if flow is None:
                 return self._drop("unknown_flow")
             flow.seen = now
-            flow.client_heard = True
+            if not flow.client_heard:
+                flow.client_heard = True
+                self._established(flow)
             if flow.translation is not None:
                 return self._cross_to_server(flow, segment, now)
             return self._early_from_client(flow, segment, now)
@@ -124,7 +126,7 @@ class Translator:
 
     def _open_plain(self, flow: Flow) -> None:
         """Nobody answers this one early: it crosses as it is."""
-        flow.translation = flow.steady = PLAIN
+        flow.translation = PLAIN
         self.flows.move(flow, OPEN)
         self.counters.passed += 1
 
@@ -176,10 +178,9 @@ class Translator:
         """The real SYN-ACK: it ends here; what was held goes on its way."""
         agreed = options.read_syn(synack.buffer, synack.l4 + 20, synack.header_end)
         flow.translation = Translation.learn(flow.spoofed_isn, flow.offered, synack.seq, agreed)
-        if not (flow.translation.strip_timestamps or flow.translation.strip_sack):
-            flow.steady = flow.translation
         flow.syn = None
         self.flows.move(flow, OPEN)
+        self._established(flow)
         self.counters.synack_learnt += 1
         if self._log is not None:
             self._log("synack_learnt", flow)
@@ -195,6 +196,15 @@ class Translator:
                 actions += self._cross_to_client(flow, segment, now)
             flow.held_from_server = None
         return actions
+
+    def _established(self, flow: Flow) -> None:
+        """Both ends have been heard, perhaps: then the flow is safe in its table, and the fast path may have it."""
+        translation = flow.translation
+        if translation is None or not flow.client_heard or flow.state is not OPEN:
+            return
+        self.flows.establish(flow)
+        if not (translation.strip_timestamps or translation.strip_sack):
+            flow.steady = translation
 
     def _refuse(self, flow: Flow, reset: Segment, now: float) -> Actions:
         """The server's RST, in numbers that the client, who believes itself connected, accepts (RFC 5961)."""
@@ -299,6 +309,8 @@ class Translator:
         if flow.state is WAITING:
             return limits.waiting
         if flow.state is OPEN:
+            if not flow.client_heard:
+                return limits.waiting
             if flow.ends & BOTH_FINS == BOTH_FINS:
                 return limits.ending
             return limits.half_closed if flow.ends else limits.idle

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from hopscope_nic.core.checksum import adjust, checksum, is_valid, weight
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hopscope_nic.core.checksum import adjust, checksum, is_valid, weight
 from support.nic import word_sum
 
 

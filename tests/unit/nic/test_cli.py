@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hopscope_nic import __version__
 from hopscope_nic.cli import main
 

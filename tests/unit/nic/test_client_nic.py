@@ -3,6 +3,7 @@ from __future__ import annotations
 import struct
 
 import pytest
+
 from hopscope_nic.core import options
 from hopscope_nic.core.actions import CLIENT, SERVER
 from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
@@ -133,6 +134,7 @@ def test_a_new_isn_on_the_same_ports_is_a_new_flow(nic):
 
 def test_the_syn_is_sent_again_until_the_client_is_turned_away(nic):
     v = answered(nic)
+    nic.receive(CLIENT, client.segment(C + 1, v + 1, ACK), 0.0)
     at = []
     actions = []
     while len(nic.flows):
@@ -146,6 +148,13 @@ def test_the_syn_is_sent_again_until_the_client_is_turned_away(nic):
     (reset,) = sent(actions, CLIENT)
     assert (reset.seq, reset.ack, reset.flags) == ((v + 1) & MASK, (C + 1) & MASK, RST | ACK)
     assert nic.counters.gave_up == 1
+
+
+def test_for_a_client_that_never_speaks_nothing_is_sent_again(nic):
+    answered(nic)
+    while len(nic.flows):
+        assert nic.tick(nic.next_deadline()) == []
+    assert nic.counters.expired == 1
 
 
 def test_a_client_that_gave_up_is_not_asked_for_any_more(nic):
@@ -249,6 +258,7 @@ def test_an_older_connection_over_there_is_reset_and_the_syn_comes_again(hold):
     answered(hold)
     actions = hold.receive(SERVER, server.segment(555, 444, ACK), 0.1)
     (reset,) = sent(actions, SERVER)
+    hold.receive(CLIENT, client.segment(C + 1, 1, ACK), 0.1)
     assert (reset.seq, reset.flags, reset.key) == (444, RST, syn().key)
     assert len(sent(hold.tick(1.0), SERVER)) == 1
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hopscope_nic.core.actions import CLIENT, SERVER
 from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
 from hopscope_nic.core.fast_path import MINIMUM
 from hopscope_nic.core.segment import HEADROOM
-from hypothesis import given
-from hypothesis import strategies as st
 from support.nic import (
     ACK,
     FIN,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hopscope_nic.core.flow import CLOSING, GONE, OPEN, REFUSED, TRANSITIONS, WAITING, Flow
 from hopscope_nic.core.options import SynOptions
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hopscope_nic.core.flow import CLOSING, OPEN, REFUSED, Flow
 from hopscope_nic.core.flow_table import FlowTable
 from hopscope_nic.core.options import SynOptions
-from hypothesis import given
-from hypothesis import strategies as st
 
 NOTHING = SynOptions(None, None, False, None, False)
 
@@ -24,13 +25,14 @@ def test_found_from_either_direction():
     assert not table.by_server
 
 
-def test_what_is_over_makes_room_before_what_waits_and_open_flows_never():
+def test_what_is_over_makes_room_before_what_is_embryonic_and_open_flows_never():
     table = FlowTable(3)
     waiting, opened, closing = flow(1), flow(2), flow(3)
     for one in (waiting, opened, closing):
         assert table.victim() is None
         table.add(one)
     table.move(opened, OPEN)
+    table.establish(opened)
     table.move(closing, CLOSING)
     assert table.victim() is closing
     table.remove(closing)
@@ -39,6 +41,7 @@ def test_what_is_over_makes_room_before_what_waits_and_open_flows_never():
     for one in list(table):
         if one is not opened:
             table.move(one, OPEN)
+            table.establish(one)
     assert table.victim() is None
     assert table.full
     with pytest.raises(AssertionError):

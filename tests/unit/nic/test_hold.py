@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from hopscope_nic.core.hold import OVERHEAD, Held, HoldPool
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hopscope_nic.core.hold import OVERHEAD, Held, HoldPool
 from support.nic import ACK, FIN, ends
 
 client, _ = ends()

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from hopscope_nic.core.isn import TICKS_PER_SECOND, spoofed_isn
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hopscope_nic.core.isn import TICKS_PER_SECOND, spoofed_isn
 from support.nic import SECRET
 
 KEYS = st.binary(min_size=12, max_size=12)

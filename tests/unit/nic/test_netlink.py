@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from hopscope_nic.io import netlink
-from hopscope_nic.io.netlink import Neighbour, Netlink
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hopscope_nic.io import netlink
+from hopscope_nic.io.netlink import Neighbour, Netlink
 
 MAC = b"\x02\0\0\0\0\7"
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hopscope_nic.io import next_hop
 from hopscope_nic.io.netlink import Hop, Neighbour
 from hopscope_nic.io.next_hop import ASK_AGAIN, NO_ROUTE, PATIENCE, REFRESH, UNRESOLVED, NextHops, apply_changes

@@ -6,8 +6,9 @@ import ast
 import sys
 from pathlib import Path
 
-import hopscope_nic
 import pytest
+
+import hopscope_nic
 
 ROOT = Path(hopscope_nic.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from hopscope_nic.core import options
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hopscope_nic.core import options
 from support.nic import linux_syn_options
 
 

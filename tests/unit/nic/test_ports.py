@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hopscope_nic.errors import EnvironmentFault, UsageError
 from hopscope_nic.io.netlink import Address, Link
 from hopscope_nic.io.ports import Inventory, find_ports

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from hopscope_nic.core import segment as module
-from hopscope_nic.core.segment import HEADROOM, Segment, build, reverse
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hopscope_nic.core import segment as module
+from hopscope_nic.core.segment import HEADROOM, Segment, build, reverse
 from support.nic import (
     ACK,
     CLIENT_ADDRESS,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hopscope_nic.core.actions import CLIENT, SERVER
 from hopscope_nic.core.limits import Limits
 from hopscope_nic.core.server_nic import ServerNic
@@ -161,3 +162,18 @@ def test_a_server_that_never_answers_is_forgotten():
         last = nic.next_deadline()
         nic.tick(last)
     assert (last, nic.pool.octets) == (11.0, 0)
+
+
+def test_a_flood_that_the_server_answers_displaces_itself_and_no_open_flow():
+    nic = ServerNic(Limits(flows=10))
+    opened(nic)
+    for port in range(1000, 1100):
+        forged, answering = ends(port=port)
+        assert sent(nic.receive(CLIENT, forged.segment(1, 77, SYN), 1.0), SERVER)
+        nic.receive(SERVER, answering.segment(R, 2, SYN | ACK), 1.0)
+    assert (len(nic.flows), nic.counters.evicted) == (10, 91)
+    assert sent(nic.receive(CLIENT, early(b"still here"), 2.0), SERVER)
+    while len(nic.flows) > 1:
+        last = nic.next_deadline()
+        nic.tick(last)
+    assert last <= 1.0 + nic.limits.waiting

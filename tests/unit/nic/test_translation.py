@@ -3,10 +3,11 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hopscope_nic.core.options import SynOptions
-from hopscope_nic.core.translation import PLAIN, Translation
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hopscope_nic.core.options import SynOptions
+from hopscope_nic.core.translation import PLAIN, Translation
 from support.nic import ACK, MASK, RST, assert_sound, ends, load, raw, sack, stamps
 
 U32 = st.integers(0, MASK)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hopscope_nic.core.actions import CLIENT, SERVER
 from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
 from hopscope_nic.core.limits import Limits
 from hopscope_nic.core.server_nic import ServerNic
 from hopscope_nic.core.translator import at_or_after
-from hypothesis import given
-from hypothesis import strategies as st
 from support.nic import ACK, FIN, MASK, PSH, RST, SECRET, SYN, ends, linux_syn_options, sack, sent, stamps
 
 LIMITS = Limits(flows=3, hold_per_flow=8000, hold_total=12000)
