@@ -30,27 +30,26 @@ def test_stalls(traffic, clientnic, sut):
 
 @pytest.mark.parametrize("phase", ["building", "loaded"])
 def test_nothing_is_left_after_kill_nine(tmp_path: Path, phase: str) -> None:
-    before = machine.state()
     (tmp_path / "test_stalls.py").write_text(STALLS)
     child = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--lab-sut", "stamp", "--rootdir", str(tmp_path)],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+
+    def labs() -> set[str]:
+        return machine.pid_namespaces(machine.descendants(child.pid))
+
     try:
         if phase == "loaded":
             wait_until((tmp_path / "loaded").exists, timeout=40, what="the test's load")
-        else:
-            wait_until(lambda: machine.namespaces("pid") - before["pid"], timeout=40, interval=0.002, what="a keeper")
-        made = machine.namespaces("pid") - before["pid"]
-        assert made
+        made = wait_until(labs, timeout=40, interval=0.002, what="a keeper")
+        below = machine.descendants(child.pid)
         os.kill(child.pid, signal.SIGKILL)
-        wait_until(
-            lambda: not [machine.inside(one) for one in made if machine.inside(one)], timeout=2, what="processes to go"
-        )
-        wait_until(lambda: machine.state() == before, timeout=2, what="namespaces and links to go")
+        wait_until(lambda: not machine.inside(made), timeout=2, what="processes of the lab to go")
+        wait_until(lambda: not machine.alive(below), timeout=2, what="every child of the session to go")
     finally:
         child.kill()
         child.wait(timeout=10)
