@@ -11,6 +11,7 @@ the change is to the checksum itself.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import random
@@ -84,6 +85,20 @@ class Chain:
 
     def find(self, tap: str, label: str, flow: int | None = 0) -> list[Frame]:
         return [frame for frame in self.taps[tap] if frame.label == label and frame.flow == flow]
+
+
+def copied(chain: Chain) -> Chain:
+    """A chain whose frames may be changed without changing this one's."""
+    return replace(
+        chain,
+        taps={
+            name: [replace(frame, options=replace(frame.options, sack=list(frame.options.sack))) for frame in frames]
+            for name, frames in chain.taps.items()
+        },
+        sidecar=copy.deepcopy(chain.sidecar),
+        tap_facts=copy.deepcopy(chain.tap_facts),
+        isns=list(chain.isns),
+    )
 
 
 def build(recipe: Recipe) -> Chain:

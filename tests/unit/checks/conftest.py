@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,11 +12,28 @@ import pytest
 
 from hopscope.checks.check import Check
 from hopscope.checks.verdict import Outcome, Verdict
+from hopscope.wire import pcap
+from hopscope.wire.packets import Packets
 from hopscope.wire.trace import Trace
 from support import golden
 from support.golden import Chain, Recipe
 
 _built = cache(golden.build)
+_parsed: dict[bytes, Packets] = {}
+
+
+@pytest.fixture(autouse=True)
+def _equal_files_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mutation changes one file of six: the other five need not be decoded again for each test."""
+    decode = pcap.read
+
+    def read(path: Path) -> Packets:
+        content = hashlib.sha256(path.read_bytes()).digest()
+        if content not in _parsed:
+            _parsed[content] = decode(path)
+        return _parsed[content]
+
+    monkeypatch.setattr(pcap, "read", read)
 
 
 @pytest.fixture
@@ -26,7 +43,7 @@ def load(tmp_path: Path) -> Callable[..., Trace]:
     def loaded(recipe: Recipe, change: Callable[[Chain], object] | None = None, **how: Any) -> Trace:
         if change is None:
             return Trace.load(golden.write(_built(recipe), tmp_path / "captures", **how))
-        chain = copy.deepcopy(_built(recipe))
+        chain = golden.copied(_built(recipe))
         change(chain)
         return Trace.load(golden.write(chain, tmp_path / "captures", **how))
 
