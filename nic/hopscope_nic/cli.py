@@ -11,19 +11,21 @@ import os
 import sys
 from contextlib import closing
 from importlib import import_module
-from typing import Any, List, NoReturn, Optional, Sequence, Tuple
+from ipaddress import IPv4Interface
+from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from hopscope_nic import __version__
 from hopscope_nic.core import selection
 from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
 from hopscope_nic.core.flow import Flow
 from hopscope_nic.core.isn import KEY_BYTES
+from hopscope_nic.core.limits import Link
 from hopscope_nic.core.server_nic import ServerNic
 from hopscope_nic.core.translator import FlowLog, Translator
 from hopscope_nic.errors import RewriterError, UsageError
 from hopscope_nic.io.events import Events
 from hopscope_nic.io.netlink import Netlink
-from hopscope_nic.io.ports import DEFAULTS, Inventory, find_ports
+from hopscope_nic.io.ports import DEFAULTS, Inventory, Port, find_ports
 
 DATAPATHS = {"afpacket": "hopscope_nic.io.afpacket:AfPacket"}
 
@@ -74,7 +76,8 @@ def _serve(arguments: argparse.Namespace, ranges: Tuple[selection.PortRange, ...
     inventory = Inventory.read(netlink)
     ports = find_ports(arguments.role, arguments.client_port, arguments.server_port, inventory)
     events = Events(sys.stdout)
-    machine = _machine(arguments, min(port.mtu for port in ports), _flow_log(events) if arguments.log_flows else None)
+    links = (_link(ports[0]), _link(ports[1]))
+    machine = _machine(arguments, links, _flow_log(events) if arguments.log_flows else None)
     module, _, name = DATAPATHS[arguments.datapath].partition(":")
     datapath: Any = getattr(import_module(module), name)
     with datapath(machine, ports, ranges, inventory.own_addresses, netlink, events) as running:
@@ -92,11 +95,16 @@ def _serve(arguments: argparse.Namespace, ranges: Tuple[selection.PortRange, ...
     events.emit("stopped")
 
 
-def _machine(arguments: argparse.Namespace, mtu: int, log: Optional[FlowLog]) -> Translator:
+def _machine(arguments: argparse.Namespace, links: Tuple[Link, Link], log: Optional[FlowLog]) -> Translator:
     if arguments.role == "servernic":
-        return ServerNic(log=log)
+        return ServerNic(log=log, links=links)
     kind = HoldClientNic if arguments.placement == "hold" else StampClientNic
-    return kind(os.urandom(KEY_BYTES), mtu, log=log)
+    return kind(os.urandom(KEY_BYTES), log=log, links=links)
+
+
+def _link(port: Port) -> Link:
+    address = IPv4Interface(port.addresses[0]).ip.packed if port.addresses else bytes(4)
+    return Link(port.mtu, address)
 
 
 def _flow_log(events: Events) -> FlowLog:
@@ -106,6 +114,6 @@ def _flow_log(events: Events) -> FlowLog:
     return log
 
 
-def _port(port: Any) -> Any:
+def _port(port: Port) -> Dict[str, Any]:
     addresses: List[str] = list(port.addresses)
     return {"name": port.name, "mac": port.mac.hex(":"), "mtu": port.mtu, "addresses": addresses}

@@ -108,7 +108,7 @@ def assert_sound(segment: Segment) -> None:
 
 def sent(actions: list[object], side: int | None = None) -> list[Segment]:
     """The segments sent (on one side), each of them sound."""
-    segments = [action.segment for action in actions if isinstance(action, Send) and side in (None, action.side)]
+    segments = [action.packet for action in actions if isinstance(action, Send) and side in (None, action.side)]
     for segment in segments:
         assert_sound(segment)
     return segments

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Union
 
-from hopscope_nic.core.segment import Segment
+from hopscope_nic.core.segment import Packet
 
 CLIENT = 0
 SERVER = 1
@@ -12,10 +12,10 @@ SIDES = ("client", "server")
 
 
 class Send(NamedTuple):
-    """Send this segment out of the port on `side`. Its buffer may be reused once the actions are carried out."""
+    """Send this packet out of the port on `side`. Its buffer may be reused once the actions are carried out."""
 
     side: int
-    segment: Segment
+    packet: Packet
 
 
 class Drop(NamedTuple):

@@ -13,13 +13,13 @@ sender never speaks) costs the server no more than it would without this box.
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, List, Optional
+from typing import Iterable, Iterator, List, Optional, Tuple
 
 from hopscope_nic.core import fast_path, options
 from hopscope_nic.core.actions import CLIENT, SERVER, Action, Actions, Send
 from hopscope_nic.core.flow import CLOSING, REFUSED, WAITING, Flow
 from hopscope_nic.core.isn import spoofed_isn
-from hopscope_nic.core.limits import SPOOFED_WINDOW, Limits
+from hopscope_nic.core.limits import SPOOFED_WINDOW, Limits, Link
 from hopscope_nic.core.options import SynOptions
 from hopscope_nic.core.segment import ACK, CWR, ECE, RST, SYN, Segment, build, reverse
 from hopscope_nic.core.translator import MASK, FlowLog, Translator
@@ -33,11 +33,17 @@ class ClientNic(Translator):
 
     stamps = False
 
-    def __init__(self, secret: bytes, mtu: int, limits: Optional[Limits] = None, log: Optional[FlowLog] = None) -> None:
-        """`secret` keys the ISNs (`isn.KEY_BYTES` octets); `mtu` is the smaller one of the two ports."""
-        super().__init__(limits, log)
+    def __init__(
+        self,
+        secret: bytes,
+        limits: Optional[Limits] = None,
+        log: Optional[FlowLog] = None,
+        links: Tuple[Link, Link] = (Link(1500), Link(1500)),
+    ) -> None:
+        """`secret` keys the ISNs (`isn.KEY_BYTES` octets)."""
+        super().__init__(limits, log, links)
         self._secret = secret
-        self._mss = min(max(mtu - _HEADERS, _DEFAULT_MSS), 0xFFFF)
+        self._mss = min(max(min(link.mtu for link in links) - _HEADERS, _DEFAULT_MSS), 0xFFFF)
 
     def _syn(self, segment: Segment, now: float) -> Iterable[Action]:
         key = segment.key
@@ -150,8 +156,9 @@ class StampClientNic(ClientNic):
         if side == CLIENT:
             if flags & SYN and not flags & ACK:
                 return self._syn(segment, now)
-            if not segment.route():
-                return self._drop("ttl")
+            stopped = self._route(segment, SERVER)
+            if stopped is not None:
+                return stopped
             flow = self.flows.by_client.get(segment.key)
             if flow is not None and flow.state is WAITING:
                 flow.client_heard = True
@@ -165,8 +172,9 @@ class StampClientNic(ClientNic):
                 return self._drop("untranslated_synack")
             flow.server_heard = True
             self._note(flow, flags, now)
-        if not segment.route():
-            return self._drop("ttl")
+        stopped = self._route(segment, CLIENT)
+        if stopped is not None:
+            return stopped
         self.counters.passed += 1
         return [Send(CLIENT, segment)]
 

@@ -7,6 +7,14 @@ from typing import NamedTuple
 SPOOFED_WINDOW = 64240  # octets promised before the server has spoken; a flow's hold has room for them
 
 
+class Link(NamedTuple):
+    """What a machine knows of the link behind a port."""
+
+    mtu: int = 65535
+    address: bytes = bytes(4)
+    """Our own address there, packed: the source of what we say as a router."""
+
+
 class Limits(NamedTuple):
     """Times in seconds, sizes in octets (a held segment costs its frame and an overhead)."""
 

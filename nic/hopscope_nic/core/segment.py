@@ -51,7 +51,17 @@ OWN_TTL = 64
 _IP_CONSTANT = 0x4500 + DONT_FRAGMENT + (OWN_TTL << 8 | TCP)  # sum of what never changes in a header that we build
 
 
-class Segment:
+class Packet:
+    """Octets of an IPv4 packet: buffer[head:end], behind the headroom."""
+
+    __slots__ = ("buffer", "end", "head")
+
+    buffer: bytearray
+    head: int
+    end: int
+
+
+class Segment(Packet):
     """Fields of the packet in `buffer`, kept in step with it by the editing methods.
 
     One instance may be loaded again for every packet; `copy` makes one that lasts.
@@ -59,12 +69,9 @@ class Segment:
 
     __slots__ = (
         "ack",
-        "buffer",
         "checksum",
         "destination_port",
-        "end",
         "flags",
-        "head",
         "header_end",
         "ip_checksum",
         "l4",
@@ -72,13 +79,11 @@ class Segment:
         "payload_length",
         "seq",
         "source_port",
+        "superframe",
         "ttl",
         "window",
     )
 
-    buffer: bytearray
-    head: int
-    end: int
     l4: int
     header_end: int
     payload_length: int
@@ -92,13 +97,21 @@ class Segment:
     ip_checksum: int
     ttl: int
     partial: bool
+    superframe: bool
 
     def load(
-        self, buffer: bytearray, head: int, end: int, partial: bool = False, verified: bool = False
+        self,
+        buffer: bytearray,
+        head: int,
+        end: int,
+        partial: bool = False,
+        verified: bool = False,
+        superframe: bool = False,
     ) -> Optional[str]:
         """Read buffer[head:end]. None when it is a sound TCP segment, otherwise the reason why it is not.
 
-        `partial`: the TCP checksum is unfinished; `verified`: somebody has already found it good.
+        `partial`: the TCP checksum is unfinished; `verified`: somebody has already found it good; `superframe`: it
+        will be cut up on its way out, so that its length says nothing about the link.
         """
         length = end - head
         if length < 20:
@@ -164,6 +177,7 @@ class Segment:
         self.payload_length = end - header_end
         self.flags = flags
         self.partial = partial
+        self.superframe = superframe
         if flags & _CHECKED:
             if flags & SYN and flags & ENDS:
                 return BAD_FLAGS
@@ -202,6 +216,7 @@ class Segment:
         twin.header_end, twin.payload_length = self.header_end, self.payload_length
         twin.source_port, twin.destination_port = self.source_port, self.destination_port
         twin.seq, twin.ack, twin.flags, twin.window = self.seq, self.ack, self.flags, self.window
+        twin.superframe = self.superframe
         twin.checksum, twin.ip_checksum, twin.ttl, twin.partial = (
             self.checksum,
             self.ip_checksum,
@@ -289,7 +304,7 @@ def build(four_tuple: bytes, seq: int, ack: int, flags: int, window: int, option
     segment.source_port, segment.destination_port = _PORTS.unpack_from(four_tuple, 8)
     segment.seq, segment.ack, segment.flags, segment.window = seq, ack, flags, window
     segment.ttl = OWN_TTL
-    segment.partial = False
+    segment.partial = segment.superframe = False
     return segment
 
 

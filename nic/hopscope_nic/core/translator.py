@@ -9,9 +9,9 @@ other, and a peer that is alive sends them again.
 
 from __future__ import annotations
 
-from typing import Callable, Iterable, List, Optional
+from typing import Callable, Iterable, List, Optional, Tuple
 
-from hopscope_nic.core import fast_path, options
+from hopscope_nic.core import fast_path, icmp, options
 from hopscope_nic.core.actions import CLIENT, SERVER, Action, Actions, Drop, Hold, Send
 from hopscope_nic.core.counters import Counters
 from hopscope_nic.core.flow import (
@@ -29,7 +29,7 @@ from hopscope_nic.core.flow import (
 )
 from hopscope_nic.core.flow_table import FlowTable
 from hopscope_nic.core.hold import Held, HoldPool
-from hopscope_nic.core.limits import SPOOFED_WINDOW, Limits
+from hopscope_nic.core.limits import SPOOFED_WINDOW, Limits, Link
 from hopscope_nic.core.segment import ACK, ENDS, FIN, RST, SYN, Segment, build
 from hopscope_nic.core.translation import PLAIN, Translation
 
@@ -47,12 +47,20 @@ def at_or_after(left: int, right: int) -> bool:
 class Translator:
     """Base of the two boxes that translate. `receive` and `tick` return what is to be sent, in order."""
 
-    def __init__(self, limits: Optional[Limits] = None, log: Optional[FlowLog] = None) -> None:
-        """`log(event, flow)` hears of every flow that begins, is learnt or ends; None: nobody listens."""
+    def __init__(
+        self,
+        limits: Optional[Limits] = None,
+        log: Optional[FlowLog] = None,
+        links: Tuple[Link, Link] = (Link(), Link()),
+    ) -> None:
+        """`links` are those of the client side and of the server side.
+
+        `log(event, flow)` hears of every flow that begins, is learnt or ends; None: nobody listens."""
         self.limits = Limits() if limits is None else limits
         self.counters = Counters()
         self.flows = FlowTable(self.limits.flows)
         self.pool = HoldPool(self.limits.hold_total)
+        self.links = links
         self._log = log
 
     # -- the datapath's side
@@ -246,9 +254,18 @@ class Translator:
 
     # -- the server has answered
 
+    def _route(self, segment: Segment, side: int) -> Optional[Actions]:
+        """What a router does to a segment that leaves on `side`: None, or what becomes of one that may not leave."""
+        mtu = self.links[side].mtu
+        if segment.end - segment.head > mtu and not segment.superframe:
+            message = icmp.fragmentation_needed(segment, mtu, self.links[1 - side].address)
+            return [Send(1 - side, message), *self._drop("larger_than_mtu")]
+        return None if segment.route() else self._drop("ttl")
+
     def _cross_to_server(self, flow: Flow, segment: Segment, now: float) -> Actions:
-        if not segment.route():
-            return self._drop("ttl")
+        stopped = self._route(segment, SERVER)
+        if stopped is not None:
+            return stopped
         if segment.flags & ENDS or flow.ends:
             self._ends_from_client(flow, segment, now)
         flow.translation.to_server(segment)  # type: ignore[union-attr]
@@ -256,8 +273,9 @@ class Translator:
         return [Send(SERVER, segment)]
 
     def _cross_to_client(self, flow: Flow, segment: Segment, now: float) -> Actions:
-        if not segment.route():
-            return self._drop("ttl")
+        stopped = self._route(segment, CLIENT)
+        if stopped is not None:
+            return stopped
         flow.translation.to_client(segment)  # type: ignore[union-attr]
         if segment.flags & ENDS or flow.ends:
             self._ends_from_server(flow, segment, now)

@@ -193,6 +193,7 @@ class AfPacket:
         self._active = True
         cross, out, view = machine.cross, 1 - side, self._view
         headers = self._hops[out].headers
+        largest = HEADROOM + self._ports[out].mtu
         now = time.monotonic()
         for _ in range(_BATCH):
             try:
@@ -204,7 +205,10 @@ class AfPacket:
                 return False
             self._received[side] += 1
             offload = buffer[0]
-            if cross(side, buffer, size, bool(offload & port_socket.NEEDS_CHECKSUM), now):
+            superframe = buffer[1] != 0
+            if (size <= largest or superframe) and cross(
+                side, buffer, size, bool(offload & port_socket.NEEDS_CHECKSUM), now
+            ):
                 header = headers.get(bytes(buffer[HEADROOM + 16 : HEADROOM + 20]))
                 if header is None:
                     self._emit(out, buffer, size, now)
@@ -219,6 +223,7 @@ class AfPacket:
                 size,
                 bool(offload & port_socket.NEEDS_CHECKSUM),
                 bool(offload & port_socket.DATA_VALID),
+                superframe,
             )
             if reason is not None:
                 if reason in PASSED:
@@ -239,7 +244,7 @@ class AfPacket:
     def _carry_out(self, actions: Iterable[Action], now: float) -> None:
         for action in actions:
             if type(action) is Send:
-                self._emit(action.side, action.segment.buffer, action.segment.end, now)
+                self._emit(action.side, action.packet.buffer, action.packet.end, now)
 
     def _emit(self, side: int, buffer: bytearray, end: int, now: float) -> None:
         """Send the frame buffer[:end] out of a port, to the next hop of its destination."""

@@ -8,7 +8,7 @@ from hopscope_nic.core import options
 from hopscope_nic.core.actions import CLIENT, SERVER
 from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
 from hopscope_nic.core.isn import spoofed_isn
-from hopscope_nic.core.limits import SPOOFED_WINDOW, Limits
+from hopscope_nic.core.limits import SPOOFED_WINDOW, Limits, Link
 from support.nic import (
     ACK,
     CWR,
@@ -45,17 +45,17 @@ def synack(**fields):
 
 @pytest.fixture(params=(HoldClientNic, StampClientNic))
 def nic(request):
-    return request.param(SECRET, 1500)
+    return request.param(SECRET)
 
 
 @pytest.fixture
 def hold():
-    return HoldClientNic(SECRET, 1500)
+    return HoldClientNic(SECRET)
 
 
 @pytest.fixture
 def stamp():
-    return StampClientNic(SECRET, 1500)
+    return StampClientNic(SECRET)
 
 
 def answered(nic, now=0.0):
@@ -97,7 +97,7 @@ def test_only_what_was_offered_is_promised(nic):
 
 
 def test_the_mss_fits_the_ports():
-    answer = sent(HoldClientNic(SECRET, 1400).receive(CLIENT, syn(), 0.0), CLIENT)[0]
+    answer = sent(HoldClientNic(SECRET, links=(Link(9000), Link(1400))).receive(CLIENT, syn(), 0.0), CLIENT)[0]
     assert options.read_syn(answer.buffer, answer.l4 + 20, answer.header_end).mss == 1360
 
 
@@ -170,14 +170,14 @@ def test_the_last_hop(nic):
 
 
 def test_a_full_table_answers_nobody():
-    nic = HoldClientNic(SECRET, 1500, Limits(flows=1))
+    nic = HoldClientNic(SECRET, Limits(flows=1))
     opened(nic)
     other, _ = ends(port=41000)
     assert reasons(nic.receive(CLIENT, other.segment(1, 0, SYN), 0.0)) == ["table_full"]
 
 
 def test_a_flood_of_syns_displaces_itself():
-    nic = StampClientNic(SECRET, 1500, Limits(flows=10))
+    nic = StampClientNic(SECRET, Limits(flows=10))
     for port in range(1000, 1100):
         assert sent(nic.receive(CLIENT, ends(port=port)[0].segment(1, 0, SYN), 0.0), CLIENT)
     assert (len(nic.flows), nic.counters.evicted) == (10, 90)

@@ -33,7 +33,7 @@ U32 = st.integers(0, MASK)
 
 
 def opened(kind, agreed):
-    nic = kind(SECRET, 1500)
+    nic = kind(SECRET)
     v = sent(nic.receive(CLIENT, client.segment(7, 0, SYN, options=linux_syn_options()), 0.0), CLIENT)[0].seq
     nic.receive(CLIENT, client.segment(8, v + 1, ACK), 0.0)
     if kind is StampClientNic:

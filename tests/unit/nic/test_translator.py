@@ -32,8 +32,8 @@ SEGMENTS = st.tuples(
 
 def machines():
     return (
-        HoldClientNic(SECRET, 1500, LIMITS),
-        StampClientNic(SECRET, 1500, LIMITS),
+        HoldClientNic(SECRET, LIMITS),
+        StampClientNic(SECRET, LIMITS),
         ServerNic(LIMITS),
     )
 
