@@ -16,6 +16,7 @@ from hopscope import data
 from hopscope.hosts.process import Process
 from hopscope.hosts.ready import LogLine
 from hopscope.lab.lab import Lab
+from hopscope.lab.settings.mtu import Mtu
 from hopscope.lab.wait import wait_until
 from hopscope.model.topology import Impairment
 from hopscope.providers.netns import NetnsProvider
@@ -146,6 +147,14 @@ def test_loss_and_reordering(box_lab, start, placement):
     impairment = Impairment(rtt_ms=link.impairment.rtt_ms, loss=0.02, reorder=0.05)
     with box_lab.applied(box_lab.impairment(link.name, impairment)):
         assert client(box_lab, 10, 60_000)["good"] == 10
+
+
+@PLACEMENTS
+def test_a_smaller_link_near_the_server(box_lab, start, placement):
+    """The server's MSS comes too late for the client: that packets do not fit has to reach it another way."""
+    with box_lab.applied(Mtu("servernic", "eth1", 1300), Mtu("server", "eth0", 1300)):
+        start(placement)
+        assert client(box_lab, 2, 60_000)["good"] == 2
 
 
 @PLACEMENTS
