@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from hopscope import data
 from hopscope.errors import EnvironmentFault, LabFailed
 from hopscope.hosts.ready import ListeningPort
+from hopscope.lab import state
 from hopscope.lab.lab import Lab
 from hopscope.lab.preflight import preflight
 from hopscope.lab.rtt import measure_idle_rtt
 from hopscope.model.topology import Host, Impairment, Link, Port, Topology
 from hopscope.providers.netns import NetnsProvider
 from support import machine
+from support.kept import belongings, users
 
 pytestmark = pytest.mark.integration
 
@@ -92,20 +96,23 @@ def test_two_labs_with_the_same_addresses_do_not_meet(lab: Lab, tmp_path: Path) 
 
 
 def test_a_lab_comes_and_goes_and_leaves_nothing(tmp_path: Path) -> None:
-    before = machine.state()
+    before = machine.links(), machine.named_namespaces()
     provider = NetnsProvider(roots=())
     started = time.monotonic()
     lab = provider.acquire(data.topology("chain"), directory=tmp_path, name="brief")
     up = time.monotonic()
     assert (tmp_path / "brief" / "lab.json").exists()
     lab.hosts["server"].spawn(["sleep", "60"], name="sleeper")
-    assert machine.state()["links"] == before["links"]
-    assert machine.named_namespaces() == before["named"]
+    assert (machine.links(), machine.named_namespaces()) == before
+    found = state.read(lab.directory)
+    assert found is not None
+    made = belongings(found.keeper.pid)
+    assert users(made)
     stopping = time.monotonic()
     provider.release(lab)
     down = time.monotonic()
     assert list(tmp_path.iterdir()) == []
-    assert machine.state()["pid"] <= before["pid"]
+    assert users(made) == set()
     assert provider.leaks() == []
     assert up - started < 5, "well under a second on an idle machine"
     assert down - stopping < 5
@@ -123,11 +130,11 @@ def test_a_topology_that_cannot_be_built_leaves_nothing(tmp_path: Path) -> None:
     b = Port(host="b", name="eth0", addresses=("10.9.0.1/24", "10.9.0.1/24"))
     hosts = (Host(name="a", ports=(a,)), Host(name="b", ports=(b,)))
     topology = Topology(name="twice", hosts=hosts, links=(Link(a=a, b=b),))
-    before = machine.namespaces("pid")
+    before = machine.descendants(os.getpid())
     with pytest.raises(LabFailed, match="exists"):
         NetnsProvider().acquire(topology, directory=tmp_path)
     assert list(tmp_path.iterdir()) == []
-    assert machine.namespaces("pid") <= before
+    assert machine.descendants(os.getpid()) <= before
 
 
 def test_ipv6_addresses_are_usable_at_once(tmp_path: Path) -> None:
@@ -146,12 +153,12 @@ def test_settings_of_a_link_are_about_impaired_links_only(lab: Lab) -> None:
 
 
 def test_preflight_tries_everything_and_leaves_nothing() -> None:
-    before = machine.state()
+    before = machine.links(), machine.descendants(os.getpid())
     found = {capability.name: capability for capability in preflight()}
     assert found["namespaces"].present
     for name in ("veth", "packet sockets", "nft", "ethtool", "ping"):
         assert found[name].present, found[name].detail
     for capability in found.values():
         assert capability.present == (not capability.detail)
-    assert machine.state()["links"] == before["links"]
-    assert machine.state()["pid"] <= before["pid"]
+    assert machine.links() == before[0]
+    assert machine.descendants(os.getpid()) <= before[1]

@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from hopscope import data
 from hopscope.lab import state
 from hopscope.lab.wait import wait_until
 from hopscope.providers.netns import NetnsProvider
 from support import machine
+from support.kept import belongings, users
 
 pytestmark = pytest.mark.integration
 
@@ -70,20 +72,15 @@ def holder(directory: Path, how: str = "idle") -> Iterator[tuple[subprocess.Pope
 
 @pytest.mark.parametrize("how", ["idle", "busy"])
 def test_nothing_is_left_after_kill_nine(tmp_path: Path, how: str) -> None:
-    before = machine.state()
+    before = machine.links(), machine.named_namespaces()
     with holder(tmp_path, how) as (child, said):
-        made = {kind: machine.namespaces(kind) - before[kind] for kind in ("net", "pid")}
-        assert os.readlink(f"/proc/{said['keeper']}/ns/pid") in made["pid"]
-        assert len(made["net"]) >= 2, "hosts with processes in them"
+        made = belongings(int(str(said["keeper"])))
+        assert len(made) == 7, "a PID namespace, four hosts, the middle of the WAN, and the keeper's own"
+        assert len(users(made)) >= 4
         os.kill(child.pid, signal.SIGKILL)
         child.wait(timeout=10)
-        wait_until(
-            lambda: not any(made[kind] & machine.namespaces(kind) for kind in made),
-            timeout=2,
-            what="processes and namespaces to go",
-        )
-        assert machine.links() == before["links"]
-        assert machine.named_namespaces() == before["named"]
+        wait_until(lambda: not users(made), timeout=2, what="processes and namespaces to go")
+        assert (machine.links(), machine.named_namespaces()) == before
 
 
 def test_the_state_of_a_killed_lab_is_swept(tmp_path: Path) -> None:

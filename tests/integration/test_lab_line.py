@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from hopscope import data
 from hopscope.errors import EnvironmentFault, SettingRefused, UsageError
 from hopscope.hosts.ready import ListeningPort

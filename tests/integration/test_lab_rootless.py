@@ -11,8 +11,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import hopscope
 import pytest
+
+import hopscope
 
 pytestmark = [
     pytest.mark.integration,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from hopscope import data
 from hopscope.errors import CommandFailed, EnvironmentFault, LabFailed, SettingRefused
 from hopscope.lab.lab import Lab

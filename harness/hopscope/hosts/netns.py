@@ -45,7 +45,7 @@ class NetnsExecutor:
     keeper: int
     netns_fd: int
     own_user_namespace: bool = False
-    processes: list[NetnsProcess] = field(default_factory=list)
+    processes: list[NetnsProcess] = field(default_factory=list, repr=False)
 
     def run(
         self,

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from hopscope.hosts import command
 from hopscope.hosts.command import Outcome, complete
 
@@ -85,4 +86,4 @@ def test_an_interrupt_ends_the_child(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 def test_a_missing_program_raises() -> None:
     with pytest.raises(FileNotFoundError):
-        complete(["no-such-program"], timeout=1, env=ENV, stdin=None, kill=kill)
+        complete(["no-such-program"], timeout=1, env={"PATH": "/usr/bin:/bin"}, stdin=None, kill=kill)

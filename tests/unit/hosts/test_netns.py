@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from hopscope.errors import CommandFailed, CommandTimeout, EnvironmentFault, ToolMissing
 from hopscope.hosts import command
 from hopscope.hosts.command import Outcome

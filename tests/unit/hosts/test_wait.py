@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
+
 from hopscope.errors import WaitTimeout
 from hopscope.hosts.wait import wait_until
 from hopscope.lab import wait

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from hopscope.lab import delayline
 from hopscope.lab.delayline import Direction, transmit_drops
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from hopscope import data
 from hopscope.errors import CommandFailed, EnvironmentFault, LabFailed, SettingRefused, UsageError
 from hopscope.hosts.executor import Executor

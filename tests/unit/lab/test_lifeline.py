@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from hopscope.errors import LabFailed
 from hopscope.lab import lifeline
 from hopscope.lab.lifeline import Lifeline, builder_command

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hopscope import data
 from hopscope.errors import UsageError
 from hopscope.lab import plan

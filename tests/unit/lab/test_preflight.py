@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from hopscope.errors import CommandFailed, LabFailed
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.netns import NetnsExecutor

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from hopscope import data
 from hopscope.errors import EnvironmentFault
 from hopscope.lab import pinger

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from hopscope.lab import state
 from hopscope.lab.state import LabState, ProcessId
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from hopscope import data
 from hopscope.errors import UsageError
 from hopscope.lab import state

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from hopscope.errors import SettingRefused
 from hopscope.lab.settings import congestion
 from support.fakes import fake_host, files

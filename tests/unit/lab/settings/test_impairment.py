@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from hopscope.errors import EnvironmentFault, SettingRefused
 from hopscope.lab.settings import impairment
 from hopscope.model.topology import Impairment

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+
 from hopscope.errors import CommandFailed, EnvironmentFault
 from hopscope.lab.settings import nft_table
 from support.fakes import fake_host

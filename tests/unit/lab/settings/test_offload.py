@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
 from hopscope.errors import SettingRefused
 from hopscope.lab.settings import offload
 from support.fakes import fake_host

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from hopscope.lab.settings import route
 from support.fakes import fake_host
 
