@@ -28,7 +28,7 @@ def find(kind: str, name: str, *, beside: Path | None = None, root: Path | None 
 
     ``name`` may lack its ``.yaml``. UsageError names the nearest built-in.
     """
-    names = [name] if name.endswith((".yaml", ".yml")) else [f"{name}.yaml", f"{name}.yml", name]
+    names = [name] if Path(name).suffix in (".yaml", ".yml") else [f"{name}.yaml", f"{name}.yml"]
     for folder in (Path.cwd(), beside, root):
         for each in names:
             candidate = folder / each if folder is not None else None

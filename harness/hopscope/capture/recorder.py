@@ -132,9 +132,13 @@ class Recorder:
             raise Failure(self.why())
         self.captured += count
         self.check_written()
-        if self.limit and self.pcap.pcap_dump_ftell64(self.dumper) > self.limit:
+        if self.limit and self.written() > self.limit:
             self.write_out()
             raise Failure(f"{self.file}: the bound of {self.limit} bytes is reached", 3)
+
+    def written(self) -> int:
+        """Bytes of the file, those that still wait in the stream included."""
+        return int(self.pcap.pcap_dump_ftell64(self.dumper))
 
     def write_out(self) -> None:
         if self.pcap.pcap_dump_flush(self.dumper):
@@ -181,6 +185,7 @@ def main(argv: list[str]) -> int:
         try:
             recorder.run(read)
             recorder.write_out()
+            say(f"{recorder.written()} bytes in the file")
         finally:
             recorder.tell()
     except Failure as failure:

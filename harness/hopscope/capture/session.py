@@ -1,7 +1,7 @@
 """All taps of a lab as one capture: started together, drained together, with a side-car that proves their health.
 
-Six taps of a chain start in 0.3 s and end 0.2 s after the last packet, measured on two busy cores; with tcpdump 0.1 s
-and 0.9 s (``tap`` says why).
+Six taps of a chain start in 0.2 s and end 0.1 s after the last packet, measured on two busy cores; with tcpdump 0.1 s
+and 0.8 s (``tap`` says why).
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ import numpy as np
 from hopscope.capture.programs import PROGRAMS, Options
 from hopscope.errors import CommandTimeout, HarnessFault, WaitTimeout
 from hopscope.hosts.executor import Executor
+from hopscope.hosts.netns import NetnsExecutor
 from hopscope.hosts.process import Process, log_tail
 from hopscope.hosts.ready import LogLine
 from hopscope.lab.wait import wait_until
@@ -54,6 +55,11 @@ def statistics(log: str) -> list[Statistics]:
     """Every complete set of counters in what a program wrote to standard error, in order."""
     whole = log[: log.rfind("\n") + 1]
     return [Statistics(int(a), int(b), int(c)) for a, b, c in _COUNTS.findall(whole)]
+
+
+def _sizes(log: str) -> list[int]:
+    """What our recorder says that its file holds when all is written: spares counting the packets of a large one."""
+    return [int(size) for size in re.findall(r"(\d+) bytes in the file\n", log)]
 
 
 @dataclass(frozen=True)
@@ -113,10 +119,10 @@ class CaptureTap:
     def stop(self) -> TapReport:
         """Drain and end. Never raises for a capture that went wrong: the report says what and keeps the file."""
         process = self._started()
-        end_ns = self._now()
         problem = ""
+        end_ns = self._live_ns
         try:
-            self._drain(process)
+            end_ns = self._drain()
         except WaitTimeout as late:
             problem = f"not drained: {late.message}"
         died = process.poll()
@@ -128,6 +134,7 @@ class CaptureTap:
                 died = process.stop(timeout=0.5)
         if died != 0:
             problem = self._why(process, died)
+            end_ns = self._live_ns  # nobody knows when it ended
         return self._report(process, end_ns, problem)
 
     def kill(self) -> None:
@@ -150,16 +157,25 @@ class CaptureTap:
         found = wait_until(answer, timeout=DRAIN_SECONDS, interval=0.002, what=f"statistics of tap {self.port.tap}")
         return found if isinstance(found, Statistics) else None
 
-    def _drain(self, process: Process) -> None:
-        def drained() -> bool:
-            seen = self.statistics()
-            return seen is None or seen.drained
+    def _drain(self) -> int:
+        """Wait until the ring is empty, and return until when everything is known to have been taken."""
 
-        wait_until(drained, timeout=DRAIN_SECONDS, interval=0.02, what=f"tap {self.port.tap} to write what it received")
+        def drained() -> int:
+            asked_ns = self._now()
+            seen = self.statistics()
+            return asked_ns if seen is None or seen.drained else 0
+
+        return wait_until(
+            drained, timeout=DRAIN_SECONDS, interval=0.02, what=f"tap {self.port.tap} to write what it received"
+        )
 
     def _report(self, process: Process, end_ns: int, problem: str) -> TapReport:
         counts = statistics(_log(process))
-        written, truncated = _records(self.file)
+        size = self.file.stat().st_size if self.file.exists() else 0
+        if not problem and counts and _sizes(_log(process))[-1:] == [size]:
+            written, truncated = counts[-1].captured, False
+        else:
+            written, truncated = _records(self.file)
         last = counts[-1] if counts else Statistics(written, written, 0)
         received = last.received
         if problem:
@@ -196,8 +212,9 @@ class CaptureTap:
 
     def _now(self) -> int:
         """The clock that stamps this capture: the host's."""
-        text = self._executor.run(["date", "+%s%N"], timeout=10).text
-        return int(text) if text.isdigit() else time.time_ns()
+        if isinstance(self._executor, NetnsExecutor):
+            return time.time_ns()
+        return int(self._executor.run(["date", "+%s%N"], timeout=10).text)
 
 
 def _log(process: Process) -> str:

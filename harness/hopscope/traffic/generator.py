@@ -356,10 +356,14 @@ def port_space(low: int, high: int, addresses: int, ports: int) -> int:
     return (high - low + 1) * addresses * ports
 
 
+def port_list(text: str) -> list[int]:
+    return [int(each) for each in text.split(",")]
+
+
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="generator", description="open-loop TCP connections on an absolute timeline")
     parser.add_argument("--target", required=True)
-    parser.add_argument("--ports", required=True, type=lambda text: [int(each) for each in text.split(",")])
+    parser.add_argument("--ports", required=True, type=port_list)
     parser.add_argument("--connections", required=True, type=int)
     parser.add_argument("--rate", type=float, help="connections per second; without it all at once")
     parser.add_argument("--request", type=int, default=100, help="bytes, its 16-byte header included")

@@ -220,10 +220,14 @@ def somaxconn() -> Optional[int]:  # noqa: UP045
     return None
 
 
+def port_list(text: str) -> list[int]:
+    return [int(each) for each in text.split(",")]
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="responder", description="the server of the generator's connections")
     parser.add_argument("--bind", default="0.0.0.0", help="address to listen on")  # noqa: S104
-    parser.add_argument("--ports", required=True, type=lambda text: [int(each) for each in text.split(",")])
+    parser.add_argument("--ports", required=True, type=port_list)
     parser.add_argument("--cc", help="congestion control of each socket")
     try:
         options = parser.parse_args(argv)
