@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from hopscope import data
 from hopscope.errors import UsageError
 from hopscope.model.sut import Placement

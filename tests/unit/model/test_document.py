@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hopscope.errors import DocumentError, UsageError
 from hopscope.model.document import from_document, load_sut, load_topology, parse_sut, parse_topology
 from hopscope.model.sut import Sut
 from hopscope.model.topology import Topology
-from hypothesis import given
-from hypothesis import strategies as st
 
 CHAIN = Path("fixtures/topologies/chain.yaml")
 PAIR = """\

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from hopscope.errors import UsageError
 from hopscope.model.document import load_topology, parse_topology
 from hopscope.model.sut import Box, Sut
