@@ -128,7 +128,7 @@ class _Direction:
 
     def _payload(self, position: Position) -> View:
         seen = self.views[position]
-        return seen[(seen.up == self.up) & (seen.length > 0)]
+        return seen[(seen.up == self.up) & (seen.length > 0) & seen.placed]
 
     def _compare(self, came: View, sent: View) -> list[_Change]:
         """Segments of equal ranges whose bytes differ."""
@@ -155,7 +155,7 @@ class _Direction:
             reset[flow_of[(flow_of >= 0) & ((self.trace.taps[position].packets.flags & RST) != 0)]] = True
         health, time = self.trace.taps[self.sender].health, self.trace.taps[self.sender].packets.time
         ends = health.end_ns if health is not None and health.end_ns is not None else int(time.max(initial=0))
-        old = seen[(seen.up == self.up) & (seen.time <= ends - GRACE_NS)]
+        old = seen[(seen.up == self.up) & seen.placed & (seen.time <= ends - GRACE_NS)]
         old = old[~reset[old.flow]]
         np.maximum.at(limit, old.flow, old.end)
         return limit
@@ -224,7 +224,7 @@ class _Direction:
         only = np.zeros(len(self.trace.whole), dtype=bool)
         only[flow] = True
         seen = view(self.trace, position, only)
-        return Stream(self.trace.taps[position].packets, seen[seen.up == self.up])
+        return Stream(self.trace.taps[position].packets, seen[(seen.up == self.up) & seen.placed])
 
     def _report_changed(self, changed: list[_Change]) -> None:
         here, there = self.trace.taps[self.receiver].packets, self.trace.taps[self.sender].packets

@@ -8,6 +8,7 @@ import numpy as np
 
 from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, not_applicable, passed
+from hopscope.checks.view import Bools
 from hopscope.errors import UsageError
 from hopscope.wire.taps import Position
 from hopscope.wire.trace import PLACEMENTS, Placement, Trace
@@ -38,7 +39,7 @@ class PlacementClaim:
                 self.name, "no capture beyond ClientNIC: who translates cannot be seen", metrics=metrics
             )
         claimed = PLACEMENTS.index(Placement(self.claim))
-        other = np.flatnonzero(trace.whole & (trace.placement != claimed))
+        other = np.flatnonzero(trace.whole & ((trace.placement != claimed) | _unanswered(trace)))
         if not len(other):
             return passed(
                 self.name, f"{count(judged, 'flow')} {self.claim}, as claimed", judged=judged, metrics=metrics
@@ -55,7 +56,8 @@ class PlacementClaim:
 
     def _evidence(self, trace: Trace, index: int) -> Evidence:
         flow = trace.flows[index]
-        seen = flow.placement.value if flow.placement is not Placement.UNKNOWN else "never answered, or not to be seen"
+        seen = flow.placement.value if flow.placement is not Placement.UNKNOWN else "not to be seen"
+        seen = "the client was never answered" if _unanswered(trace)[index] else seen
         position = next(place for place in trace.taps if flow.seen_at(place))
         rows = [*flow.syn_rows(position)[:1], *flow.synack_rows(position)[:2]]
         return of_rows(trace, position, rows, expected=str(self.claim), seen=seen, flow=index)
@@ -70,6 +72,12 @@ def counts(trace: Trace) -> dict[str, int]:
     """Whole flows by inferred placement, those that occur."""
     numbers = np.bincount(trace.placement[trace.whole].astype(np.int64), minlength=len(PLACEMENTS))
     return {one.value: int(number) for one, number in zip(PLACEMENTS, numbers, strict=True) if number}
+
+
+def _unanswered(trace: Trace) -> Bools:
+    """Flows whose client got no SYN-ACK, where a tap on its side shows it."""
+    visible = min(trace.taps) <= Position.CLIENTNIC_LAN
+    return np.asarray((trace.answered_isn < 0) & visible)
 
 
 def _answers_visible(trace: Trace) -> bool:

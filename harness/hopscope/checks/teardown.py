@@ -124,7 +124,7 @@ class _Ends:
         """Flows whose FIN in this direction was acknowledged at the tap where it set out."""
         seen = view(self.trace, place, self.trace.whole)
         end = np.full(len(self.trace.whole), np.iinfo(np.int64).max)
-        fins = seen[(seen.up == up) & seen.has(FIN)]
+        fins = seen[(seen.up == up) & seen.has(FIN) & seen.placed]
         end[fins.flow] = fins.end
         acks = seen[(seen.up != up) & seen.acks]
         acknowledged = np.zeros(len(end), dtype=bool)

@@ -93,7 +93,7 @@ def _transits(trace: Trace, source: Position, target: Position) -> NDArray[np.in
 
 def _once(seen: View, up: bool) -> View:
     """Payload segments of one direction that the tap saw only once, so that retransmissions cannot pair wrongly."""
-    chosen = seen[(seen.up == up) & (seen.length > 0)]
+    chosen = seen[(seen.up == up) & (seen.length > 0) & seen.placed]
     _, first, number = np.unique(_key(chosen), return_index=True, return_counts=True)
     return chosen[np.sort(first[number == 1])]
 

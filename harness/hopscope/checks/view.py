@@ -28,8 +28,8 @@ class View:
     """Rows of one tap, one direction or both, as arrays of one length.
 
     ``seq`` and ``ack`` are relative to the ISN of their space, signed, and do not wrap; ``end`` is the number behind
-    the last byte, SYN and FIN counted. ``ack`` means nothing where ``acks`` is false: without the ACK flag, or where
-    the other side's ISN is not known.
+    the last byte, SYN and FIN counted. ``seq`` and ``end`` mean nothing where ``placed`` is false: the side's ISN is
+    not known. ``ack`` means nothing where ``acks`` is false: no ACK flag, or the other side's ISN is not known.
     """
 
     position: Position
@@ -42,6 +42,7 @@ class View:
     ack: Ints
     acks: Bools
     end: Ints
+    placed: Bools
     time: Ints
 
     def __getitem__(self, mask: Bools | Ints) -> View:
@@ -56,6 +57,7 @@ class View:
             self.ack[mask],
             self.acks[mask],
             self.end[mask],
+            self.placed[mask],
             self.time[mask],
         )
 
@@ -67,24 +69,26 @@ class View:
 
 
 def view(trace: Trace, position: Position, flows: Bools) -> View:
-    """The segments at a tap of the flows in the mask ``flows``, of each side whose ISN is known at that tap."""
+    """The segments at a tap of the flows in the mask ``flows``, where the ISN of either side is known at that tap."""
     packets, flow_of = trace.taps[position].packets, trace.flow_of[position]
     base = server_base(trace, position)
     row = np.flatnonzero(flow_of >= 0)
     flow = flow_of[row]
+    kept = flows[flow] & ((base >= 0) | (trace.client_isn >= 0))[flow]
+    row, flow = row[kept], flow[kept]
     up = trace.to_server[position][row]
     own = np.where(up, trace.client_isn[flow], base[flow])
-    kept = flows[flow] & (own >= 0)
-    row, flow, up, own = row[kept], flow[kept], up[kept], own[kept]
     other = np.where(up, base[flow], trace.client_isn[flow])
     flags = packets.flags[row]
     length = packets.payload_len[row].astype(np.int64)
     side = flow * 2 + up
-    seq = _unwrapped(distance(packets.seq[row], own), side, (flags & RST) == 0)
+    placed = own >= 0
+    steady = (flags & RST) == 0
+    seq = _unwrapped(distance(packets.seq[row], np.maximum(own, 0)), side, placed & steady)
     acks = ((flags & ACK) != 0) & (other >= 0)
-    ack = _unwrapped(distance(packets.ack[row], np.maximum(other, 0)), side, acks & ((flags & RST) == 0))
+    ack = _unwrapped(distance(packets.ack[row], np.maximum(other, 0)), side, acks & steady)
     end = seq + length + ((flags & SYN) != 0) + ((flags & FIN) != 0)
-    return View(position, row, flow, up, flags, length, seq, ack, acks, end, packets.time[row])
+    return View(position, row, flow, up, flags, length, seq, ack, acks, end, placed, packets.time[row])
 
 
 def server_base(trace: Trace, position: Position) -> Ints:

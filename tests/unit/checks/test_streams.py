@@ -23,9 +23,8 @@ def stream(pieces: list[tuple[int, int]]) -> Stream:
     seq = np.array([start for start, _ in pieces], dtype=np.int64)
     length = np.array([size for _, size in pieces], dtype=np.int64)
     flags = np.full(n, 16, dtype=np.uint8)
-    seen = View(
-        Position.CLIENT, np.arange(n), whole, whole == 0, flags, length, seq, whole, whole == 0, seq + length, whole
-    )  # fmt: skip
+    yes, end = whole == 0, seq + length
+    seen = View(Position.CLIENT, np.arange(n), whole, yes, flags, length, seq, whole, yes, end, yes, whole)
     packets = SimpleNamespace(payload=lambda row: CONTENT[seq[row] : seq[row] + length[row]])
     return Stream(packets, seen)  # type: ignore[arg-type]
 
