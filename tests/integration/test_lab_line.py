@@ -101,7 +101,7 @@ def test_bulk_flows_and_nothing_is_lost_on_the_way(lab: Lab) -> None:
         command = ["iperf3", "-c", "10.1.2.10", "-t", "2", "-C", "reno", "-J"]
         report = json.loads(lab.hosts["client"].run(command, timeout=30).stdout)
     assert report["end"]["sum_received"]["bits_per_second"] > 50e6
-    assert report["end"]["sum_sent"]["retransmits"] == 0
+    # Not the retransmissions: TCP makes some whenever the whole machine stalls for longer than its timer.
     for way in lab.link_counters(WAN).values():
         assert {name: way[name] for name in UNWANTED} == dict.fromkeys(UNWANTED, 0)
 
@@ -111,10 +111,10 @@ def test_superframes_cross_whole_where_offloads_are_on(tmp_path: Path) -> None:
         acquire(data.topology("chain"), tmp_path, "tap-line", offloads=True) as lab,
         lab.hosts["server"].spawn(["iperf3", "-s", "-1"], name="iperf3", ready=ListeningPort(5201)),
     ):
-        command = ["iperf3", "-c", "10.1.2.10", "-t", "1", "-C", "reno", "-J"]
-        report = json.loads(lab.hosts["client"].run(command, timeout=30).stdout)
+        command = ["iperf3", "-c", "10.1.2.10", "-t", "1", "-C", "reno"]
+        lab.hosts["client"].run(command, timeout=30)
         counters = lab.link_counters(WAN)["a_to_b"]
-    assert report["end"]["sum_sent"]["retransmits"] == 0
+    assert {name: counters[name] for name in UNWANTED} == dict.fromkeys(UNWANTED, 0)
     assert counters["bytes"] / counters["packets"] > 3000
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from hopscope.errors import LabFailed
+from hopscope.errors import LabFailed, ToolMissing
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.netns import NetnsExecutor
 from hopscope.hosts.ready import LogLine
@@ -68,14 +69,12 @@ class _Assembly:
             lifeline.tell({"namespaces": plan.namespaces(self.topology), "builder": builder_command()})
             descriptors: dict[str, int] = lifeline.hear("namespaces")["namespaces"]
             self._make_executors(lifeline, descriptors)
-            lifeline.tell(plan.build_plan(self.topology, descriptors))
-            offers = lifeline.hear("netem")
-            mechanism = {link.name: plan.choose(link, offers, self.forced) for link in self.topology.links}
-            lifeline.tell({"mechanisms": mechanism})
-            lifeline.hear("links")
+            mechanism = self._choose()
+            lifeline.tell(plan.build_plan(self.topology, descriptors, mechanism))
             lab = self._lab(lifeline, descriptors, mechanism)
-            for link in self.topology.links:
-                self._start_line(lab, link, mechanism[link.name])
+            self._start_lines(lab, "tap-line")  # makes its ports itself, while the builder is still loading
+            lifeline.hear("links")
+            self._start_lines(lab, "packet-line")
             lifeline.tell({"go": True})
             self._record(lab, lifeline.hear("built")["built"])
             if not self.offloads:
@@ -119,16 +118,25 @@ class _Assembly:
         ).write(self.directory)
         return lab
 
-    def _start_line(self, lab: Lab, link: Link, mechanism: plan.Mechanism) -> None:
-        if mechanism not in ("tap-line", "packet-line"):
-            return
-        middle = self.executors[plan.middle(link)]
-        process = middle.spawn(
-            [sys.executable, "-I", "-S", str(PROGRAMS / "delayline.py"), json.dumps(self._line(link, mechanism))],
-            name="line",
-            ready=LogLine('"event": "ready"', "stdout"),
-        )
-        lab.lines[link.name] = process
+    def _choose(self) -> dict[str, plan.Mechanism]:
+        impaired = [link for link in self.topology.links if link.impairment.active]
+        offers = offers_of(self.executors[plan.middle(impaired[0])]) if impaired else plan.Offers(False, False)
+        return {link.name: plan.choose(link, offers, self.forced) for link in self.topology.links}
+
+    def _start_lines(self, lab: Lab, mechanism: plan.Mechanism) -> None:
+        for link in self.topology.links:
+            if lab.mechanism[link.name] == mechanism:
+                lab.lines[link.name] = self.executors[plan.middle(link)].spawn(
+                    [
+                        sys.executable,
+                        "-I",
+                        "-S",
+                        str(PROGRAMS / "delayline.py"),
+                        json.dumps(self._line(link, mechanism)),
+                    ],
+                    name="line",
+                    ready=LogLine('"event": "ready"', "stdout"),
+                )
 
     def _line(self, link: Link, mechanism: plan.Mechanism) -> dict[str, Any]:
         """The delay line's configuration. Inside the lab the keeper is process 1, and holds the namespaces."""
@@ -158,3 +166,17 @@ class _Assembly:
         settings = [Offload(port.host, port.name) for link in links for port in link.ports]
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda setting: lab.apply(setting, undo=False), settings))
+
+
+def offers_of(middle: Executor) -> plan.Offers:
+    """netem by use, on the loopback of a link's namespace; TUN by opening the device, which makes no port yet."""
+    netem = ["tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"]
+    try:
+        has_netem = middle.run(netem, check=False).returncode == 0
+    except ToolMissing:
+        has_netem = False
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except OSError:
+        return plan.Offers(has_netem, tun=False)
+    return plan.Offers(has_netem, tun=True)

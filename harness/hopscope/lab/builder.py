@@ -2,10 +2,9 @@
 SITE`` where SITE is the folder that pyroute2 is installed in.
 
 Conversation on the pipes inherited from the keeper, one JSON document a line: it is told
-``{"hosts": [...], "links": [...], "namespaces": {NAME: FD}}`` (see ``plan.py``) and says what the kernel offers for
-impaired links, ``{"netem": bool, "tun": bool}``; it is told ``{"mechanisms": {LINK: MECHANISM}, ...}`` and makes all
-links but those that a delay line brings, and says ``{"links": "made"}``; it is told ``{"go": true}``, configures every
-port and says ``{"built": {...}}`` with what it read back. A failure is said as ``{"error": TEXT}``.
+``{"hosts": [...], "links": [...], "routes": [...], "namespaces": {NAME: FD}}`` (see ``plan.py``), makes all links but
+those that a delay line brings, and says ``{"links": "made"}``; it is told ``{"go": true}`` once the delay lines run,
+configures every port and says ``{"built": {...}}`` with what it read back. A failure is said as ``{"error": TEXT}``.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from typing import Any
 
 CLONE_NEWNET = 0x40000000
 IFA_F_NODAD = 0x02  # duplicate address detection would keep an IPv6 address unusable for a second
-TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000
 TAP_QUEUE = 10_000  # frames that the kernel holds for a delay line while it is not scheduled
 SIOCETHTOOL, ETHTOOL_GLINK = 0x8946, 0x0A
 
@@ -72,44 +70,9 @@ class Namespaces:
         return int(found[0])
 
 
-def offers(namespaces: Namespaces, links: list[dict[str, Any]]) -> dict[str, bool]:
-    """What the kernel has for impairing a link, tried by use in the first link namespace."""
-    impaired = next((link["namespace"] for link in links if link["namespace"]), None)
-    if impaired is None:
-        return {"netem": False, "tun": False}
-    namespaces.enter(impaired)
-    return {"netem": has_netem(namespaces, impaired), "tun": has_tun()}
-
-
-def has_netem(namespaces: Namespaces, name: str) -> bool:
-    from pyroute2.netlink.exceptions import NetlinkError
-
-    netlink = namespaces.netlink[name]
-    try:
-        netlink.tc("add", "netem", namespaces.index(name, "lo"), handle="1:", delay=1000)
-        netlink.tc("del", "netem", namespaces.index(name, "lo"), handle="1:")
-    except NetlinkError:
-        return False
-    return True
-
-
-def has_tun() -> bool:
-    try:
-        fd = os.open("/dev/net/tun", os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", b"probe0", IFF_TAP | IFF_NO_PI))
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return True
-
-
-def make_link(namespaces: Namespaces, link: dict[str, Any], mechanism: str) -> None:
+def make_link(namespaces: Namespaces, link: dict[str, Any]) -> None:
     """A bare veth between the two hosts, or two veths that end in the link's own namespace."""
-    a, b = link["a"], link["b"]
+    a, b, mechanism = link["a"], link["b"], link["mechanism"]
     if mechanism == "veth":
         veth(namespaces, a["host"], a["port"], b["host"], b["port"], link["mtu"])
         return
@@ -220,10 +183,8 @@ def say(message: dict[str, Any]) -> None:
 def build() -> None:
     plan = hear()
     namespaces = Namespaces(plan["namespaces"])
-    say(offers(namespaces, plan["links"]))
-    mechanisms = hear()["mechanisms"]
     for link in plan["links"]:
-        make_link(namespaces, link, mechanisms[link["name"]])
+        make_link(namespaces, link)
     say({"links": "made"})
     hear()
     seen: dict[str, dict[str, str]] = {}
@@ -231,7 +192,7 @@ def build() -> None:
         seen[host["name"]] = configure_host(namespaces, host)
     for link in plan["links"]:
         for port in (link["a"], link["b"]):
-            seen[port["host"]].update(configure_port(namespaces, port, mechanisms[link["name"]]))
+            seen[port["host"]].update(configure_port(namespaces, port, link["mechanism"]))
     for link in plan["links"]:
         for port in (link["a"], link["b"]):
             settle(namespaces, port["host"], port["port"])

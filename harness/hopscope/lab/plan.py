@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from hopscope.errors import UsageError
@@ -22,12 +24,14 @@ def namespaces(topology: Topology) -> list[str]:
     return [host.name for host in topology.hosts] + [middle(link) for link in topology.links if link.impairment.active]
 
 
-def build_plan(topology: Topology, descriptors: dict[str, int]) -> dict[str, Any]:
-    """What the builder is told first; ``descriptors`` are the keeper's, by namespace."""
+def build_plan(
+    topology: Topology, descriptors: Mapping[str, int], mechanisms: Mapping[str, Mechanism]
+) -> dict[str, Any]:
+    """What the builder is told first; ``descriptors`` are the keeper's, by namespace, ``mechanisms`` by link."""
     return {
-        "namespaces": descriptors,
+        "namespaces": dict(descriptors),
         "hosts": [{"name": host.name, "sysctls": host_sysctls(host)} for host in topology.hosts],
-        "links": [_link(link) for link in topology.links],
+        "links": [_link(link, mechanisms[link.name]) for link in topology.links],
         "routes": [
             {"host": route.host, "destination": str(route.destination), "via": str(route.via), "port": route.port}
             for route in topology.routes()
@@ -47,7 +51,15 @@ def host_sysctls(host: Host) -> list[tuple[str, str]]:
     return wanted
 
 
-def choose(link: Link, offers: dict[str, bool], forced: Mechanism | None = None) -> Mechanism:
+@dataclass(frozen=True)
+class Offers:
+    """What this machine has for impairing a link."""
+
+    netem: bool
+    tun: bool
+
+
+def choose(link: Link, offers: Offers, forced: Mechanism | None = None) -> Mechanism:
     """How a link is made. netem cannot hold single packets back further (its ``reorder`` sends them early, before the
     link's delay has passed), so reordering is always the delay line's."""
     if not link.impairment.active:
@@ -56,9 +68,9 @@ def choose(link: Link, offers: dict[str, bool], forced: Mechanism | None = None)
         raise UsageError(f"link {link.name} is impaired: it cannot be a bare veth")
     if forced is not None:
         return forced
-    if offers["netem"] and link.impairment.reorder == 0:
+    if offers.netem and link.impairment.reorder == 0:
         return "netem"
-    return "tap-line" if offers["tun"] else "packet-line"
+    return "tap-line" if offers.tun else "packet-line"
 
 
 def netem_options(impairment: Impairment) -> dict[str, int | float]:
@@ -79,9 +91,10 @@ def line_options(impairment: Impairment) -> dict[str, float]:
     }
 
 
-def _link(link: Link) -> dict[str, Any]:
+def _link(link: Link, mechanism: Mechanism) -> dict[str, Any]:
     return {
         "name": link.name,
+        "mechanism": mechanism,
         "mtu": link.mtu,
         "namespace": middle(link) if link.impairment.active else None,
         "netem": netem_options(link.impairment),

@@ -9,6 +9,7 @@ from hopscope.model.topology import Host, Impairment, Link, Port, Role, Topology
 
 CHAIN = data.topology("chain")
 WAN = CHAIN.wan
+MECHANISMS: dict[str, plan.Mechanism] = {link.name: plan.choose(link, plan.Offers(False, True)) for link in CHAIN.links}
 LAN = CHAIN.link_between("client", "clientnic")
 
 
@@ -18,9 +19,10 @@ def test_each_host_and_each_impaired_link_has_a_namespace() -> None:
 
 
 def test_the_plan_is_plain_data_with_ports_and_routes() -> None:
-    told = plan.build_plan(CHAIN, {"client": 3})
+    told = plan.build_plan(CHAIN, {"client": 3}, MECHANISMS)
     assert told["namespaces"] == {"client": 3}
     lan, wan, _ = told["links"]
+    assert (lan["mechanism"], wan["mechanism"]) == ("veth", "tap-line")
     assert (lan["namespace"], wan["namespace"]) == (None, f"link/{WAN.name}")
     assert lan["a"] == {
         "host": "client",
@@ -49,17 +51,17 @@ def test_hosts_with_ipv6_keep_it_and_forward_it() -> None:
 @pytest.mark.parametrize(
     ("impairment", "offers", "forced", "expected"),
     [
-        (Impairment(), {"netem": True, "tun": True}, None, "veth"),
-        (Impairment(), {"netem": True, "tun": True}, "tap-line", "veth"),
-        (Impairment(rtt_ms=20), {"netem": True, "tun": True}, None, "netem"),
-        (Impairment(rtt_ms=20), {"netem": False, "tun": True}, None, "tap-line"),
-        (Impairment(rtt_ms=20), {"netem": False, "tun": False}, None, "packet-line"),
-        (Impairment(rtt_ms=20, reorder=0.1), {"netem": True, "tun": True}, None, "tap-line"),
-        (Impairment(loss=0.1), {"netem": True, "tun": True}, "packet-line", "packet-line"),
+        (Impairment(), plan.Offers(netem=True, tun=True), None, "veth"),
+        (Impairment(), plan.Offers(netem=True, tun=True), "tap-line", "veth"),
+        (Impairment(rtt_ms=20), plan.Offers(netem=True, tun=True), None, "netem"),
+        (Impairment(rtt_ms=20), plan.Offers(netem=False, tun=True), None, "tap-line"),
+        (Impairment(rtt_ms=20), plan.Offers(netem=False, tun=False), None, "packet-line"),
+        (Impairment(rtt_ms=20, reorder=0.1), plan.Offers(netem=True, tun=True), None, "tap-line"),
+        (Impairment(loss=0.1), plan.Offers(netem=True, tun=True), "packet-line", "packet-line"),
     ],
 )
 def test_the_best_mechanism_there_is(
-    impairment: Impairment, offers: dict[str, bool], forced: plan.Mechanism | None, expected: str
+    impairment: Impairment, offers: plan.Offers, forced: plan.Mechanism | None, expected: str
 ) -> None:
     link = Link(a=LAN.a, b=LAN.b, impairment=impairment)
     assert plan.choose(link, offers, forced) == expected
@@ -67,7 +69,7 @@ def test_the_best_mechanism_there_is(
 
 def test_an_impaired_link_is_never_a_bare_veth() -> None:
     with pytest.raises(UsageError, match="impaired"):
-        plan.choose(WAN, {"netem": True, "tun": True}, "veth")
+        plan.choose(WAN, plan.Offers(netem=True, tun=True), "veth")
 
 
 def test_half_of_the_round_trip_goes_each_way() -> None:
@@ -83,4 +85,4 @@ def test_a_topology_of_two_hosts_needs_no_routes() -> None:
     topology = Topology(
         name="two", hosts=(Host(name="a", ports=(a,)), Host(name="b", ports=(b,))), links=(Link(a=a, b=b),)
     )
-    assert plan.build_plan(topology, {})["routes"] == []
+    assert plan.build_plan(topology, {}, {topology.links[0].name: "veth"})["routes"] == []
