@@ -1,7 +1,7 @@
 """The reference rewriters against kernel forwarding: ``python bench/datapath.py [--quick]``.
 
 Latencies are read from captures on the chain with its WAN delay; throughput is iperf3 on a chain without delay, with
-offloads on and without captures. Every ratio comes from pairs of runs that follow each other, in turn which comes first.
+offloads on and without captures. Every ratio comes from pairs of runs that follow each other, each first in turn.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import report
 
+import report
 from hopscope import data
 from hopscope.lab.lab import Lab
 from hopscope.lab.rtt import check_rtt

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import report
-
 from hopscope import data
 from hopscope.model.document import load_topology
 from hopscope.providers.netns import NetnsProvider

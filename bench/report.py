@@ -16,7 +16,7 @@ def line(
     baseline: float | None = None,
     ratios: Sequence[float] = (),
 ) -> None:
-    """Print one result: median and quartiles of ``values``; ``ratios`` come from interleaved pairs, larger is better."""
+    """Print one result: median and quartiles of ``values``; ``ratios`` are of interleaved pairs, larger is better."""
     ordered = sorted(values)
     quartiles = statistics.quantiles(ordered, n=4, method="inclusive") if len(ordered) > 1 else [ordered[0]] * 3
     print(

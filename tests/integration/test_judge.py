@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-
 pytestmark = [pytest.mark.integration, pytest.mark.zero_rtt]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-
 pytestmark = [pytest.mark.integration, pytest.mark.zero_rtt, pytest.mark.lab_topology("chain-lan.yaml")]
 
 

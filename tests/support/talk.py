@@ -3,8 +3,8 @@
 serve ADDRESS PORT MANNER    accepts one connection, reads REQUEST bytes, answers RESPONSE bytes
 call ADDRESS PORT MANNER     sends REQUEST bytes, reads to the end, prints one JSON object of what happened
 
-Manners: ``last`` closes after the other end has; ``first`` closes as soon as it has said its part; ``half`` ends its own
-direction and reads on; ``reset`` ends with an RST (SO_LINGER 0) once it has heard the other's part.
+Manners: ``last`` closes after the other end has; ``first`` closes as soon as it has said its part; ``half`` ends its
+own direction and reads on; ``reset`` ends with an RST (SO_LINGER 0) once it has heard the other's part.
 """
 
 from __future__ import annotations

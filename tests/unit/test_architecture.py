@@ -15,8 +15,8 @@ NIC = ROOT.parents[1] / "nic" / "hopscope_nic"
 # From the ground up. A room may import rooms on lower levels, and those named as its neighbours on its own level.
 LEVELS = [
     {"errors"},
-    {"model", "data"},
-    {"wire"},
+    {"model"},
+    {"wire", "data"},
     {"checks"},
     {"run", "hosts"},
     {"lab"},
@@ -26,7 +26,7 @@ LEVELS = [
     {"cli", "plugin", "__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
-NEIGHBOURS = {("model", "data"), ("__main__", "cli")}
+NEIGHBOURS = {("__main__", "cli")}
 
 PURE = {"model", "wire", "checks"}
 IMPURE_MODULES = {"subprocess", "socket", "pytest", "asyncio", "pyroute2", "scapy", "pyshark"}

@@ -59,7 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> list[str]:
     chosen = session_of(config).options
     rtt = "the topology's RTT" if chosen.rtt_ms is None else f"RTT {chosen.rtt_ms:g} ms"
-    line = f"hopscope {__version__}: provider {chosen.provider}, topology {chosen.topology}, SUT {chosen.sut or 'as the topology says'}, {rtt}"
+    sut = chosen.sut or "as the topology says"
+    line = f"hopscope {__version__}: provider {chosen.provider}, topology {chosen.topology}, SUT {sut}, {rtt}"
     return [line + (", strict" if chosen.strict else "")]
 
 

@@ -85,7 +85,7 @@ def test_directory(request: pytest.FixtureRequest, hopscope_session: Session) ->
 def capture(
     request: pytest.FixtureRequest, chain: Chain, test_directory: Path, hopscope_session: Session
 ) -> Iterator[Window]:
-    """The test's window: live captures on every tap and the SUT on the path, from before the test to its last packet."""
+    """The test's window: live captures on every tap and the SUT on the path, from before it to its last packet."""
     from hopscope.plugin.window import Window, note_failure
 
     window = Window(chain, test_directory, captured=request.node.get_closest_marker("lab_uncaptured") is None)

@@ -29,7 +29,8 @@ def folders(path: Path) -> list[Path]:
         found = rundir.capture_folders(path / "tests")
     if not found:
         raise UsageError(
-            f"{path}: no captures; a bare folder has files named HOST-ANYTHING.pcap or .pcapng, with HOST one of client, clientnic, servernic, server"
+            f"{path}: no captures; a bare folder has files named HOST-ANYTHING.pcap or .pcapng, "
+            "with HOST one of client, clientnic, servernic, server"
         )
     return found
 

@@ -19,13 +19,9 @@ def lines(capabilities: Sequence[Capability]) -> list[str]:
         text += [f"    seen:   {line}" for line in each.detail.splitlines()[:3]]
         text += [f"    remedy: {each.remedy}"]
     needed = [each.name for each in missing if each.required]
-    text += [
-        "",
-        f"no lab can be built without: {', '.join(needed)}"
-        if needed
-        else f"labs can be built here; {len(capabilities) - len(missing)} of {len(capabilities)} capabilities are there",
-    ]
-    return text
+    here = len(capabilities) - len(missing)
+    works = f"labs can be built here; {here} of {len(capabilities)} capabilities are there"
+    return [*text, "", f"no lab can be built without: {', '.join(needed)}" if needed else works]
 
 
 def command(arguments: argparse.Namespace) -> int:

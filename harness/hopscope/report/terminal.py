@@ -70,10 +70,7 @@ def summary(rows: Sequence[Mapping[str, Any]], verdicts: Sequence[Mapping[str, s
     if rows:
         lines += ["Plain TCP against the SUT (medians, alternating blocks on the same chain, from the captures):", ""]
         lines += [*comparisons(rows), ""]
-        lines += [
-            "TTFB runs from the client's SYN to the first byte of the answer, first data out from its SYN to its request.",
-            "",
-        ]
+        lines += ["TTFB: from the client's SYN to the first byte of the answer.", "First data out: to its request.", ""]
     if verdicts:
         lines += ["Verdicts, from captures on both sides of every hop:", "", *verdict_counts(verdicts), ""]
     return lines

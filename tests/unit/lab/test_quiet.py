@@ -9,8 +9,8 @@ from hopscope.errors import WaitTimeout
 from hopscope.lab import quiet
 
 HEAD = """Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-    lo:    1000      10    0    0    0     0          0         0     1000      10    0    0    0     0       0          0
+ face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop fifo colls carrier compressed
+    lo:  1000      10    0    0    0     0          0         0  1000      10    0    0    0     0       0          0
 """
 
 
