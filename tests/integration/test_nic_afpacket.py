@@ -191,6 +191,13 @@ def test_killed_it_leaves_no_table_behind(box_lab, start):
     assert client(box_lab, 1, 10)["good"] == 1, "the kernel forwards again"
 
 
+def test_without_its_table_it_does_not_go_on(box_lab, start):
+    process = start("hold")["clientnic"]
+    box_lab.hosts["clientnic"].run(["pkill", "-x", "-P", str(events(process)[0]["pid"]), "nft"])
+    assert process.wait(5) == 2
+    assert "stops kernel forwarding, has ended" in process.stderr.read_text()
+
+
 def test_the_wrong_interface(box_lab):
     argv = [sys.executable, "-m", "hopscope_nic", "clientnic", "--placement", "hold", "--client-port", "eth2"]
     result = box_lab.hosts["clientnic"].run(argv, check=False)

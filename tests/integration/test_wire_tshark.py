@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from hopscope.wire import pcap
 from hopscope.wire.packets import ChecksumState
 from hopscope.wire.writer import write_pcap

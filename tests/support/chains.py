@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from hopscope.wire.writer import write_pcap
-
 from support import frames
 
 PORTS = ("client-eth0", "clientnic-eth0", "clientnic-eth1", "servernic-eth0", "servernic-eth1", "server-eth0")

@@ -22,7 +22,7 @@ LEVELS = [
     {"lab"},
     {"capture", "traffic"},
     {"providers"},
-    {"report", "lastmile"},
+    {"report"},
     {"cli", "plugin", "__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

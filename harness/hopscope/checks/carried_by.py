@@ -14,7 +14,7 @@ import numpy as np
 from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.live import owned
 from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, not_applicable, passed
-from hopscope.checks.view import Bools, answered_twice, keys, placed, rewritten, translated_at, view
+from hopscope.checks.view import Bools, answered_twice, keys, placed, rewritten, translated_at, unaccepted, view
 from hopscope.wire.packets import ACK, RST, SYN
 from hopscope.wire.taps import BOXES, Position
 from hopscope.wire.trace import Placement, Trace
@@ -43,6 +43,8 @@ class CarriedBy:
             if (trace.whole & placed(trace, Placement.PLAIN)).any():
                 return not_applicable(self.name, "plain TCP on every flow, and nothing claimed")
             return inconclusive(self.name, "the captures do not show whether a box answered")
+        if not (concerned & ~unaccepted(trace)).any():
+            return not_applicable(self.name, "the server accepted no connection: there was nothing to carry")
         evidence: list[Evidence] = []
         carried = np.zeros(len(concerned), dtype=bool)
         judged = np.zeros(len(concerned), dtype=bool)

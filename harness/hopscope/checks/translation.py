@@ -26,7 +26,18 @@ from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.faults import Faults
 from hopscope.checks.streams import Stream
 from hopscope.checks.verdict import Verdict, failed, inconclusive, not_applicable, passed
-from hopscope.checks.view import Bools, Ints, keys, not_before, placed, rewritten, server_answered, server_base, view
+from hopscope.checks.view import (
+    Bools,
+    Ints,
+    keys,
+    not_before,
+    placed,
+    rewritten,
+    server_answered,
+    server_base,
+    unaccepted,
+    view,
+)
 from hopscope.wire.packets import FIN, RST, SYN
 from hopscope.wire.seq import distance
 from hopscope.wire.taps import BOXES, Position
@@ -52,6 +63,8 @@ class Translation:
         flows = flows & ~behind
         if not flows.any():
             return inconclusive(self.name, f"{count(int(behind.sum()), 'flow')} carried by the kernel: see carried_by")
+        if not (flows & ~unaccepted(trace)).any():
+            return not_applicable(self.name, "the server accepted no connection: there was nothing to translate")
         faults = Faults(len(flows))
         handshake.judge(trace, flows, faults)
         crossed = np.zeros(len(flows), dtype=bool)

@@ -132,7 +132,13 @@ def rewritten(trace: Trace, claim: str | None = None) -> Bools:
         return trace.whole.copy()
     answered = (trace.spoofed_isn >= 0) & (trace.real_isn >= 0) & (trace.spoofed_isn != trace.real_isn)
     moved = placed(trace, Placement.HOLD, Placement.STAMP, Placement.EARLY)
-    return np.asarray(trace.whole & (answered | moved | answered_twice(trace)))
+    return np.asarray(trace.whole & (answered | moved | answered_twice(trace) | unaccepted(trace)))
+
+
+def unaccepted(trace: Trace) -> Bools:
+    """Flows that a box answered and the server did not: it refused them, or is not there."""
+    visible = any(position >= Position.SERVERNIC_LAN for position in trace.taps)
+    return np.asarray((trace.answered_isn >= 0) & (trace.real_isn < 0) & visible)
 
 
 def answered_twice(trace: Trace) -> Bools:

@@ -122,7 +122,8 @@ class AfPacket:
         poller = select.epoll()
         for sock in (*self._sockets, wake_read):
             poller.register(sock.fileno(), select.EPOLLIN)
-        poller.register(self._changes.fileno(), select.EPOLLIN)
+        for descriptor in (self._changes.fileno(), self._forwarding.fileno()):
+            poller.register(descriptor, select.EPOLLIN)
         gc.collect()
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)  # the packet path makes no cycles; a collection is a pause in it
@@ -141,12 +142,12 @@ class AfPacket:
         descriptors = {sock.fileno(): side for side, sock in enumerate(self._sockets)}
         report_at = time.monotonic() + _REPORT
         while True:
-            ready = poller.poll(self._timeout(report_at))
-            busy = []
-            for descriptor, _ in ready:
+            for descriptor, _ in poller.poll(self._timeout(report_at)):
                 side = descriptors.get(descriptor)
                 if side is not None:
-                    busy.append(side)
+                    self._drain(side)
+                elif descriptor == self._forwarding.fileno():
+                    self._forwarding.check()
                 elif descriptor == wake.fileno():
                     numbers = wake.recv(4096)
                     if any(number in _STOP for number in numbers):
@@ -155,8 +156,6 @@ class AfPacket:
                 else:
                     by_index = {self._ports[side].ifindex: self._hops[side] for side in (CLIENT, SERVER)}
                     next_hop.apply_changes(self._changes, by_index, self._resend)
-            while busy:
-                busy = [side for side in busy if self._drain(side)]
             now = time.monotonic()
             self._tick(now)
             if now >= report_at:
@@ -186,8 +185,8 @@ class AfPacket:
             for _ in range(hops.tick(now, self._resends[side])):
                 self._machine.counters.drop(next_hop.UNRESOLVED)
 
-    def _drain(self, side: int) -> bool:
-        """Handle up to a batch of frames of one port. True when there may be more."""
+    def _drain(self, side: int) -> None:
+        """Handle what one port has received, up to a batch."""
         receive = self._sockets[side].recv_into
         buffer, segment, machine = self._buffer, self._segment, self._machine
         self._active = True
@@ -199,10 +198,10 @@ class AfPacket:
             try:
                 size = receive(buffer)
             except BlockingIOError:
-                return False
+                return
             except OSError as error:
                 machine.counters.drop(f"receive_{errno.errorcode.get(error.errno or 0, 'error').lower()}")
-                return False
+                return
             self._received[side] += 1
             offload = buffer[0]
             superframe = buffer[1] != 0
@@ -239,7 +238,6 @@ class AfPacket:
             except Exception:
                 machine.counters.drop("internal_error")
                 self._events.error("receive", traceback.format_exc())
-        return True
 
     def _carry_out(self, actions: Iterable[Action], now: float) -> None:
         for action in actions:

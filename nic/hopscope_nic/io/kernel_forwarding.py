@@ -78,6 +78,17 @@ class KernelForwardingStopped:
     ) -> None:
         self._end()
 
+    def fileno(self) -> int:
+        """For epoll: readable when the owner of the table has ended, or says something."""
+        assert self._child is not None
+        assert self._child.stdout is not None
+        return self._child.stdout.fileno()
+
+    def check(self) -> None:
+        """EnvironmentFault when the table has gone because its owner has: the kernel forwards again."""
+        if not os.read(self.fileno(), 65536):
+            raise EnvironmentFault("nft, which holds the table that stops kernel forwarding, has ended")
+
     def _converse(self) -> str:
         """Give the commands, then list the table in the same session: its closing line says that all were done."""
         child = self._child

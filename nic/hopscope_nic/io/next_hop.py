@@ -114,6 +114,8 @@ class NextHops:
         if not mac:
             return
         header = self._header(mac)
+        if address in self.headers:
+            self.headers[address] = header
         for destination, hop in self._via.items():
             if hop == address:
                 self.headers[destination] = header

@@ -79,7 +79,9 @@ class Inventory:
     def describe(self) -> str:
         """For an error: "eth0 (10.1.1.2/24), eth1 (no address)", loopback left out."""
         parts = [
-            f"{link.name} ({', '.join(self._of(link)) or 'no address'})" for link in self._links if link.name != "lo"
+            f"{link.name} ({', '.join(self._of(link)) or 'no address'})"
+            for link in sorted(self._links, key=lambda link: link.name)
+            if link.name != "lo"
         ]
         return ", ".join(parts) or "none but lo"
 

@@ -64,6 +64,16 @@ def _reset(syn, seq, ack, late):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("placement", ["hold", "stamp"])
+def test_a_server_that_refuses_everything_leaves_ordering_to_judge(placement, load):
+    judgement = judge_trace(load(Recipe(placement, flows=1), refused))
+    outcomes = {v.check: v.outcome for v in judgement.verdicts}
+    assert outcomes["ordering"] is Outcome.PASS
+    assert outcomes["carried_by"] is Outcome.NOT_APPLICABLE
+    assert outcomes["translation"] is Outcome.NOT_APPLICABLE
+    assert outcomes["teardown"] is Outcome.PASS
+
+
 def test_a_refused_connection_is_no_failure(load):
     judgement = judge_trace(load(Recipe("stamp"), refused), "stamp")
     assert [(v.check, v.summary, v.evidence) for v in judgement.verdicts if v.outcome is Outcome.FAIL] == []

@@ -131,6 +131,12 @@ def test_a_neighbour_that_moves(kernel, hops):
     assert hops.headers == {SERVER: header(OTHER)}
 
 
+def test_a_learnt_neighbour_that_moves(hops):
+    hops.learn(SERVER, MAC)
+    hops.resolved(SERVER, OTHER, nothing)
+    assert hops.headers == {SERVER: header(OTHER)}
+
+
 def test_a_route_that_changes(kernel, hops):
     hops.learn(SERVER, MAC)
 
