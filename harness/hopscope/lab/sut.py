@@ -15,7 +15,7 @@ from typing import Any, Self
 from hopscope.errors import EnvironmentFault, HopscopeError
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.process import Process
-from hopscope.hosts.ready import ListeningPort, LogLine, Ready
+from hopscope.hosts.ready import AllOf, ListeningPort, LogLine, Ready
 from hopscope.lab.lab import Lab
 from hopscope.model.sut import Box, Sut
 
@@ -127,9 +127,12 @@ class RunningSut:
 def _ready(box: Box) -> Ready | None:
     if box.ready is None:
         return None
+    conditions: list[Ready] = []
+    if box.ready.line is not None:
+        conditions.append(LogLine(box.ready.line))
     if box.ready.port is not None:
-        return ListeningPort(box.ready.port)
-    return LogLine(str(box.ready.line))
+        conditions.append(ListeningPort(box.ready.port))
+    return AllOf(tuple(conditions)) if len(conditions) > 1 else conditions[0]
 
 
 def _program(name: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hopscope.errors import CommandFailed, EnvironmentFault
-from hopscope.hosts.ready import LogLine
+from hopscope.hosts.ready import AllOf, ListeningPort, LogLine
 from hopscope.lab.sut import RunningSut
 from hopscope.model.sut import Box, Ready, Sut
 
@@ -150,3 +150,10 @@ def test_a_box_that_was_stopped_did_not_die(tmp_path: Path, log: list[str]) -> N
     with sut:
         assert sut.died() == {}
     assert sut.died() == {}
+
+
+def test_a_box_that_names_a_line_and_a_port_is_ready_when_both_hold(tmp_path: Path, log: list[str]) -> None:
+    both = BOX.model_copy(update={"ready": Ready(line="ready", port=8080)})
+    sut, hosts = running(tmp_path, log, Sut(name="both", boxes={"clientnic": both}))
+    with sut:
+        assert hosts["clientnic"].spawned["ready"] == AllOf((LogLine("ready"), ListeningPort(8080)))
