@@ -137,8 +137,13 @@ def rewritten(trace: Trace, claim: str | None = None) -> Bools:
 
 def unaccepted(trace: Trace) -> Bools:
     """Flows that a box answered and the server did not: it refused them, or is not there."""
-    visible = any(position >= Position.SERVERNIC_LAN for position in trace.taps)
-    return np.asarray((trace.answered_isn >= 0) & (trace.real_isn < 0) & visible)
+    alone = (trace.answered_isn >= 0) & (trace.real_isn < 0)
+    places = [position for position in trace.taps if position >= Position.SERVERNIC_LAN]
+    for position in places:
+        flow_of, flags = trace.flow_of[position], trace.taps[position].packets.flags
+        spoke = (flow_of >= 0) & ~trace.to_server[position] & ((flags & RST) == 0)
+        alone[flow_of[spoke]] = False
+    return alone if places else np.zeros_like(alone)
 
 
 def answered_twice(trace: Trace) -> Bools:

@@ -74,6 +74,16 @@ def test_a_server_that_refuses_everything_leaves_ordering_to_judge(placement, lo
     assert outcomes["teardown"] is Outcome.PASS
 
 
+def test_a_synack_that_no_capture_saw_is_no_refusal(load):
+    def unseen(chain):
+        golden.drop_from(chain, "synack", TAPS)
+
+    judgement = judge_trace(load(Recipe("stamp", flows=1), unseen))
+    outcomes = {v.check: v.outcome for v in judgement.verdicts}
+    assert outcomes["carried_by"] is Outcome.INCONCLUSIVE
+    assert outcomes["translation"] is Outcome.INCONCLUSIVE
+
+
 def test_a_refused_connection_is_no_failure(load):
     judgement = judge_trace(load(Recipe("stamp"), refused), "stamp")
     assert [(v.check, v.summary, v.evidence) for v in judgement.verdicts if v.outcome is Outcome.FAIL] == []
