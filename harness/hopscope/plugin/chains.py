@@ -84,6 +84,7 @@ def acquire(options: LabOptions, run: Run, topology: Topology, source: Path) -> 
         finally:
             run.append("labs", facts | {"settings": settings(lab), "mechanism": dict(lab.mechanism)})
         yield Chain(lab, run, rtt_ns, source)
+        run.append("lines", {link: lab.link_counters(link) for link in lab.lines})
     finally:
         hands.release(lab)
 

@@ -35,7 +35,7 @@ class Block:
 
 @dataclass
 class Comparison:
-    """All blocks of a comparison in one trace. ``verdicts`` collects what was expected of it."""
+    """All blocks of a comparison in one trace, and the parts of it that were judged by themselves."""
 
     baseline: str
     sut: str
@@ -44,7 +44,7 @@ class Comparison:
     judged: Judged
     asked: int
     completed: int
-    budgets: list[Verdict] = field(default_factory=list)
+    parts: list[Judged] = field(default_factory=list)
 
     @property
     def trace(self) -> Trace:
@@ -57,7 +57,9 @@ class Comparison:
             raise UsageError(f"no blocks of {variant!r}: compared were {self.baseline!r} and {self.sut!r}")
         directory = self.judged.directory / variant
         directory.mkdir(exist_ok=True)
-        return Judged(self.trace.during(spans), directory)
+        judged = Judged(self.trace.during(spans), directory)
+        self.parts.append(judged)
+        return judged
 
     def values(self, metric: str, variant: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """A metric of every flow of a variant in ns (NaN where the flow has none), and the pair of each flow."""
@@ -73,7 +75,6 @@ class Comparison:
     def expect(self, *budgets: Budget) -> tuple[Verdict, ...]:
         """Every budget must hold. Raises ProductFault, or HarnessFault where the samples cannot tell."""
         reached = tuple(self._judge(budget) for budget in budgets)
-        self.budgets += reached
         self.judged.record(reached)
         raise_for(reached)
         return reached

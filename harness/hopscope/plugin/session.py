@@ -58,12 +58,12 @@ class Session:
 
     def properties(self, item: pytest.Item) -> list[tuple[str, str]]:
         """What the test has reached so far, as properties of its report; each is handed out once."""
+        comparisons = self._comparisons.pop(item.nodeid, [])
+        judged = self._judged.pop(item.nodeid, []) + [part for each in comparisons for part in each.parts]
         verdicts = [
-            {"check": verdict.check, "outcome": verdict.outcome.name}
-            for judged in self._judged.pop(item.nodeid, [])
-            for verdict in judged.verdicts
+            {"check": verdict.check, "outcome": verdict.outcome.name} for each in judged for verdict in each.verdicts
         ]
-        rows = [comparison.row() for comparison in self._comparisons.pop(item.nodeid, [])]
+        rows = [comparison.row() for comparison in comparisons]
         found = [(VERDICTS, json.dumps(verdicts))] if verdicts else []
         return found + ([(COMPARED, json.dumps(rows))] if rows else [])
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from hopscope.capture.session import CaptureSession
-from hopscope.errors import HarnessFault, HopscopeError, WaitTimeout
+from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, WaitTimeout
+from hopscope.lab.lab import Lab
 from hopscope.lab.quiet import wait_quiet
 from hopscope.lab.sut import RunningSut
 from hopscope.lab.wait import wait_until
@@ -15,6 +16,9 @@ from hopscope.wire.trace import Trace
 
 #: Flow tables have to be empty this long after the last segment; the teardown check is what judges it.
 TABLES_EMPTY_S = 5.0
+
+#: What a delay line counts of packets that it lost although nobody asked it to.
+UNASKED = ("missed", "dropped", "refused")
 
 
 class Window:
@@ -33,6 +37,7 @@ class Window:
         self._events: list[dict[str, object]] = []
         self._identity: dict[str, dict[str, object]] = {}
         self._count = 0
+        self._spoilt = 0
         self.capture_directory: Path | None = None
 
     @property
@@ -47,6 +52,7 @@ class Window:
             session = CaptureSession(self.chain.lab, self.capture_directory)
             session.start()
             self._session = session
+            self._spoilt = sum(spoilt(self.chain.lab).values())
         self._events = []
         if sut is not None:
             self.start_sut(sut)
@@ -93,8 +99,14 @@ class Window:
         try:
             self.settle()
             self.wait_tables()
+            lost = spoilt(self.chain.lab)
         finally:
             trace_directory = self._end()
+        if sum(lost.values()) > self._spoilt:
+            raise EnvironmentFault(
+                "an impaired link lost packets that it was not asked to lose",
+                evidence="\n".join(f"{link}: {count} since the lab is up" for link, count in lost.items() if count),
+            )
         return Trace.load(trace_directory)
 
     def abandon(self) -> None:
@@ -118,6 +130,13 @@ class Window:
     def evidence(self) -> dict[str, object]:
         """What ran in this window, for the manifest."""
         return {"suts": self._identity, "captures": str(self.capture_directory) if self.capture_directory else None}
+
+
+def spoilt(lab: Lab) -> dict[str, int]:
+    """Packets that each delay line has lost without being asked to: a full queue of the kernel's or its own."""
+    return {
+        link: sum(count[cause] for count in lab.link_counters(link).values() for cause in UNASKED) for link in lab.lines
+    }
 
 
 def note_failure(directory: Path, error: HopscopeError) -> None:
