@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from hopscope_nic.core.actions import Send
-from hopscope_nic.core.segment import HEADROOM, Segment
+from hopscope_nic.core.segment import HEADROOM, Packet, Segment
 
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = 1, 2, 4, 8, 16, 32, 64, 128
 CLIENT_ADDRESS, SERVER_ADDRESS = bytes((10, 1, 0, 10)), bytes((10, 1, 2, 10))
@@ -88,7 +88,7 @@ def ends(port: int = 40000, server_port: int = 8080) -> tuple[Side, Side]:
     )
 
 
-def raw(segment: Segment) -> bytes:
+def raw(segment: Packet) -> bytes:
     """The packet's octets."""
     return bytes(segment.buffer[segment.head : segment.end])
 
@@ -108,7 +108,8 @@ def assert_sound(segment: Segment) -> None:
 
 def sent(actions: list[object], side: int | None = None) -> list[Segment]:
     """The segments sent (on one side), each of them sound."""
-    segments = [action.packet for action in actions if isinstance(action, Send) and side in (None, action.side)]
+    packets = [action.packet for action in actions if isinstance(action, Send) and side in (None, action.side)]
+    segments = [packet if isinstance(packet, Segment) else load(raw(packet)) for packet in packets]
     for segment in segments:
         assert_sound(segment)
     return segments

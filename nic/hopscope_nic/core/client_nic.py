@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from typing import Iterable, Iterator, List, Optional, Tuple
 
-from hopscope_nic.core import fast_path, options
+from hopscope_nic.core import answer, fast_path, options
 from hopscope_nic.core.actions import CLIENT, SERVER, Action, Actions, Send
 from hopscope_nic.core.flow import CLOSING, REFUSED, WAITING, Flow
 from hopscope_nic.core.isn import spoofed_isn
 from hopscope_nic.core.limits import SPOOFED_WINDOW, Limits, Link
 from hopscope_nic.core.options import SynOptions
-from hopscope_nic.core.segment import ACK, CWR, ECE, RST, SYN, Segment, build, reverse
+from hopscope_nic.core.segment import ACK, CWR, ECE, RST, SYN, Packet, Segment, build, reverse
 from hopscope_nic.core.translator import MASK, FlowLog, Translator
 
 _DEFAULT_MSS = 536  # RFC 9293 section 3.7.1
@@ -53,7 +53,7 @@ class ClientNic(Translator):
                 flow.seen = now
                 return self._repeated_syn(flow, segment)
             self._forget(flow, "replaced")
-        if not segment.route():
+        if segment.ttl <= 1:
             return self._drop("ttl")
         if not self._make_room():
             return self._drop("table_full")
@@ -66,6 +66,7 @@ class ClientNic(Translator):
         """Answer a SYN, then forward it. The client waits for the first of these, so all bookkeeping comes later."""
         isn = spoofed_isn(self._secret, key, now)
         yield Send(CLIENT, self._synack(reverse(key), isn, segment.seq, offered))
+        segment.route()
         flow = Flow(key, segment.seq, isn, offered, now)
         flow.syn_end = segment.next_seq
         self._admit(flow, now + self.limits.first_retry)
@@ -83,16 +84,21 @@ class ClientNic(Translator):
         """Forward a SYN that is not answered, and let its flow be."""
         self._admit(flow, now + self.limits.waiting)
         self._open_plain(flow)
+        segment.route()
         segment.set_ack(0)
         self.counters.syn_forwarded += 1
         return [Send(SERVER, segment)]
 
-    def _synack(self, key: bytes, isn: int, client_isn: int, offered: SynOptions) -> Segment:
+    def _synack(self, key: bytes, isn: int, client_isn: int, offered: SynOptions) -> Packet:
         """The answer to a SYN: `key` is its own 4-tuple, server first."""
-        mss = self._mss if offered.mss is None else min(offered.mss, self._mss)
-        stamps = None if offered.tsval is None else (isn, offered.tsval)
-        promised = options.build_syn(mss, offered.window_scale, offered.sack_permitted, stamps)
-        return build(key, isn, (client_isn + 1) & MASK, SYN | ACK, SPOOFED_WINDOW, promised)
+        mss, scale, sack_permitted, tsval, _ = offered
+        mss = self._mss if mss is None or mss > self._mss else mss
+        ack = (client_isn + 1) & MASK
+        if tsval is not None and scale is not None and sack_permitted:
+            return answer.synack(key, isn, ack, mss, tsval, scale)
+        stamps = None if tsval is None else (isn, tsval)
+        promised = options.build_syn(mss, scale, sack_permitted, stamps)
+        return build(key, isn, ack, SYN | ACK, SPOOFED_WINDOW, promised)
 
     def _repeated_syn(self, flow: Flow, segment: Segment) -> Actions:
         """The client has not seen our answer, or its SYN was late: the same V again, and no new flow."""
@@ -106,8 +112,8 @@ class ClientNic(Translator):
             return self._drop("refused")
         actions: Actions = []
         if not flow.client_heard:
-            answer = self._synack(flow.back_key, flow.spoofed_isn, flow.client_isn, flow.offered)
-            actions.append(Send(CLIENT, answer))
+            again = self._synack(flow.back_key, flow.spoofed_isn, flow.client_isn, flow.offered)
+            actions.append(Send(CLIENT, again))
         if flow.syn is not None:
             self.counters.syn_retransmitted += 1
             actions.append(Send(SERVER, flow.syn))
@@ -194,6 +200,7 @@ class StampClientNic(ClientNic):
             self.flows.schedule(flow, now + self.limits.linger)
 
     def _pass_syn(self, flow: Flow, segment: Segment, now: float) -> Actions:
+        segment.route()
         segment.set_ack(0)
         self.counters.syn_forwarded += 1
         return [Send(SERVER, segment)]
