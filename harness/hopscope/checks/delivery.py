@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hopscope.checks.capture_health import complaints
 from hopscope.checks.evidence import count, of_rows
@@ -125,20 +126,37 @@ class _Direction:
         for flow in np.flatnonzero(odd):
             self._slowly(int(flow), sent, came, came[~twin], int(limits[flow]))
         self._report_changed(changed)
+        self._between_ends(sent, sent_keys)
+
+    def _between_ends(self, sent: View, sent_keys: NDArray[np.uint64]) -> None:
+        """The taps on the way must show the bytes as they were sent, too."""
+        known, first = np.unique(sent_keys, return_index=True)
+        if not len(known):
+            return
+        for position in self.order[1:-1]:
+            seen = view(self.trace, position, self.trace.whole)
+            seen = seen[(seen.up == self.up) & (seen.length > 0) & seen.placed]
+            key = keys(seen.flow, first_byte(seen), seen.length)
+            place = np.minimum(np.searchsorted(known, key), len(known) - 1)
+            twin = known[place] == key
+            changed = self._compare(seen[twin], sent[first[place[twin]]], position)
+            self._report_changed(changed, position)
 
     def _payload(self, position: Position) -> View:
         seen = self.views[position]
         return seen[(seen.up == self.up) & (seen.length > 0) & seen.placed]
 
-    def _compare(self, came: View, sent: View) -> list[_Change]:
-        """Segments of equal ranges whose bytes differ."""
-        here, there = self.trace.taps[self.receiver].packets, self.trace.taps[self.sender].packets
+    def _compare(self, came: View, sent: View, position: Position | None = None) -> list[_Change]:
+        """Segments of equal ranges whose bytes differ, at the receiver's tap or at one on the way."""
+        place = self.receiver if position is None else position
+        here, there = self.trace.taps[place].packets, self.trace.taps[self.sender].packets
         changed = []
         for row, origin, length in zip(came.row.tolist(), sent.row.tolist(), came.length.tolist(), strict=True):
             one, other = here.payload(row), there.payload(origin)
             kept = min(len(one), len(other))
-            self.tally.bytes_compared += kept
-            self.tally.bytes_blind += length - kept
+            if position is None:
+                self.tally.bytes_compared += kept
+                self.tally.bytes_blind += length - kept
             if one[:kept] != other[:kept]:
                 changed.append(_Change(row, origin, other))
         return changed
@@ -226,33 +244,32 @@ class _Direction:
         seen = view(self.trace, position, only)
         return Stream(self.trace.taps[position].packets, seen[(seen.up == self.up) & seen.placed])
 
-    def _report_changed(self, changed: list[_Change]) -> None:
-        here, there = self.trace.taps[self.receiver].packets, self.trace.taps[self.sender].packets
+    def _report_changed(self, changed: list[_Change], position: Position | None = None) -> None:
+        place = self.receiver if position is None else position
+        here, there = self.trace.taps[place].packets, self.trace.taps[self.sender].packets
         for number, (row, origin, then) in enumerate(changed):
-            flow = int(self.trace.flow_of[self.receiver][row])
+            flow = int(self.trace.flow_of[place][row])
+            known = bool(self.tally.failed[flow])
             self.tally.failed[flow] = True
-            if number >= SLOW_EVIDENCE:
+            if number >= SLOW_EVIDENCE or (position is not None and known):
                 continue
             now = here.payload(row)
             at = next((n for n, (a, b) in enumerate(zip(now, then, strict=False)) if a != b), 0)
-            seen = self.views[self.receiver]
+            seen = view(self.trace, place, self.trace.whole)
             start = int(first_byte(seen[seen.row == row])[0])
-            where = self._changed_where(flow, start + at, then[at : at + 1])
-            self._fail(
-                flow, self.receiver, [row],
-                f"byte {at} of the payload 0x{then[at]:02x}, as in frame {int(there.frame[origin])} of "
-                f"{self.trace.taps[self.sender].file}",
-                f"0x{now[at]:02x}, changed {where}",
-            )  # fmt: skip
+            where = self._changed_where(flow, start + at, then[at : at + 1], place)
+            sender = self.trace.taps[self.sender].file
+            expected = f"byte {at} of the payload 0x{then[at]:02x}, as in frame {int(there.frame[origin])} of {sender}"
+            self._fail(flow, place, [row], expected, f"0x{now[at]:02x}, changed {where}")
 
-    def _changed_where(self, flow: int, at: int, value: bytes) -> str:
+    def _changed_where(self, flow: int, at: int, value: bytes, place: Position) -> str:
         previous = self.sender
-        for position in self.order[1:-1]:
+        for position in self.order[1 : self.order.index(place)]:
             found = self._stream(position, flow).read(at, at + 1)
             if found is not None and found[1] and found[0] != value:
                 return self._between(previous, position)
             previous = position
-        return self._between(previous, self.receiver)
+        return self._between(previous, place)
 
     def _fail(self, flow: int, position: Position, rows: list[int], expected: str, seen: str) -> None:
         self.tally.failed[flow] = True

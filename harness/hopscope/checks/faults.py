@@ -13,12 +13,18 @@ class Faults:
         self.flows = np.zeros(flows, dtype=bool)
         self.counts: dict[str, int] = {}
         self.evidence: list[Evidence] = []
+        self.unseen: dict[str, int] = {}
 
     def add(self, kind: str, flows: Ints) -> None:
         """Count faults of a kind, one for each entry of ``flows`` (indices, repeats allowed)."""
         if len(flows):
             self.flows[flows] = True
             self.counts[kind] = self.counts.get(kind, 0) + len(flows)
+
+    def miss(self, tap: str, number: int) -> None:
+        """Count segments that a capture without proof of its wholeness seems to have missed."""
+        if number:
+            self.unseen[tap] = self.unseen.get(tap, 0) + number
 
     def show(self, evidence: Evidence) -> None:
         if not self.full:

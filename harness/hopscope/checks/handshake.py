@@ -6,7 +6,7 @@ import numpy as np
 
 from hopscope.checks.evidence import of_rows
 from hopscope.checks.faults import Faults
-from hopscope.checks.view import Bools, placed
+from hopscope.checks.view import Bools, Ints, placed
 from hopscope.wire.packets import ACK, SYN
 from hopscope.wire.seq import add
 from hopscope.wire.taps import Position
@@ -45,3 +45,15 @@ def judge(trace: Trace, flows: Bools, faults: Faults) -> None:
         for row, number in zip(answers[off].tolist(), right[off].tolist(), strict=True):
             expected = f"ack {number}, the client's ISN + 1"
             faults.show(of_rows(trace, position, [row], expected=expected, seen=f"ack {int(packets.ack[row])}"))
+        stray = answers[_strange_isn(trace, packets.seq[answers].astype(np.int64), flow_of[answers])]
+        faults.add("SYN-ACK of a third ISN", flow_of[stray])
+        for row in stray.tolist():
+            flow = int(flow_of[row])
+            expected = f"ISN {int(trace.real_isn[flow])} (the server's) or {int(trace.spoofed_isn[flow])} (the box's)"
+            faults.show(of_rows(trace, position, [row], expected=expected, seen=f"ISN {int(packets.seq[row])}"))
+
+
+def _strange_isn(trace: Trace, isn: Ints, flow: Ints) -> Bools:
+    """ISNs that are neither R nor V, where both are known."""
+    real, spoofed = trace.real_isn[flow], trace.spoofed_isn[flow]
+    return np.asarray((real >= 0) & (spoofed >= 0) & (isn != real) & (isn != spoofed))

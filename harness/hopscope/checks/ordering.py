@@ -145,6 +145,7 @@ def _client_clause(trace: Trace, flows: Bools, tally: _Tally) -> None:
     free = _freed(trace, here)
     started, first = _times(trace, here, syn), _times(trace, here, spoke)
     server_first = (heard >= 0) & (spoke >= 0) & (_times(trace, here, heard) < first)
+    tally.undecided |= flows & (trace.first_rows(here, _synack(trace, here)) < 0)
     judged = flows & (syn >= 0) & (spoke >= 0) & ~server_first
     late = judged & (first - started >= limit)
     idle = late & (free >= 0) & (free - started < limit)

@@ -191,3 +191,15 @@ def _mute(chain):
 
 def test_one_capture_concludes_nothing(load):
     assert delivery()(load(Recipe("plain"), only=("client-eth0",))).outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("tap", TAPS[1:5])
+@pytest.mark.parametrize("label", ["request", "response"])
+def test_rejects_a_byte_that_only_a_tap_on_the_way_shows_changed(tap, label, rejects):
+    def flip(payload):
+        return bytes([payload[0] ^ 1]) + payload[1:]
+
+    verdict = rejects(
+        delivery(), Recipe("stamp"), lambda chain: golden.change(chain, tap, label, payload=flip), "changed "
+    )  # fmt: skip
+    assert verdict.evidence[0].tap == f"{tap}.pcap"

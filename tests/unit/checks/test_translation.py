@@ -92,6 +92,49 @@ def test_an_acknowledgement_of_the_isn_itself_is_wrong(placement, wrap, rejects)
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("tap", "label", "fields", "reason"),
+    [
+        ("server-eth0", "request", {"ack": plus(5)}, "acknowledgement without its twin's number"),
+        ("client-eth0", "response", {"ack": plus(5)}, "acknowledgement without its twin's number"),
+        ("client-eth0", "response", {"opt_tsval": plus(5)}, "TSval off its flow's shift"),
+        ("servernic-eth0", "ack-response", {"ack": plus(-200)}, "acknowledgement without its twin's number"),
+        ("servernic-eth0", "ack-last", {"seq": plus(5)}, "segment without its twin's number"),
+    ],
+)
+@pytest.mark.parametrize("placement", sorted(AFTER))
+def test_links_must_not_touch_numbers(placement, tap, label, fields, reason, rejects):
+    rejects(translation(), Recipe(placement), lambda chain: golden.change(chain, tap, label, **fields), reason)
+
+
+@pytest.mark.parametrize("tap", ["clientnic-eth0", "clientnic-eth1", "servernic-eth0", "servernic-eth1"])
+@pytest.mark.parametrize("placement", sorted(AFTER))
+def test_a_segment_that_a_capture_missed_is_not_blamed_on_the_box(placement, tap, load):
+    """Without counters: what came out went in somewhere. With counters that prove the capture whole it did not."""
+
+    def miss(chain):
+        golden.drop(chain, tap, "request")
+
+    verdict = translation()(load(Recipe(placement), miss, sidecar=False))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert f"missed by {tap}.pcap" in verdict.summary
+
+
+def test_a_segment_that_comes_out_of_nothing_is_wrong_where_the_capture_is_proven(rejects):
+    rejects(
+        translation(), Recipe("stamp"), lambda chain: golden.drop(chain, "servernic-eth0", "request"),
+        "segment without its twin's number",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("tap", ["clientnic-eth1", "servernic-eth1"])
+def test_a_synack_of_a_third_isn(tap, rejects):
+    label = "synack"
+    change = lambda chain: golden.change(chain, tap, label, seq=plus(3))  # noqa: E731
+    verdict = rejects(translation(), Recipe("hold"), change, "SYN-ACK of a third ISN")
+    assert verdict.failed == 1
+
+
 STAMPS = [
     (("clientnic-eth1",), {"ack": plus(1)}, "SYN without its stamp"),
     (("servernic-eth0",), {"ack": 0}, "SYN without its stamp"),
