@@ -126,7 +126,7 @@ class Responder:
     def serve(self, peer: Peer, event: int) -> None:
         try:
             while True:
-                if peer.answer and not self.send(peer):
+                if peer.answer and not peer.left and not self.send(peer):
                     return
                 if not self.receive(peer):
                     return

@@ -220,6 +220,19 @@ def test_a_request_in_pieces_is_one_request(server: Server) -> None:
     assert answer == generator.pattern(9, generator.TO_CLIENT, 0, 10)
 
 
+def test_a_request_is_answered_when_it_is_whole_and_not_before(server: Server) -> None:
+    request = generator.request_bytes(3, 0, 1000, 50)
+    with socket.create_connection(("127.0.0.1", server.ports[0]), timeout=10) as sock:
+        for begin, end in ((0, 20), (20, 400), (400, 999)):
+            sock.sendall(request[begin:end])
+            sock.settimeout(0.1)
+            with pytest.raises(TimeoutError):
+                sock.recv(1)
+        sock.settimeout(10)
+        sock.sendall(request[999:])
+        assert len(sock.recv(50, socket.MSG_WAITALL)) == 50
+
+
 def test_what_cannot_be_asked_is_said_before_anything_starts() -> None:
     for arguments, code, words in [
         (("--connections", 10**6), 64, "1000000 connections do not fit: 1 client address(es) x 2 server port(s)"),
