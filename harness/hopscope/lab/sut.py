@@ -12,15 +12,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hopscope.errors import EnvironmentFault, HopscopeError
+from hopscope.errors import EnvironmentFault, HopscopeError, WaitTimeout
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.process import Process
 from hopscope.hosts.ready import AllOf, ListeningPort, LogLine, Ready
 from hopscope.lab.lab import Lab
+from hopscope.lab.wait import wait_until
 from hopscope.model.sut import Box, Sut
 
 #: Boxes nearer to the server start first, so that nothing is promised to a client before it can be kept.
 _START_ORDER = ("server", "servernic", "clientnic", "client")
+
+#: A box that tells about itself answers SIGUSR1 within this many seconds.
+_ANSWER_S = 2.0
 
 
 class RunningSut:
@@ -74,16 +78,33 @@ class RunningSut:
         }
 
     def open_flows(self) -> int | None:
-        """Flows in the tables of all boxes by their newest counters, or None where no box tells."""
-        newest: list[int] = []
-        for process in self._processes.values():
-            if process.poll() is None:
-                process.signal(signal.SIGUSR1)
-        for events in self.events().values():
-            counters = [event["flows"] for event in events if event.get("event") == "counters"]
-            if counters:
-                newest.append(int(counters[-1]))
-        return sum(newest) if newest else None
+        """Flows in the tables of all boxes that tell, asked now by SIGUSR1; None where none has answered.
+
+        Raises WaitTimeout when a box that has told before does not answer any more.
+        """
+        before = {host: len(counters) for host, counters in self._flow_counts().items()}
+        for host in self.events():
+            self._processes[host].signal(signal.SIGUSR1)
+
+        def answered() -> bool:
+            counts = self._flow_counts()
+            return all(len(counts[host]) > before[host] or self._processes[host].poll() is not None for host in counts)
+
+        try:
+            wait_until(answered, timeout=_ANSWER_S, what="counters of the system under test")
+        except WaitTimeout:
+            if any(before.values()):
+                raise
+            return None
+        counts = [counters[-1] for counters in self._flow_counts().values() if counters]
+        return sum(counts) if counts else None
+
+    def _flow_counts(self) -> dict[str, list[int]]:
+        """Every number of open flows that each telling box has said so far, by host."""
+        return {
+            host: [int(event["flows"]) for event in events if event.get("event") == "counters" and "flows" in event]
+            for host, events in self.events().items()
+        }
 
     def _rank(self, host: str) -> int:
         role = str(self._lab.topology.host(host).role)

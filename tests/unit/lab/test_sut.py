@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hopscope.errors import CommandFailed, EnvironmentFault
+from hopscope.errors import CommandFailed, EnvironmentFault, WaitTimeout
 from hopscope.hosts.ready import AllOf, ListeningPort, LogLine
 from hopscope.lab.sut import RunningSut
 from hopscope.model.sut import Box, Ready, Sut
@@ -19,12 +19,14 @@ class FakeProcess:
         self.name, self.log, self.output = name, log, output
         self.code: int | None = None
         self.signals: list[int] = []
+        self.answers: list[str] = []
 
     def poll(self) -> int | None:
         return self.code
 
     def signal(self, sig: int) -> None:
         self.signals.append(sig)
+        self.output += self.answers
 
     def stop(self, timeout: float = 5.0, sig: int = signals.SIGTERM) -> int:
         self.log.append(f"stop {self.name} {signals.Signals(sig).name}")
@@ -123,10 +125,19 @@ def test_a_version_that_cannot_be_told_is_a_fault_of_the_environment(tmp_path: P
 
 def test_events_are_json_objects_and_the_newest_counters_count(tmp_path: Path, log: list[str]) -> None:
     sut, hosts = running(tmp_path, log)
+    for host, flows in (("clientnic", 3), ("servernic", 1)):
+        hosts[host].process.answers = [json.dumps({"event": "counters", "flows": flows})]
     with sut:
         assert [event["flows"] for event in sut.events()["clientnic"]] == [5, 2]
-        assert sut.open_flows() == 4
+        assert sut.open_flows() == 4, "what was said before it was asked does not count"
     assert hosts["clientnic"].process.signals == [signals.SIGUSR1]
+
+
+def test_a_box_that_falls_silent_is_a_fault(tmp_path: Path, log: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hopscope.lab.sut._ANSWER_S", 0.05)
+    sut, _ = running(tmp_path, log)
+    with sut, pytest.raises(WaitTimeout, match="counters"):
+        sut.open_flows()
 
 
 def test_a_box_that_tells_nothing_has_no_flow_count(tmp_path: Path, log: list[str]) -> None:
