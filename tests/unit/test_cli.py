@@ -1,0 +1,123 @@
+"""The command as a user calls it: output, exit codes, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hopscope import cli
+from hopscope.lab.preflight import Capability
+from hopscope.report import preflight
+
+CAPTURES = Path(__file__).parents[2] / "fixtures" / "captures"
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    try:
+        code = cli.main(arguments)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return code, out, err
+
+
+@pytest.mark.parametrize("placement", ["plain", "stamp", "hold"])
+def test_golden_captures_pass_with_their_claim(capsys: pytest.CaptureFixture[str], placement: str) -> None:
+    code, out, _ = run(capsys, "judge", str(CAPTURES / placement), "--expect", placement)
+    assert code == 0
+    assert "PASS" in out
+
+
+def test_a_claim_that_does_not_hold_exits_with_one(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "judge", str(CAPTURES / "plain"), "--expect", "stamp", "--json")
+    assert code == 1
+    document = json.loads(out)
+    assert {v["check"]: v["outcome"] for v in document["verdicts"]}["placement"] == "FAIL"
+    assert document["folder"] == str(CAPTURES / "plain")
+
+
+def test_the_kernel_that_carried_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "judge", str(CAPTURES / "foreign-naive"))
+    assert code == 1
+    assert "FAIL  carried_by" in out
+
+
+def test_a_folder_of_folders_is_judged_one_by_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name in ("plain", "stamp"):
+        shutil.copytree(CAPTURES / name, tmp_path / name)
+    code, out, _ = run(capsys, "judge", str(tmp_path), "--json")
+    assert code == 0
+    assert [Path(each["folder"]).name for each in json.loads(out)] == ["plain", "stamp"]
+
+
+def test_a_run_is_judged_by_its_windows_and_not_by_its_probe(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    shutil.copytree(CAPTURES / "stamp", tmp_path / "tests" / "a" / "capture-1")
+    shutil.copytree(CAPTURES / "plain", tmp_path / "labs" / "chain" / "probe")
+    code, out, _ = run(capsys, "judge", str(tmp_path))
+    assert code == 0
+    assert "== tests/a/capture-1" in out
+    assert "probe" not in out
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: path / "absent", "no such file or folder"),
+        (lambda path: path, "no captures; a bare folder has files named HOST-ANYTHING.pcap"),
+        (lambda path: shutil.copy(CAPTURES / "plain" / "client-eth0.pcap", path / "x.pcap"), "is a file"),
+    ],
+    ids=["absent", "empty", "file"],
+)
+def test_what_cannot_be_judged_is_a_usage_error_with_its_remedy(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, make, says: str
+) -> None:
+    code, out, err = run(capsys, "judge", str(make(tmp_path)))
+    assert code == 64
+    assert says in err
+    assert not out
+
+
+def test_a_file_that_is_no_capture_is_inconclusive(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "client-eth0.pcap").write_bytes(b"hello, I am not a capture")
+    code, _, err = run(capsys, "judge", str(tmp_path))
+    assert code == 3
+    assert "client-eth0.pcap" in err
+
+
+@pytest.mark.parametrize("arguments", [[], ["judge"], ["judge", "x", "--expect", "stmap"], ["jugde", "x"]])
+def test_wrong_usage_exits_with_sixty_four(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    code, _, err = run(capsys, *arguments)
+    assert code == 64
+    assert "usage: hopscope" in err
+
+
+CAN = Capability("veth", True, "no links", "modprobe veth", required=True)
+CANNOT = Capability("netem", False, "a delay line takes its place", "modprobe sch_netem", detail="unknown qdisc")
+MUST = Capability("nft", False, "no rules", "apt-get install nftables", required=True)
+
+
+def test_preflight_says_what_is_lost_and_what_mends_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "preflight", lambda: [CAN, CANNOT])
+    code, out, _ = run(capsys, "preflight")
+    assert code == 0
+    assert out.splitlines()[:2] == ["yes  veth", "NO   netem"]
+    assert "netem: a delay line takes its place\n    seen:   unknown qdisc\n    remedy: modprobe sch_netem" in out
+    assert out.endswith("labs can be built here; 1 of 2 capabilities are there\n")
+
+
+def test_preflight_exits_with_two_when_no_lab_can_be_built(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "preflight", lambda: [CAN, MUST])
+    code, out, _ = run(capsys, "preflight", "--json")
+    assert code == 2
+    assert [each["name"] for each in json.loads(out) if not each["present"]] == ["nft"]
