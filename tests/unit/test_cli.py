@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_a_claim_that_does_not_hold_exits_with_one(capsys: pytest.CaptureFixture
 def test_the_kernel_that_carried_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "judge", str(CAPTURES / "foreign-naive"))
     assert code == 1
-    assert "FAIL  carried_by" in out
+    assert re.search(r"^FAIL +carried_by ", out, re.MULTILINE)
 
 
 def test_a_folder_of_folders_is_judged_one_by_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
