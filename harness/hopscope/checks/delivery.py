@@ -107,6 +107,7 @@ class _Direction:
         self.views = {position: view(trace, position, trace.whole) for position in (self.sender, self.receiver)}
         self.sound = not complaints(trace, self.receiver)
         self.proven = self.sound and trace.taps[self.receiver].health is not None
+        self.sender_proven = trace.taps[self.sender].health is not None and not complaints(trace, self.sender)
 
     def judge(self) -> None:
         sent = self._payload(self.sender)
@@ -189,7 +190,7 @@ class _Direction:
             origin = there.read(start, start + length)
             if origin is None:
                 told = f"{length} bytes at relative {start} that {self.trace.taps[self.sender].name} never sent"
-                self._fail(flow, self.receiver, [row], "bytes that were sent", told)
+                self._fail(flow, self.receiver, [row], "bytes that were sent", told, proven=self.sender_proven)
                 continue
             payload = packets.payload(row)
             kept = min(len(payload), origin[1])
@@ -271,7 +272,10 @@ class _Direction:
             previous = position
         return self._between(previous, place)
 
-    def _fail(self, flow: int, position: Position, rows: list[int], expected: str, seen: str) -> None:
-        self.tally.failed[flow] = True
+    def _fail(
+        self, flow: int, position: Position, rows: list[int], expected: str, seen: str, *, proven: bool = True
+    ) -> None:
+        """Count a failure; one that rests on what an unproven capture does not show leaves the flow undecided."""
+        (self.tally.failed if proven else self.tally.unseen)[flow] = True
         if len(self.tally.evidence) < 2 * SLOW_EVIDENCE:
             self.tally.evidence.append(of_rows(self.trace, position, rows, expected=expected, seen=seen, flow=flow))

@@ -203,3 +203,10 @@ def test_rejects_a_byte_that_only_a_tap_on_the_way_shows_changed(tap, label, rej
         delivery(), Recipe("stamp"), lambda chain: golden.change(chain, tap, label, payload=flip), "changed "
     )  # fmt: skip
     assert verdict.evidence[0].tap == f"{tap}.pcap"
+
+
+def test_bytes_that_an_unproven_capture_never_saw_sent_are_no_proof(load):
+    def miss(chain):
+        golden.drop(chain, "client-eth0", "request")
+
+    assert delivery()(load(Recipe("stamp"), miss, sidecar=False)).outcome is Outcome.INCONCLUSIVE
