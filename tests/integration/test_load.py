@@ -25,8 +25,8 @@ def test_two_thousand_at_two_hundred_a_second(traffic, trace, sut):
 
 @PLACEMENTS
 def test_requests_and_responses_larger_than_a_window(traffic, trace, sut):
-    report = traffic.connections(count=20, rate=20, request=300_000, response=500_000, rounds=2)
-    assert report.completed == 20, report.failed()[:5]
+    report = traffic.connections(count=10, rate=5, request=300_000, response=500_000, rounds=2)
+    assert report.completed == 10, report.failed()[:5]
     trace().expect(placement=sut)
 
 
