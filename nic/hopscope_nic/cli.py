@@ -26,6 +26,7 @@ from hopscope_nic.errors import RewriterError, UsageError
 from hopscope_nic.io.events import Events
 from hopscope_nic.io.netlink import Netlink
 from hopscope_nic.io.ports import DEFAULTS, Inventory, Port, find_ports
+from hopscope_nic.io.priority import raise_priority
 
 DATAPATHS = {"afpacket": "hopscope_nic.io.afpacket:AfPacket"}
 
@@ -90,6 +91,7 @@ def _serve(arguments: argparse.Namespace, ranges: Tuple[selection.PortRange, ...
             pid=os.getpid(),
             ports={"client": _port(ports[0]), "server": _port(ports[1])},
             flows=[str(one) for one in ranges],
+            scheduling=raise_priority(),
         )
         running.run()
     events.emit("stopped")

@@ -23,6 +23,8 @@ from hopscope_nic.core.translator import MASK, Translator
 class ServerNic(Translator):
     """Translator of the `stamp` placement."""
 
+    server_is_near = True
+
     def _syn(self, segment: Segment, now: float) -> Actions:
         flow = self.flows.by_client.get(segment.key)
         if flow is not None:

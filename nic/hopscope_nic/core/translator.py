@@ -47,6 +47,9 @@ def at_or_after(left: int, right: int) -> bool:
 class Translator:
     """Base of the two boxes that translate. `receive` and `tick` return what is to be sent, in order."""
 
+    server_is_near = False
+    """The server is one hop away, so that its answer to a SYN is the next thing to look for."""
+
     def __init__(
         self,
         limits: Optional[Limits] = None,

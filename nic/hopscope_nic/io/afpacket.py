@@ -43,6 +43,7 @@ class Machine(Protocol):
     counters: Counters
     flows: FlowTable
     pool: HoldPool
+    server_is_near: bool
 
     def respond(self, side: int, segment: Segment, now: float) -> Iterable[Action]:
         """Decide about one segment."""
@@ -233,7 +234,8 @@ class AfPacket:
                 else:
                     machine.counters.drop(reason)
                 continue
-            if segment.flags & SYN:
+            opens = segment.flags & SYN
+            if opens:
                 self._hops[side].learn(bytes(buffer[HEADROOM + 12 : HEADROOM + 16]), bytes(buffer[16:22]))
             now = time.monotonic()
             try:
@@ -241,6 +243,8 @@ class AfPacket:
             except Exception:
                 machine.counters.drop("internal_error")
                 self._events.error("receive", traceback.format_exc())
+            if opens and side == CLIENT and machine.server_is_near:
+                self._drain(SERVER)  # its SYN-ACK is there by now, and what comes behind the SYN need not be held
 
     def _carry_out(self, actions: Iterable[Action], now: float) -> None:
         for action in actions:
