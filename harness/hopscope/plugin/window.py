@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from hopscope.capture.session import CaptureSession
-from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, WaitTimeout
+from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault, WaitTimeout
 from hopscope.lab.lab import Lab
 from hopscope.lab.quiet import wait_quiet
 from hopscope.lab.sut import RunningSut
@@ -38,6 +39,7 @@ class Window:
         self._identity: dict[str, dict[str, object]] = {}
         self._count = 0
         self._spoilt = 0
+        self._died: dict[str, int] = {}
         self.capture_directory: Path | None = None
 
     @property
@@ -63,6 +65,7 @@ class Window:
             raise HarnessFault(f"SUT {self._sut.sut.name} is still on the path")
         self._sut = self.chain.running(name, self.directory)
         self._sut.__enter__()
+        self._events.append(self._moment("sut_started", self._sut))
         self._identity |= {f"{name}@{host}": fact for host, fact in self._sut.identity.items()}
         return self._sut
 
@@ -71,11 +74,19 @@ class Window:
         if self._sut is None:
             return
         sut, self._sut = self._sut, None
+        self._events.append(self._moment("sut_stopped", sut))
         died = sut.died()
+        self._died |= {f"{name} ({sut.sut.name})": code for name, code in died.items()}
         sut.stop()
         for host, events in sut.events().items():
             self._events += [{"host": host, **event} for event in events]
         self._events += [{"host": host, "event": "died", "returncode": code} for host, code in died.items()]
+
+    @staticmethod
+    def _moment(event: str, sut: RunningSut) -> dict[str, object]:
+        """When a SUT came to the path or left it: flows that began in between were its to carry."""
+        placement = str(sut.sut.placement)
+        return {"event": event, "sut": sut.sut.name, "placement": placement, "time_ns": time.time_ns()}
 
     def settle(self) -> None:
         """Wait until nothing moves and, where the SUT tells, its flow tables are empty (or have had their time)."""
@@ -107,6 +118,9 @@ class Window:
                 "an impaired link lost packets that it was not asked to lose",
                 evidence="\n".join(f"{link}: {count} since the lab is up" for link, count in lost.items() if count),
             )
+        if self._died:
+            told = ", ".join(f"{box} with {code}" for box, code in self._died.items())
+            raise ProductFault(f"a box ended by itself: {told}; its log is in {self.directory}")
         return Trace.load(trace_directory)
 
     def abandon(self) -> None:
