@@ -10,7 +10,9 @@ PLACEMENTS = pytest.mark.parametrize("sut", ["stamp", "hold"])
 
 
 @PLACEMENTS
+@pytest.mark.lab_topology("chain-100ms.yaml")
 def test_two_hundred_at_once(traffic, trace, sut):
+    """The last of them waits for all the others: about 20 ms here, which a round trip of 20 ms would not forgive."""
     report = traffic.connections(count=200, rate=None)
     assert report.completed == 200, report.failed()[:5]
     trace().expect(placement=sut)

@@ -100,6 +100,7 @@ class Comparison:
             "saved_rtts": (plain - ours) / (self.rtt_ns / 1e6),
             "plain_send_unlock_ms": medians["send_unlock", self.baseline],
             "sut_send_unlock_ms": medians["send_unlock", self.sut],
+            "drops": sum(tap.health.dropped for tap in self.trace.taps.values() if tap.health is not None),
             "asked": self.asked,
             "completed": self.completed,
         }

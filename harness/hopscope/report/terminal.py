@@ -38,6 +38,7 @@ def comparisons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "first data out plain",
         "first data out SUT",
         "connections",
+        "drops",
     )
     body = [
         (
@@ -49,6 +50,7 @@ def comparisons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             milliseconds(row["plain_send_unlock_ms"]),
             milliseconds(row["sut_send_unlock_ms"]),
             f"{row['completed']} of {row['asked']}",
+            str(row["drops"]),
         )
         for row in rows
     ]
@@ -70,7 +72,11 @@ def summary(rows: Sequence[Mapping[str, Any]], verdicts: Sequence[Mapping[str, s
     if rows:
         lines += ["Plain TCP against the SUT (medians, alternating blocks on the same chain, from the captures):", ""]
         lines += [*comparisons(rows), ""]
-        lines += ["TTFB: from the client's SYN to the first byte of the answer.", "First data out: to its request.", ""]
+        lines += [
+            "TTFB: from the client's SYN to the first byte of the answer.",
+            "First data out: to its request. Drops: packets that any of the six captures lost.",
+            "",
+        ]
     if verdicts:
         lines += ["Verdicts, from captures on both sides of every hop:", "", *verdict_counts(verdicts), ""]
     return lines

@@ -12,6 +12,7 @@ ROW = {
     "sut_send_unlock_ms": float("nan"),
     "asked": 1000,
     "completed": 999,
+    "drops": 0,
 }
 
 
@@ -38,6 +39,7 @@ def test_a_comparison_shows_both_sides_and_says_so_when_a_value_is_absent() -> N
         "999",
         "of",
         "1000",
+        "0",
     ]
 
 
