@@ -9,22 +9,29 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
-#: What `argv`, `env`, `cwd` and `version` of a box may contain; the lab puts in the values.
+#: What the commands of a box may contain; the lab puts in the values.
 PLACEHOLDERS = ("python", "host_dir")
 
 _BRACES = re.compile(r"\{([a-z_]+)\}")
+_NFT_WORD = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
+
+Argv = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Placement(StrEnum):
-    """Who translates: nobody, ClientNIC (which holds early data), or ServerNIC (told by a stamp in the SYN)."""
+    """Who translates: nobody, ClientNIC (which holds early data), or ServerNIC (told by a stamp in the SYN).
+
+    A proxy ends each connection and opens one of its own: nothing is translated, and there is no one flow to follow.
+    """
 
     NONE = "none"
     HOLD = "hold"
     STAMP = "stamp"
+    PROXY = "proxy"
 
 
 class Ready(BaseModel):
@@ -52,27 +59,54 @@ class Ready(BaseModel):
         return self
 
 
-class Box(BaseModel):
-    """One process of a SUT on one host.
+class NftChain(BaseModel):
+    """``hook`` as nft has it (``type filter hook forward priority 0; policy accept;``), empty for a plain chain."""
 
-    ``files`` maps a path below the host's directory to a local file, put there before the start. ``events`` says where
-    the box tells about itself in JSON lines. ``kernel_forwarding`` is "own" when the box itself keeps the kernel from
-    forwarding its flows, "left" when it does not and the captures alone must show that the kernel carried nothing.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hook: str = ""
+    rules: tuple[str, ...] = ()
+
+
+class NftRules(BaseModel):
+    """An nft table that the lab applies, reads back and takes away again with the box."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: Annotated[str, Field(pattern=_NFT_WORD)] = "sut"
+    family: Literal["inet", "ip", "ip6", "arp", "bridge", "netdev"] = "inet"
+    chains: Mapping[Annotated[str, Field(pattern=_NFT_WORD)], NftChain] = Field(min_length=1)
+
+
+class Box(BaseModel):
+    """What a SUT is on one host: a process (``argv``), rules (``nft``), or what commands set up and tear down.
+
+    ``files`` maps a path below the host's directory to a local file, put there before the start. ``needs`` are paths
+    that must be on the host already. ``setup`` commands run to their end before the process starts, ``teardown``
+    commands after its end. ``events`` says where the box tells about itself in JSON lines.
+
+    ``kernel_forwarding`` says who keeps the kernel from forwarding the flows of the box: "own" the box itself, "nft"
+    the rules declared here, "left" nobody, and the captures alone must show that the kernel carried nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    argv: tuple[str, ...] = Field(min_length=1)
+    argv: Argv | None = None
+    setup: tuple[Argv, ...] = ()
+    teardown: tuple[Argv, ...] = ()
+    nft: NftRules | None = None
     user: str | None = None
+    sudo: StrictBool = False
     cwd: str | None = None
     env: Mapping[str, str] = Field(default_factory=dict)
     files: Mapping[str, str] = Field(default_factory=dict)
+    needs: tuple[str, ...] = ()
     ready: Ready | None = None
     ready_timeout_s: float = Field(default=10.0, strict=True, gt=0, le=3600, allow_inf_nan=False)
     stop: Literal["TERM", "INT", "HUP", "QUIT"] = "TERM"
-    version: tuple[str, ...] | None = None
+    version: Argv | None = None
     events: Literal["stdout"] | None = None
-    kernel_forwarding: Literal["own", "left"] = "own"
+    kernel_forwarding: Literal["own", "left", "nft"] = "own"
 
     @field_validator("argv", "version")
     @classmethod
@@ -83,9 +117,30 @@ class Box(BaseModel):
                     raise ValueError(f"unknown placeholder {{{name}}}; there are {{python}} and {{host_dir}}")
         return argv
 
+    @field_validator("files")
+    @classmethod
+    def _below_the_host(cls, files: Mapping[str, str]) -> Mapping[str, str]:
+        for remote in files:
+            if remote.startswith("/") or ".." in remote.split("/"):
+                raise ValueError(f"{remote!r} must be a path below the host's directory, which commands call {{host_dir}}")
+        return files
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.argv is None and not self.setup and self.nft is None:
+            raise ValueError("a box needs something to run or to apply: argv, setup or nft")
+        for name in ("ready", "events"):
+            if self.argv is None and getattr(self, name) is not None:
+                raise ValueError(f"{name!r} speaks of a process: it needs argv")
+        if self.user is not None and self.sudo:
+            raise ValueError("user and sudo exclude each other: sudo is for what must run as root")
+        if self.kernel_forwarding == "nft" and self.nft is None:
+            raise ValueError("kernel_forwarding: nft needs the rules that keep the kernel out, under nft")
+        return self
+
     def command(self, *, python: str, host_dir: str) -> tuple[str, ...]:
-        """The argv with its placeholders replaced."""
-        return substitute(self.argv, python=python, host_dir=host_dir)
+        """The argv with its placeholders replaced, empty where nothing stays running."""
+        return substitute(self.argv or (), python=python, host_dir=host_dir)
 
     def version_command(self, *, python: str, host_dir: str) -> tuple[str, ...] | None:
         """The argv that prints the version, or None where the box cannot tell."""
@@ -99,7 +154,10 @@ def substitute(words: tuple[str, ...], *, python: str, host_dir: str) -> tuple[s
 
 
 class Sut(BaseModel):
-    """A named system under test. ``boxes`` is keyed by the name or the role of a host; no box means plain kernel."""
+    """A named system under test. ``boxes`` is keyed by the name or the role of a host; no box means plain kernel.
+
+    ``fetch`` says where code comes from that is the user's to fetch; it is shown when a box lacks what it needs.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -107,6 +165,7 @@ class Sut(BaseModel):
     placement: Placement = Placement.NONE
     boxes: Mapping[str, Box] = Field(default_factory=dict)
     description: str = ""
+    fetch: str = ""
 
     def document(self) -> dict[str, Any]:
         """Plain data in the form of a SUT's YAML; reading it back gives an equal Sut."""

@@ -1,0 +1,64 @@
+"""What exactly ran: path, hash and git revision of the files that a result is about."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+_GIT_S = 5.0
+
+
+def identify(path: Path) -> dict[str, Any]:
+    """Absolute path and sha256 of a file, and the revision of the checkout that it lies in, if it lies in one.
+
+    ``git`` has ``+`` behind it where the file is not as it was committed. Empty where the file cannot be read.
+    """
+    try:
+        status = path.stat()
+        return dict(_identify(path.absolute(), status.st_mtime_ns, status.st_size))
+    except OSError:
+        return {}
+
+
+def program(name: str) -> dict[str, Any]:
+    """The program that a command word means."""
+    path = shutil.which(name)
+    return {} if path is None else identify(Path(path))
+
+
+def scripts(words: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Arguments that are absolute paths of files: what an interpreter runs, and what a program is configured by."""
+    found = {word: Path(word) for word in words if word.startswith("/")}
+    return {word: identify(path) for word, path in found.items() if path.is_file()}
+
+
+@lru_cache(maxsize=256)
+def _identify(path: Path, mtime_ns: int, size: int) -> tuple[tuple[str, Any], ...]:
+    """Kept for as long as the file does not change: a comparison starts the same program twenty times."""
+    facts: dict[str, Any] = {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    revision = _revision(path.resolve())
+    return tuple((facts | ({"git": revision} if revision else {})).items())
+
+
+def _revision(path: Path) -> str | None:
+    """The revision of a tracked file's checkout; None for what is not tracked, or where there is no git."""
+    if _git(path, "ls-files", "--error-unmatch", "--", path.name) is None:
+        return None
+    revision = _git(path, "rev-parse", "HEAD")
+    changed = _git(path, "status", "--porcelain", "--", path.name)
+    return None if not revision else revision + ("+" if changed else "")
+
+
+def _git(path: Path, *words: str) -> str | None:
+    # A checkout of another user is only read here, so git's refusal of those ("dubious ownership") does not concern us.
+    argv = ["git", "-C", str(path.parent), "-c", "safe.directory=*", *words]
+    try:
+        ended = subprocess.run(argv, capture_output=True, text=True, timeout=_GIT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return ended.stdout.strip() if ended.returncode == 0 else None

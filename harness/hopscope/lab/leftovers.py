@@ -1,0 +1,86 @@
+"""What a system under test leaves on a host: rules, queues, routes and processes that were not there before it.
+
+A host is looked at before a box starts and after it has stopped. What is there only afterwards is named, and taken
+away where it can be, so that the next test does not run on it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+from collections import Counter
+from contextlib import suppress
+
+from hopscope.errors import HopscopeError, ToolMissing
+from hopscope.hosts.executor import Executor
+
+#: Name of the environment variable by which processes of a box are known, whatever group or session they are in.
+MARK = "HOPSCOPE_BOX"
+
+#: What is looked at: how it is called in messages, and the command whose lines are compared.
+_LOOKS = (
+    ("nft", ("nft", "list", "tables")),
+    ("queue", ("tc", "qdisc", "show")),
+    ("rule", ("ip", "rule", "show")),
+    ("route", ("ip", "route", "show", "table", "all")),
+)
+_KILL_S = 2.0
+
+
+class Leftovers:
+    """One box on one host: make it before the start, with :attr:`env` for its commands; ask :meth:`found` after it."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._token = secrets.token_hex(8)
+        self._before = _look(executor)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What every process of the box bears in its environment."""
+        return {MARK: self._token}
+
+    def found(self) -> list[str]:
+        """What the box left, in words; it has been taken away afterwards as far as that is possible."""
+        processes = self._processes()
+        left = [f"process {pid} ({name})" for pid, name in processes.items()]
+        for pid in processes:
+            self._quietly("kill", f"-{int(signal.SIGKILL)}", str(pid))
+        new = _look(self._executor) - self._before
+        for kind, line in new:
+            left.append(line if kind == "nft" else f"{kind} {line}")
+            self._take_away(kind, line.split())
+        return left
+
+    def _processes(self) -> dict[int, str]:
+        """Processes that bear the mark, by the number that the host knows them by."""
+        mark = f"{MARK}={self._token}"
+        argv = ["find", "/proc", "-maxdepth", "2", "-name", "environ", "-exec", "grep", "-lzsFx", mark, "{}", "+"]
+        listed = self._executor.run(argv, timeout=10, check=False).text.split()
+        pids = [int(path.split("/")[2]) for path in listed if path.split("/")[2].isdigit()]
+        return {pid: self._executor.run(["cat", f"/proc/{pid}/comm"], check=False).text for pid in pids}
+
+    def _take_away(self, kind: str, words: list[str]) -> None:
+        match kind, words:
+            case "nft", ["table", family, name]:
+                self._quietly("nft", "delete", "table", family, name)
+            case "queue", ["qdisc", queue, *_] if "dev" in words:
+                at = "clsact" if queue == "clsact" else "ingress" if queue == "ingress" else "root"
+                self._quietly("tc", "qdisc", "del", "dev", words[words.index("dev") + 1], at)
+            case "rule", [priority, *_]:
+                self._quietly("ip", "rule", "del", "priority", priority.rstrip(":"))
+            case "route", _:
+                self._quietly("ip", "route", "del", *words)
+
+    def _quietly(self, *argv: str) -> None:
+        with suppress(HopscopeError):
+            self._executor.run(argv, timeout=_KILL_S, check=False)
+
+
+def _look(executor: Executor) -> Counter[tuple[str, str]]:
+    seen: Counter[tuple[str, str]] = Counter()
+    for kind, argv in _LOOKS:
+        with suppress(ToolMissing):  # what a host has no tool for, a box cannot well have set up there
+            listed = executor.run(argv, timeout=10, check=False)
+            seen.update((kind, line.strip()) for line in listed.text.splitlines() if line.strip())
+    return seen
