@@ -34,6 +34,7 @@ __all__ = [
     "drop_from",
     "empty",
     "encode",
+    "recount",
     "write",
 ]
 
@@ -112,14 +113,40 @@ def build(recipe: Recipe) -> Chain:
     if recipe.placement in ("hold", "stamp", "early"):
         boxes = ("clientnic",) if recipe.placement == "hold" else ("clientnic", "servernic")
         chain.sidecar["sut"] = [
+            {"event": "syn_answered", "host": "clientnic", "flow": _between(recipe, index), "isn": spoofed}
+            for index, (_client, _real, spoofed) in enumerate(chain.isns)
+        ] + [
             {"event": "counters", "host": box, "role": box, "flows": 0, "time_ns": last + 1_000_000_000}
             for box in boxes
-        ]
+        ]  # fmt: skip
+        recount(chain)
     for position, name in enumerate(TAPS):
         error = recipe.offsets_ns[(position + 1) // 2]
         for frame in chain.taps[name]:
             frame.time_ns += error
     return chain
+
+
+def _between(recipe: Recipe, index: int) -> str:
+    """The two ends of a flow, as rewriters name it in what they say."""
+    client, server = (f"[{end}]" if ":" in end else end for end in (recipe.client, recipe.server))
+    return f"{client}:{recipe.first_port + index}>{server}:{recipe.port}"
+
+
+def recount(chain: Chain) -> None:
+    """Have the boxes count what their taps hold now: for changes that the boxes themselves made, and know of."""
+    for event in chain.sidecar.get("sut", ()):
+        if event.get("event") == "counters":
+            event.update(_sent(chain, event["host"]))
+
+
+def _sent(chain: Chain, box: str) -> dict[str, int]:
+    """What a box counts of its own sending: the TCP frames that left each of its ports."""
+    counts = {}
+    for side, tap in (("client", f"{box}-eth0"), ("server", f"{box}-eth1")):
+        own = chain.recipe.macs[TAPS.index(tap)]
+        counts[f"sent_{side}"] = sum(frame.src_mac == own and frame.flow is not None for frame in chain.taps[tap])
+    return counts | ({"syn_answered": len(chain.isns)} if box == "clientnic" else {})
 
 
 def write(

@@ -9,6 +9,7 @@ from hopscope.checks.capture_health import capture_health, unhealthy
 from hopscope.checks.carried_by import carried_by
 from hopscope.checks.check import Check
 from hopscope.checks.checksums import checksums
+from hopscope.checks.claims import claims
 from hopscope.checks.delivery import delivery
 from hopscope.checks.next_hop import next_hop
 from hopscope.checks.ordering import ordering
@@ -30,6 +31,7 @@ def standard() -> tuple[Check, ...]:
         checksums(),
         next_hop(),
         teardown(),
+        claims(),
     )
 
 

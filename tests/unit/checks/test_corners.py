@@ -55,6 +55,7 @@ def refused(chain):
         chain.taps[tap].append(
             _reset(syn, (spoof.seq + 1) % 2**32, (syn.seq + 1) % 2**32, 20_000_000 + late * 9_000_000)
         )
+    golden.recount(chain)
 
 
 def _reset(syn, seq, ack, late):
