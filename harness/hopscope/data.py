@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from hopscope.errors import UsageError
@@ -23,13 +24,21 @@ def path(name: str) -> Path:
     raise UsageError(f"no built-in {name}{suggestion(name, near)}")
 
 
-def find(kind: str, name: str, *, beside: Path | None = None, root: Path | None = None) -> Path:
+def find(
+    kind: str,
+    name: str,
+    *,
+    beside: Path | None = None,
+    root: Path | None = None,
+    folders: Iterable[Path] = (),
+    known: Iterable[str] = (),
+) -> Path:
     """The YAML file that ``name`` means: a path, a file beside the asker, at the root, or a built-in of this kind.
 
-    ``name`` may lack its ``.yaml``. UsageError names the nearest built-in.
+    ``name`` may lack its ``.yaml``. UsageError names the nearest built-in, or the nearest of what else is ``known``.
     """
     names = [name] if Path(name).suffix in (".yaml", ".yml") else [f"{name}.yaml", f"{name}.yml"]
-    for folder in (Path.cwd(), beside, root):
+    for folder in (Path.cwd(), beside, root, *folders):
         for each in names:
             candidate = folder / each if folder is not None else None
             if candidate is not None and candidate.is_file():
@@ -38,8 +47,8 @@ def find(kind: str, name: str, *, beside: Path | None = None, root: Path | None 
         for base in _ROOTS:
             if (base / kind / each).is_file():
                 return base / kind / each
-    known = sorted({Path(each).stem for base in _ROOTS for each in _names(base / kind)})
-    raise UsageError(f"no {kind} file {name!r}{suggestion(Path(name).stem, known)}")
+    there = sorted({Path(each).stem for base in _ROOTS for each in _names(base / kind)} | set(known))
+    raise UsageError(f"no {kind} file {name!r}{suggestion(Path(name).stem, there)}")
 
 
 def topology(name: str, *, beside: Path | None = None, root: Path | None = None) -> Topology:
@@ -47,11 +56,12 @@ def topology(name: str, *, beside: Path | None = None, root: Path | None = None)
     return load_topology(find("topologies", name, beside=beside, root=root))
 
 
-def sut(name: str, topology: Topology | None = None, *, beside: Path | None = None, root: Path | None = None) -> Sut:
-    """The SUT of this name: of the topology's own, of a file, or built in."""
-    if topology is not None and name in topology.suts:
-        return topology.suts[name]
-    return load_sut(find("suts", name, beside=beside, root=root))
+def sut(name: str, topology: Topology | None = None, *, folders: Iterable[Path] = ()) -> Sut:
+    """The SUT of this name: of the topology's own, of a file (here or in ``folders``), or built in."""
+    own = {} if topology is None else topology.suts
+    if name in own:
+        return own[name]
+    return load_sut(find("suts", name, folders=folders, known=own))
 
 
 def _names(folder: Path) -> list[str]:

@@ -6,13 +6,15 @@ away where it can be, so that the next test does not run on it.
 
 from __future__ import annotations
 
+import re
 import secrets
 import signal
 from collections import Counter
 from contextlib import suppress
 
-from hopscope.errors import HopscopeError, ToolMissing
+from hopscope.errors import HopscopeError, ToolMissing, WaitTimeout
 from hopscope.hosts.executor import Executor
+from hopscope.lab.wait import wait_until
 
 #: Name of the environment variable by which processes of a box are known, whatever group or session they are in.
 MARK = "HOPSCOPE_BOX"
@@ -24,7 +26,10 @@ _LOOKS = (
     ("rule", ("ip", "rule", "show")),
     ("route", ("ip", "route", "show", "table", "all")),
 )
-_KILL_S = 2.0
+_COUNTS = re.compile(r" refcnt \d+")
+_COMMAND_S = 2.0
+#: What a process held goes with it, but not at the very moment of its end.
+_GRACE_S = 1.0
 
 
 class Leftovers:
@@ -42,6 +47,9 @@ class Leftovers:
 
     def found(self) -> list[str]:
         """What the box left, in words; it has been taken away afterwards as far as that is possible."""
+        with suppress(WaitTimeout):
+            wait_until(self._clean, timeout=_GRACE_S, interval=0.05, what="a clean host")
+            return []
         processes = self._processes()
         left = [f"process {pid} ({name})" for pid, name in processes.items()]
         for pid in processes:
@@ -51,6 +59,9 @@ class Leftovers:
             left.append(line if kind == "nft" else f"{kind} {line}")
             self._take_away(kind, line.split())
         return left
+
+    def _clean(self) -> bool:
+        return not self._processes() and not _look(self._executor) - self._before
 
     def _processes(self) -> dict[int, str]:
         """Processes that bear the mark, by the number that the host knows them by."""
@@ -74,7 +85,7 @@ class Leftovers:
 
     def _quietly(self, *argv: str) -> None:
         with suppress(HopscopeError):
-            self._executor.run(argv, timeout=_KILL_S, check=False)
+            self._executor.run(argv, timeout=_COMMAND_S, check=False)
 
 
 def _look(executor: Executor) -> Counter[tuple[str, str]]:
@@ -82,5 +93,5 @@ def _look(executor: Executor) -> Counter[tuple[str, str]]:
     for kind, argv in _LOOKS:
         with suppress(ToolMissing):  # what a host has no tool for, a box cannot well have set up there
             listed = executor.run(argv, timeout=10, check=False)
-            seen.update((kind, line.strip()) for line in listed.text.splitlines() if line.strip())
+            seen.update((kind, _COUNTS.sub("", line).strip()) for line in listed.text.splitlines())
     return seen

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
+import re
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -16,9 +16,12 @@ from hopscope.errors import EnvironmentFault, HopscopeError, WaitTimeout
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.process import Process
 from hopscope.hosts.ready import AllOf, ListeningPort, LogLine, Ready
+from hopscope.lab import identity
 from hopscope.lab.lab import Lab
+from hopscope.lab.leftovers import Leftovers
+from hopscope.lab.settings.nft_table import Chain, NftTable
 from hopscope.lab.wait import wait_until
-from hopscope.model.sut import Box, Sut
+from hopscope.model.sut import Box, NftRules, Sut, substitute
 
 #: Boxes nearer to the server start first, so that nothing is promised to a client before it can be kept.
 _START_ORDER = ("server", "servernic", "clientnic", "client")
@@ -26,12 +29,16 @@ _START_ORDER = ("server", "servernic", "clientnic", "client")
 #: A box that tells about itself answers SIGUSR1 within this many seconds.
 _ANSWER_S = 2.0
 
+#: A command of `setup` or `teardown` ends within this many seconds (compiling a program is not its task).
+_COMMAND_S = 30.0
+
 
 class RunningSut:
     """The boxes of one SUT on the hosts of a lab, from enter to exit. Logs are ``directory/HOST-SUT.out`` and ``.err``.
 
-    Raises EnvironmentFault on enter when a box does not get ready, with the tail of its log. A box that ended by
-    itself before exit is told by :meth:`died`.
+    Raises EnvironmentFault on enter when a box does not get ready, with the tail of its log, or when it lacks what it
+    needs. A box that ended by itself before exit is told by :meth:`died`; what a box left behind, by :attr:`left` after
+    the stop, and raised as EnvironmentFault on exit.
     """
 
     def __init__(self, lab: Lab, sut: Sut, directory: Path) -> None:
@@ -42,6 +49,7 @@ class RunningSut:
         self._stack = ExitStack()
         self._died: dict[str, int] | None = None
         self.identity: dict[str, dict[str, Any]] = {}
+        self.left: list[str] = []
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -55,11 +63,19 @@ class RunningSut:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if error is None:
+            self.refuse_leftovers()
 
     def stop(self) -> None:
         """End every box, in reverse order. Safe to call twice."""
         self._died = self.died()
         self._stack.close()
+
+    def refuse_leftovers(self) -> None:
+        """Raise EnvironmentFault for what the stopped boxes left behind, once."""
+        left, self.left = self.left, []
+        if left:
+            raise EnvironmentFault(f"SUT {self.sut.name} left behind: {'; '.join(left)}")
 
     def died(self) -> dict[str, int]:
         """Exit codes, by host, of boxes that ended although nobody stopped them."""
@@ -111,38 +127,120 @@ class RunningSut:
         return _START_ORDER.index(role) if role in _START_ORDER else len(_START_ORDER)
 
     def _start(self, stack: ExitStack, executor: Executor, box: Box) -> None:
-        for remote, local in box.files.items():
-            executor.put(Path(local), str(executor.directory / remote))
         values = {"python": sys.executable, "host_dir": str(executor.directory)}
+        self._check_needs(executor, box)
+        for remote, local in box.files.items():
+            if not Path(local).is_file():
+                raise EnvironmentFault(f"SUT {self.sut.name} needs the file {local}{self._fetch()}", host=executor.name)
+            executor.put(Path(local), str(executor.directory / remote))
+        traces = Leftovers(executor)
+        stack.callback(self._look_after, executor.name, traces)
+        hands = _Hands(executor, box, traces.env)
+        stack.callback(self._tear_down, hands, [substitute(each, **values) for each in box.teardown])
+        for command in box.setup:
+            hands.run(substitute(command, **values))
+        if box.nft is not None:
+            stack.enter_context(self._lab.applied(_table(executor.name, box.nft)))
         argv = box.command(**values)
-        process = executor.spawn(
-            argv,
-            name=f"{executor.name}-{self.sut.name}",
-            ready=_ready(box),
-            ready_timeout=box.ready_timeout_s,
-            user=box.user,
-            cwd=box.cwd,
-            env=dict(box.env) or None,
-            directory=self._directory,
-        )
-        stack.callback(process.stop, sig=signal.Signals[f"SIG{box.stop}"])
-        self._processes[executor.name] = process
-        self.identity[executor.name] = self._identify(executor, box, argv, values)
+        if argv:
+            process = hands.spawn(argv, f"{executor.name}-{_file_name(self.sut.name)}", self._directory)
+            stack.callback(process.stop, sig=signal.Signals[f"SIG{box.stop}"])
+            self._processes[executor.name] = process
+        self.identity[executor.name] = self._identify(hands, argv, values)
 
-    def _identify(self, executor: Executor, box: Box, argv: tuple[str, ...], values: dict[str, str]) -> dict[str, Any]:
+    def _check_needs(self, executor: Executor, box: Box) -> None:
+        absent = [path for path in box.needs if executor.run(["test", "-e", path], check=False).returncode != 0]
+        if absent:
+            raise EnvironmentFault(
+                f"SUT {self.sut.name} needs {', '.join(absent)}, which is not there{self._fetch()}", host=executor.name
+            )
+
+    def _fetch(self) -> str:
+        return f"; {self.sut.fetch}" if self.sut.fetch else ""
+
+    def _tear_down(self, hands: _Hands, commands: list[tuple[str, ...]]) -> None:
+        for command in commands:
+            try:
+                hands.run(command)
+            except HopscopeError as error:
+                self.left.append(
+                    f"{hands.executor.name}: what `{' '.join(command)}` should have ended ({error.message})"
+                )
+
+    def _look_after(self, host: str, traces: Leftovers) -> None:
+        self.left += [f"{host}: {each}" for each in traces.found()]
+
+    def _identify(self, hands: _Hands, argv: tuple[str, ...], values: dict[str, str]) -> dict[str, Any]:
         """Path, hash and version of what runs: a result that cannot say which program it judged is worth nothing."""
-        identity: dict[str, Any] = {"argv": list(argv), **_program(argv[0])}
+        box, executor = hands.box, hands.executor
+        found: dict[str, Any] = {"kernel_forwarding": box.kernel_forwarding}
+        if argv:
+            found |= {"argv": list(argv), **identity.program(argv[0])}
+        commands = {
+            name: [list(substitute(each, **values)) for each in getattr(box, name)] for name in ("setup", "teardown")
+        }
+        found |= {name: words for name, words in commands.items() if words}
+        if box.nft is not None:
+            found["nft"] = _table(executor.name, box.nft).document
+        if files := {remote: identity.identify(Path(local)) for remote, local in box.files.items()}:
+            found["files"] = files
+        put = {str(executor.directory / remote) for remote in box.files}
+        words = [word for command in (argv[1:], *map(tuple, commands["setup"])) for word in command if word not in put]
+        if read := identity.scripts(words):
+            found["reads"] = read
         command = box.version_command(**values)
         if command is not None:
             try:
-                identity["version"] = executor.run(command, timeout=10).text
+                found["version"] = executor.run(command, timeout=10).text
             except HopscopeError as error:
                 raise EnvironmentFault(
                     f"SUT {self.sut.name} cannot tell its version by {' '.join(command)}",
                     host=executor.name,
                     evidence=str(error),
                 ) from error
-        return identity
+        return found
+
+
+class _Hands:
+    """Commands of one box, as its user and in its environment."""
+
+    def __init__(self, executor: Executor, box: Box, mark: Mapping[str, str]) -> None:
+        self.executor = executor
+        self.box = box
+        self._env = {**box.env, **mark}
+        self._sudo = box.sudo and executor.run(["id", "-u"]).text != "0"
+
+    def run(self, argv: tuple[str, ...]) -> None:
+        """Raises CommandFailed with what the command said when it does not end with 0."""
+        self.executor.run(self._argv(argv), timeout=_COMMAND_S, user=self.box.user, cwd=self.box.cwd, env=self._env)
+
+    def spawn(self, argv: tuple[str, ...], name: str, directory: Path) -> Process:
+        return self.executor.spawn(
+            self._argv(argv),
+            name=name,
+            ready=_ready(self.box),
+            ready_timeout=self.box.ready_timeout_s,
+            user=self.box.user,
+            cwd=self.box.cwd,
+            env=self._env,
+            directory=directory,
+        )
+
+    def _argv(self, argv: tuple[str, ...]) -> tuple[str, ...]:
+        """sudo cleans the environment, so what belongs there is said behind it."""
+        if not self._sudo:
+            return argv
+        return ("sudo", "-n", "--", "env", *(f"{name}={value}" for name, value in self._env.items()), *argv)
+
+
+def _table(host: str, rules: NftRules) -> NftTable:
+    chains = {name: Chain(chain.hook, chain.rules) for name, chain in rules.chains.items()}
+    return NftTable(host, rules.table, chains, rules.family)
+
+
+def _file_name(sut: str) -> str:
+    """A SUT may be a mix (``stamp,servernic=mine``) or have been named by a path."""
+    return re.sub(r"[^A-Za-z0-9._=-]+", "-", sut).strip("-.") or "sut"
 
 
 def _ready(box: Box) -> Ready | None:
@@ -154,13 +252,6 @@ def _ready(box: Box) -> Ready | None:
     if box.ready.port is not None:
         conditions.append(ListeningPort(box.ready.port))
     return AllOf(tuple(conditions)) if len(conditions) > 1 else conditions[0]
-
-
-def _program(name: str) -> dict[str, str]:
-    path = shutil.which(name)
-    if path is None:
-        return {}
-    return {"path": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
 
 
 def _object(line: str) -> dict[str, Any] | None:

@@ -122,7 +122,7 @@ class Box(BaseModel):
     def _below_the_host(cls, files: Mapping[str, str]) -> Mapping[str, str]:
         for remote in files:
             if remote.startswith("/") or ".." in remote.split("/"):
-                raise ValueError(f"{remote!r} must be a path below the host's directory, which commands call {{host_dir}}")
+                raise ValueError(f"{remote!r} must be below the host's directory, which commands call {{host_dir}}")
         return files
 
     @model_validator(mode="after")

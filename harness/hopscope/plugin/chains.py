@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from hopscope.lab.sut import RunningSut
 from hopscope.model.document import load_topology
 from hopscope.model.sut import Sut
 from hopscope.model.topology import Host, Topology
+from hopscope.plugin import suts
 from hopscope.plugin.options import LabOptions
 from hopscope.providers.registry import provider
 from hopscope.run.rundir import Run
@@ -47,13 +48,13 @@ class Chain:
         client: Host = self.topology.role("client")
         return client.name, self.topology.service.host
 
-    def sut(self, name: str) -> Sut:
-        """A SUT by name: the topology's own, beside the topology, or built in."""
-        return data.sut(name, self.topology, beside=self._source.parent)
+    def sut(self, name: str, folders: Iterable[Path] = ()) -> Sut:
+        """A SUT by name, or a mix: the topology's own, in one of the folders, beside the topology, or built in."""
+        return suts.find(name, self.topology, (*folders, self._source.parent))
 
-    def running(self, name: str, directory: Path) -> RunningSut:
+    def running(self, name: str, directory: Path, folders: Iterable[Path] = ()) -> RunningSut:
         """The SUT as a context manager; see hopscope.lab.sut."""
-        return RunningSut(self.lab, self.sut(name), directory)
+        return RunningSut(self.lab, self.sut(name, folders), directory)
 
 
 def topology_of(options: LabOptions, wanted: str, beside: Path | None) -> tuple[Topology, Path]:

@@ -88,7 +88,12 @@ def capture(
     """The test's window: live captures on every tap and the SUT on the path, from before it to its last packet."""
     from hopscope.plugin.window import Window, note_failure
 
-    window = Window(chain, test_directory, captured=request.node.get_closest_marker("lab_uncaptured") is None)
+    window = Window(
+        chain,
+        test_directory,
+        captured=request.node.get_closest_marker("lab_uncaptured") is None,
+        folders=(request.path.parent, request.config.rootpath),
+    )
     own_switching = "compare" in request.fixturenames
     try:
         window.open(None if own_switching else request.getfixturevalue("sut"))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from hopscope.errors import UsageError
+from hopscope.plugin import limits
 from hopscope.providers.registry import PROVIDERS
 
 TOPOLOGY = "chain.yaml"
@@ -31,7 +33,7 @@ def add(parser: pytest.Parser) -> None:
     for name, metavar, text in (
         ("provider", "NAME", "how to get hosts: " + ", ".join(sorted(PROVIDERS)) + " (default: netns)"),
         ("topology", "FILE", f"topology of tests that name none (default: {TOPOLOGY})"),
-        ("sut", "NAME", "system under test (default: the topology's)"),
+        ("sut", "NAME[,HOST=NAME…]", "system under test, or a mix: stamp,servernic=mine (default: the topology's)"),
         ("rtt", "MS", "round trip that the WAN leg adds, instead of the topology's"),
         ("run-dir", "DIR", f"where runs are written (default: {RUN_DIR})"),
     ):
@@ -59,7 +61,7 @@ def resolve(config: pytest.Config) -> LabOptions:
     return LabOptions(
         provider=provider,
         topology=_value(config, "lab_topology") or TOPOLOGY,
-        sut=_value(config, "lab_sut"),
+        sut=_sut(_value(config, "lab_sut")),
         rtt_ms=_milliseconds(_value(config, "lab_rtt")),
         run_dir=config.rootpath / (_value(config, "lab_run_dir") or RUN_DIR),
         strict=bool(config.getini("lab_strict") if strict is None else strict),
@@ -69,6 +71,18 @@ def resolve(config: pytest.Config) -> LabOptions:
 def _value(config: pytest.Config, dest: str) -> str | None:
     value = config.getoption(dest) or config.getini(dest)
     return str(value) if value else None
+
+
+def _sut(text: str | None) -> str | None:
+    """The name as given. Its grammar is checked here, its names where the topology is known."""
+    if text is not None and "," in text:
+        from hopscope.plugin.suts import parse  # brings the model with it, which most sessions do not need
+
+        try:
+            parse(text)
+        except UsageError as error:
+            raise pytest.UsageError(f"--lab-sut: {error.message}") from None
+    return text
 
 
 def _milliseconds(text: str | None) -> float | None:

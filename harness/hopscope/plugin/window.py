@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from hopscope.capture.session import CaptureSession
@@ -29,10 +30,13 @@ class Window:
     Captures go to ``directory/capture-N`` with N counting the windows of the test.
     """
 
-    def __init__(self, chain: Chain, directory: Path, *, captured: bool = True) -> None:
+    def __init__(
+        self, chain: Chain, directory: Path, *, captured: bool = True, folders: Iterable[Path] = ()
+    ) -> None:
         self.chain = chain
         self.directory = directory
         self._captured = captured
+        self._folders = tuple(folders)
         self._session: CaptureSession | None = None
         self._sut: RunningSut | None = None
         self._events: list[dict[str, object]] = []
@@ -40,6 +44,7 @@ class Window:
         self._count = 0
         self._spoilt = 0
         self._died: dict[str, int] = {}
+        self._left: list[str] = []
         self.capture_directory: Path | None = None
 
     @property
@@ -63,7 +68,7 @@ class Window:
         """Put a SUT on the path; the one before it must have been stopped."""
         if self._sut is not None:
             raise HarnessFault(f"SUT {self._sut.sut.name} is still on the path")
-        self._sut = self.chain.running(name, self.directory)
+        self._sut = self.chain.running(name, self.directory, self._folders)
         self._sut.__enter__()
         self._events.append(self._moment("sut_started", self._sut))
         self._identity |= {f"{name}@{host}": fact for host, fact in self._sut.identity.items()}
@@ -78,6 +83,7 @@ class Window:
         died = sut.died()
         self._died |= {f"{name} ({sut.sut.name})": code for name, code in died.items()}
         sut.stop()
+        self._left += [f"SUT {sut.sut.name} left behind on {each}" for each in sut.left]
         for host, events in sut.events().items():
             self._events += [{"host": host, **event} for event in events]
         self._events += [{"host": host, "event": "died", "returncode": code} for host, code in died.items()]
@@ -106,6 +112,7 @@ class Window:
         """Settle, drain, stop; returns the window's Trace, or None when it was not captured."""
         if self._session is None:
             self.stop_sut()
+            self._refuse_leftovers()
             return None
         try:
             self.settle()
@@ -113,6 +120,7 @@ class Window:
             lost = spoilt(self.chain.lab)
         finally:
             trace_directory = self._end()
+        self._refuse_leftovers()
         if sum(lost.values()) > self._spoilt:
             raise EnvironmentFault(
                 "an impaired link lost packets that it was not asked to lose",
@@ -129,6 +137,12 @@ class Window:
             self._end()
         else:
             self.stop_sut()
+        self._refuse_leftovers()
+
+    def _refuse_leftovers(self) -> None:
+        left, self._left = self._left, []
+        if left:
+            raise EnvironmentFault("; ".join(left))
 
     def _end(self) -> Path:
         session, self._session = self._session, None

@@ -41,6 +41,8 @@ class FakeHost:
     def __init__(self, name: str, directory: Path, log: list[str], output: list[str], broken: bool = False) -> None:
         self.name, self.directory, self.log, self.output, self.broken = name, directory, log, output, broken
         self.spawned: dict[str, Any] = {}
+        self.tables = ["table inet theirs"]
+        self.failing: set[str] = set()
         self.process = FakeProcess(name, log, output)
 
     def spawn(self, argv: Any, **options: Any) -> FakeProcess:
@@ -50,10 +52,21 @@ class FakeHost:
         self.spawned = {"argv": argv, **options}
         return self.process
 
-    def run(self, argv: Any, *, timeout: float) -> Any:
-        if self.broken:
-            raise CommandFailed("no", host=self.name)
-        return SimpleNamespace(text="box 1.2.3")
+    def run(self, argv: Any, **_: Any) -> Any:
+        match list(argv):
+            case ["box", "-V"]:
+                return SimpleNamespace(text="box 1.2.3", returncode=0)
+            case ["up" | "down" as command, *words]:
+                self.log.append(" ".join([command, *words]))
+                if command in self.failing:
+                    raise CommandFailed(f"`{command}` ended with 1", host=self.name)
+            case ["test", "-e", path]:
+                return SimpleNamespace(text="", returncode=int(not Path(path).exists()))
+            case ["nft", "list", "tables"]:
+                return SimpleNamespace(text="\n".join(self.tables), returncode=0)
+            case ["nft", "delete", "table", *name]:
+                self.tables.remove(" ".join(["table", *name]))
+        return SimpleNamespace(text="", returncode=0)
 
     def put(self, local: Path, remote: str) -> None:
         self.log.append(f"put {local} {remote}")
@@ -114,8 +127,12 @@ def test_what_ran_is_identified_by_path_hash_and_version(tmp_path: Path, log: li
 def test_a_version_that_cannot_be_told_is_a_fault_of_the_environment(tmp_path: Path, log: list[str]) -> None:
     sut, hosts = running(tmp_path, log)
 
-    def no_version(argv: Any, *, timeout: float) -> Any:
-        raise CommandFailed("no", host="servernic")
+    run = hosts["servernic"].run
+
+    def no_version(argv: Any, **options: Any) -> Any:
+        if argv == ("box", "-V"):
+            raise CommandFailed("no", host="servernic")
+        return run(argv, **options)
 
     hosts["servernic"].run = no_version  # type: ignore[method-assign]
     with pytest.raises(EnvironmentFault, match="cannot tell its version by box -V"):
@@ -168,3 +185,80 @@ def test_a_box_that_names_a_line_and_a_port_is_ready_when_both_hold(tmp_path: Pa
     sut, hosts = running(tmp_path, log, Sut(name="both", boxes={"clientnic": both}))
     with sut:
         assert hosts["clientnic"].spawned["ready"] == AllOf((LogLine("ready"), ListeningPort(8080)))
+
+
+def commands(tmp_path: Path, log: list[str], **box: Any) -> tuple[RunningSut, FakeHost]:
+    made = Box(setup=(("up", "{host_dir}"),), teardown=(("down",),), **box)
+    sut, hosts = running(tmp_path, log, Sut(name="rules", boxes={"clientnic": made}, fetch="get it from example.org"))
+    return sut, hosts["clientnic"]
+
+
+def test_a_box_without_a_process_is_set_up_and_torn_down(tmp_path: Path, log: list[str]) -> None:
+    sut, host = commands(tmp_path, log)
+    with sut:
+        assert log == [f"up {tmp_path / 'clientnic'}"]
+        assert sut.died() == {}
+        assert sut.identity["clientnic"]["setup"] == [["up", str(host.directory)]]
+    assert log[1:] == ["down"]
+
+
+def test_setup_comes_before_the_process_and_teardown_behind_it(tmp_path: Path, log: list[str]) -> None:
+    sut, _ = commands(tmp_path, log, argv=("box",))
+    with sut:
+        assert [line.split()[0] for line in log] == ["up", "start"]
+    assert [line.split()[0] for line in log[2:]] == ["stop", "down"]
+
+
+def test_what_a_box_leaves_is_named_and_taken_away(tmp_path: Path, log: list[str]) -> None:
+    sut, host = commands(tmp_path, log)
+    with pytest.raises(EnvironmentFault, match="SUT rules left behind: clientnic: table ip mine"), sut:
+        host.tables.append("table ip mine")
+    assert host.tables == ["table inet theirs"]
+    sut.stop()
+
+
+def test_a_teardown_that_fails_is_named(tmp_path: Path, log: list[str]) -> None:
+    sut, host = commands(tmp_path, log)
+    host.failing = {"down"}
+    with pytest.raises(EnvironmentFault, match="what `down` should have ended"), sut:
+        pass
+
+
+def test_a_setup_that_fails_is_torn_down(tmp_path: Path, log: list[str]) -> None:
+    sut, host = commands(tmp_path, log)
+    host.failing = {"up", "down"}
+    with pytest.raises(CommandFailed, match="`up` ended with 1"):
+        sut.__enter__()
+    assert log[-1] == "down"
+
+
+def test_what_is_the_users_to_fetch_is_asked_for(tmp_path: Path, log: list[str]) -> None:
+    sut, _ = commands(tmp_path, log, needs=(str(tmp_path / "theirs"),))
+    with pytest.raises(EnvironmentFault, match=r"needs .*/theirs, which is not there; get it from example\.org"):
+        sut.__enter__()
+    assert log == []
+    sut, _ = commands(tmp_path, log, files={"a": str(tmp_path / "a")})
+    with pytest.raises(EnvironmentFault, match="needs the file"):
+        sut.__enter__()
+
+
+def test_files_are_put_and_told_with_their_hash(tmp_path: Path, log: list[str]) -> None:
+    (tmp_path / "rules.nft").write_text("table ip x {}")
+    sut, host = commands(tmp_path, log, files={"rules.nft": str(tmp_path / "rules.nft")})
+    with sut:
+        assert log[0] == f"put {tmp_path / 'rules.nft'} {host.directory / 'rules.nft'}"
+        assert len(sut.identity["clientnic"]["files"]["rules.nft"]["sha256"]) == 64
+
+
+def test_sudo_only_where_the_harness_is_not_root(tmp_path: Path, log: list[str]) -> None:
+    box = Box(argv=("box",), sudo=True, env={"A": "1"})
+    sut, hosts = running(tmp_path, log, Sut(name="s", boxes={"clientnic": box}))
+    run = hosts["clientnic"].run
+    hosts["clientnic"].run = lambda argv, **options: (  # type: ignore[method-assign]
+        SimpleNamespace(text="1000", returncode=0) if argv[0] == "id" else run(argv, **options)
+    )
+    with sut:
+        argv = hosts["clientnic"].spawned["argv"]
+    assert argv[:5] == ("sudo", "-n", "--", "env", "A=1")
+    assert argv[5].startswith("HOPSCOPE_BOX=")
+    assert argv[6] == "box"

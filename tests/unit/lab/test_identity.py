@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from hopscope.lab import identity
+
+
+def test_a_file_is_its_path_and_hash(tmp_path: Path) -> None:
+    file = tmp_path / "box"
+    file.write_bytes(b"one")
+    first = identity.identify(file)
+    assert first == {"path": str(file), "sha256": hashlib.sha256(b"one").hexdigest()}
+    file.write_bytes(b"other")
+    assert identity.identify(file)["sha256"] == hashlib.sha256(b"other").hexdigest()
+
+
+def test_what_is_not_there_has_no_identity(tmp_path: Path) -> None:
+    assert identity.identify(tmp_path / "none") == {}
+    assert identity.program("no-such-program-at-all") == {}
+
+
+def test_a_tracked_file_has_its_revision_and_says_that_it_was_changed(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        argv = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org", *words]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    (tmp_path / "box").write_text("1")
+    git("add", "box")
+    git("commit", "-qm", "first")
+    head = git("rev-parse", "HEAD")
+    assert identity.identify(tmp_path / "box")["git"] == head
+    (tmp_path / "box").write_text("22")
+    assert identity.identify(tmp_path / "box")["git"] == head + "+"
+    (tmp_path / "built").write_text("")
+    assert "git" not in identity.identify(tmp_path / "built")
+
+
+def test_arguments_that_are_files_are_told(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text("")
+    assert list(identity.scripts(["-m", str(script), "/no/such", str(tmp_path)])) == [str(script)]
