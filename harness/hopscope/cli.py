@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from hopscope import __version__
+from hopscope.commands import labs, runs, schema, walk
 from hopscope.errors import HopscopeError
 from hopscope.report import judgement, preflight
 
@@ -54,4 +55,18 @@ def _parser() -> argparse.ArgumentParser:
     two = commands.add_parser("preflight", help="what this machine can do, tried out, and what is lost without it")
     two.add_argument("--json", action="store_true", help="print the list as JSON")
     two.set_defaults(command=preflight.command)
+
+    three = commands.add_parser("lab", help="a lab by hand: up, exec, shell, watch, list, down, reap")
+    of_labs = three.add_subparsers(metavar="COMMAND", required=True)
+    for part in (labs, walk):
+        part.add(of_labs, _labs_option)
+
+    four = commands.add_parser("runs", help="runs of past sessions: list, gc")
+    runs.add(four.add_subparsers(metavar="COMMAND", required=True))
+    schema.add(commands)
     return parser
+
+
+def _labs_option(parser: argparse.ArgumentParser) -> None:
+    where = "directory of labs (default: the nearest .hopscope/labs from here upwards)"
+    parser.add_argument("--labs", metavar="DIR", help=where)

@@ -137,6 +137,10 @@ class CaptureTap:
             end_ns = self._live_ns  # nobody knows when it ended
         return self._report(process, end_ns, problem)
 
+    def write_out(self) -> None:
+        """Ask our recorder to write what it has taken, without waiting: for those who read along."""
+        self._started().signal(signal.SIGUSR1)
+
     def kill(self) -> None:
         """End it without draining: for a session that could not start."""
         if self._process is not None:

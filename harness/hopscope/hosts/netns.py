@@ -118,6 +118,13 @@ class NetnsExecutor:
             raise
         return process
 
+    def walk_in(self, argv: Sequence[str], *, cwd: Path | None = None) -> tuple[list[str], dict[str, str]]:
+        """Command line and environment for a person at a terminal: no session of its own, so that the terminal's
+        keys reach it. Raises ToolMissing when there is no such program."""
+        environment = self._environment(None, None)
+        self._find(argv, environment)
+        return self._enter(argv, None, cwd, session=False), environment
+
     def put(self, local: Path, remote: str) -> None:
         target = self.directory / remote
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -158,12 +165,16 @@ class NetnsExecutor:
                 evidence=log_tail(process.stdout, process.stderr),
             )
 
-    def _enter(self, argv: Sequence[str], user: str | None, cwd: Path | str | None) -> list[str]:
+    def _enter(
+        self, argv: Sequence[str], user: str | None, cwd: Path | str | None, *, session: bool = True
+    ) -> list[str]:
         """The whole command line, from here into the host. A relative ``cwd`` is below the host's directory."""
         entry = ["nsenter", f"--target={self.keeper}"]
         if self.own_user_namespace:
             entry += ["--user", "--preserve-credentials"]
-        entry += ["--mount", "--pid", f"--net=/proc/{self.keeper}/fd/{self.netns_fd}", "--", "setsid"]
+        entry += ["--mount", "--pid", f"--net=/proc/{self.keeper}/fd/{self.netns_fd}", "--"]
+        if session:
+            entry.append("setsid")
         if user is not None:
             account = self._account(user)
             entry += ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--init-groups"]

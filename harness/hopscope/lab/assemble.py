@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def assemble(
     try:
         directory.mkdir(parents=True)
     except FileExistsError:
-        raise LabFailed(f"there is a lab {name} already: {directory}") from None
+        raise LabFailed(f"there is a lab {name} already: {directory} (give another name, or end it)") from None
     return _Assembly(topology, directory, name, offloads, mechanism).build()
 
 
@@ -103,7 +104,8 @@ class _Assembly:
             link.name: self.executors[plan.middle(link)] for link in self.topology.links if link.impairment.active
         }
         lab = Lab(self.name, self.topology, self.directory, hosts, mechanism, middles)
-        lab.on_close(lambda: shutil.rmtree(self.directory))
+        lab.life_line = lifeline
+        lab.on_close(self._forget)
         lab.on_close(lifeline.close)
         for executor in self.executors.values():
             lab.on_close(executor.close)
@@ -117,6 +119,10 @@ class _Assembly:
             topology=self.topology.document(),
         ).write(self.directory)
         return lab
+
+    def _forget(self) -> None:
+        with suppress(FileNotFoundError):  # whoever sweeps sees a dead keeper as soon as we do
+            shutil.rmtree(self.directory)
 
     def _choose(self) -> dict[str, plan.Mechanism]:
         impaired = [link for link in self.topology.links if link.impairment.active]

@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 from hopscope.errors import EnvironmentFault, HopscopeError, LabFailed, UsageError
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.process import Process
+from hopscope.lab.lifeline import Lifeline
 from hopscope.lab.setting import Setting, SettingRecord
 from hopscope.lab.settings.impairment import LineImpairment, NetemImpairment, ask_line
 from hopscope.model.topology import Impairment, Topology, suggestion
@@ -46,6 +47,7 @@ class Lab:
         self.middles = middles or {}
         self.settings: list[SettingRecord] = []
         self.lines: dict[str, Process] = {}
+        self.life_line: Lifeline | None = None
         self.closed = False
         self._stack = ExitStack()
         self._lock = threading.RLock()
@@ -133,6 +135,13 @@ class Lab:
                 f"lab {self.name} ended with {len(self._errors)} error(s)",
                 evidence="\n".join(f"{type(error).__name__}: {error}" for error in self._errors),
             )
+
+    def leave(self) -> None:
+        """Let go without ending anything: from here on whoever else has the life-line keeps the lab as it is."""
+        self.closed = True
+        self._stack.pop_all()
+        if self.life_line is not None:
+            self.life_line.let_go()
 
     def __enter__(self) -> Self:
         return self

@@ -79,6 +79,11 @@ class Lifeline:
             raise self._failed(f"the keeper said {answer}, not {key}")
         return dict(answer)
 
+    def fileno(self) -> int:
+        """The write end of the life-line. Whoever has it, or a copy of it, keeps the lab."""
+        assert self._child.stdin is not None
+        return self._child.stdin.fileno()
+
     def let_go(self) -> None:
         """Close our end without waiting: all that a forked child may do."""
         for pipe in (self._child.stdin, self._child.stdout):

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,11 @@ class ProcessId:
 
 @dataclass(frozen=True)
 class LabState:
-    """What ``lab.json`` holds. ``namespaces`` are descriptors of the keeper; ``mechanisms`` say how links are made."""
+    """What ``lab.json`` holds. ``namespaces`` are descriptors of the keeper; ``mechanisms`` say how links are made.
+
+    A lab that was handed to a holder (its ``owner`` then) also says until when it is held (``expires``, seconds since
+    the epoch), its delay lines and settings, the file of its topology, and a SUT that was started to stay.
+    """
 
     name: str
     owner: ProcessId
@@ -37,6 +41,16 @@ class LabState:
     namespaces: dict[str, int]
     mechanisms: dict[str, str]
     topology: dict[str, Any]
+    expires: float | None = None
+    lines: dict[str, ProcessId] = field(default_factory=dict)
+    settings: tuple[dict[str, str], ...] = ()
+    source: str | None = None
+    sut: str | None = None
+
+    @property
+    def held(self) -> bool:
+        """It stays: a holder has its life-line, and no session ends it."""
+        return self.expires is not None
 
     def write(self, directory: Path) -> None:
         """In one step: a reader sees the whole file or none."""
@@ -50,8 +64,10 @@ def read(directory: Path) -> LabState | None:
     try:
         data = json.loads((directory / FILE).read_text())
         data |= {"owner": ProcessId(**data["owner"]), "keeper": ProcessId(**data["keeper"])}
+        data["lines"] = {link: ProcessId(**line) for link, line in data.get("lines", {}).items()}
+        data["settings"] = tuple(data.get("settings", ()))
         return LabState(**data)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

@@ -130,12 +130,17 @@ def collect(root: Path, keep: int = KEEP_RUNS, max_bytes: int = KEEP_BYTES) -> l
     removed: list[Path] = []
     total = 0
     for index, directory in enumerate(runs(root)):
-        total += sum(_sizes(directory))
-        if index == 0 or (index < keep and total <= max_bytes) or _alive(directory):
+        total += size(directory)
+        if index == 0 or (index < keep and total <= max_bytes) or alive(directory):
             continue
         shutil.rmtree(directory, ignore_errors=True)
         removed.append(directory)
     return removed
+
+
+def size(directory: Path) -> int:
+    """Bytes of all files below a run."""
+    return sum(_sizes(directory))
 
 
 def _sizes(directory: Path) -> Iterator[int]:
@@ -147,7 +152,8 @@ def _sizes(directory: Path) -> Iterator[int]:
         yield status.st_size
 
 
-def _alive(directory: Path) -> bool:
+def alive(directory: Path) -> bool:
+    """The session that writes this run is still at it."""
     pid = (read_manifest(directory) or {}).get("pid")
     if not isinstance(pid, int):
         return False

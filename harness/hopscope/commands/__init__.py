@@ -1,0 +1,1 @@
+"""What the command ``hopscope`` does beyond rendering: labs by hand, runs, schemas. One file each."""

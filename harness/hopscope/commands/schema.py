@@ -1,0 +1,23 @@
+"""``hopscope schema topology``: a JSON Schema, so that editors complete and check topologies while they are typed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from hopscope.model.jsonschema import SCHEMAS
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[Any]
+
+
+def add(commands: Subparsers) -> None:
+    parser = commands.add_parser("schema", help="JSON Schema of topologies or SUTs, for editors")
+    parser.add_argument("kind", choices=sorted(SCHEMAS), metavar="|".join(sorted(SCHEMAS)))
+    parser.set_defaults(command=command)
+
+
+def command(arguments: argparse.Namespace) -> int:
+    print(json.dumps(SCHEMAS[arguments.kind](), indent=1))
+    return 0
