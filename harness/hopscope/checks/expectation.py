@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass, replace
 
+from hopscope.checks import proxy
 from hopscope.checks.capture_health import capture_health, unhealthy
 from hopscope.checks.carried_by import carried_by
 from hopscope.checks.check import Check
@@ -37,7 +38,9 @@ def standard() -> tuple[Check, ...]:
 
 @dataclass(frozen=True)
 class Expectation:
-    """``placement`` is a claim ("stamp", "hold", "plain", "early"): every whole flow is to be of this kind.
+    """``placement`` is a claim ("stamp", "hold", "plain", "early", "proxy"): every whole flow is to be of this kind.
+
+    A proxy (claimed, or declared by what the run put on the path) has its two parts judged: see ``checks.proxy``.
 
     With a claim the check ``placement`` is added, and the checks that infer a placement are told of it.
     """
@@ -47,6 +50,9 @@ class Expectation:
 
     def judge(self, trace: Trace) -> tuple[Verdict, ...]:
         """One verdict for each check. A PASS that rests on a capture that lost packets is INCONCLUSIVE."""
+        if self.placement == proxy.CLAIM or (self.placement is None and proxy.declared(trace)):
+            lossy = unhealthy(trace)
+            return tuple(_weighed(verdict, lossy) for verdict in proxy.judge(self.checks, trace))
         checks = tuple(_told(check, self.placement) for check in self.checks)
         if self.placement is not None and not any(check.name == "placement" for check in checks):
             checks = (*checks[:1], placement(self.placement), *checks[1:])

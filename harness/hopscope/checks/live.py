@@ -22,7 +22,7 @@ def owned(trace: Trace) -> Bools | None:
         if event.get("event") not in ("sut_started", "sut_stopped"):
             continue
         told = True
-        translating = event.get("placement") not in (None, "none", "plain")
+        translating = event.get("placement") not in (None, "none", "plain", "proxy")
         if start is not None:
             spans.append((start, int(event["time_ns"])))
         start = int(event["time_ns"]) if event["event"] == "sut_started" and translating else None
