@@ -231,4 +231,6 @@ def _interval(spread: Floats) -> tuple[float, float]:
 
 
 def _ms(nanoseconds: float) -> str:
+    if nanoseconds >= NEVER_NS / 2:
+        return "never"
     return f"{nanoseconds / 1e6:.3f} ms"

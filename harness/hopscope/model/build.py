@@ -76,6 +76,7 @@ class _Builder:
             hosts=tuple(hosts),
             links=whole,
             service=service,
+            budgets=self.budgets(),
             sut=self.spec.sut,
             suts=self.spec.suts,
         )
@@ -285,6 +286,10 @@ class _Builder:
             self.report(("service", "host"), f"unknown host {host!r}{suggestion(host, self.spec.hosts)}")
             return None
         return Service(host=host, ports=spec.ports)
+
+    def budgets(self) -> dict[str, float]:
+        given = self.spec.budgets.model_dump(exclude_none=True)
+        return {name.removesuffix("_ms"): limit for name, limit in given.items()}
 
     def check_suts(self) -> None:
         roles = [self.role(name) for name in self.spec.hosts]

@@ -10,6 +10,8 @@ from hopscope.model.sut import Sut
 from hopscope.model.topology import DEFAULT_SERVICE_PORTS, Role
 
 Milliseconds = Annotated[float, Field(strict=True, ge=0, le=60_000, allow_inf_nan=False)]
+Limit = Annotated[float, Field(strict=True, gt=0, le=3_600_000, allow_inf_nan=False)]
+"""Milliseconds, above 0."""
 Probability = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -55,6 +57,17 @@ class ServiceSpec(BaseModel):
     ports: tuple[Annotated[StrictInt, Field(ge=1, le=65535)], ...] = Field(default=DEFAULT_SERVICE_PORTS, min_length=1)
 
 
+class BudgetsSpec(BaseModel):
+    """Limits of latencies on this topology, for checks that name none of their own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ttfb_ms: Limit | None = None
+    send_unlock_ms: Limit | None = None
+    fct_ms: Limit | None = None
+    server_gap_ms: Limit | None = None
+
+
 class TopologySpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -63,6 +76,7 @@ class TopologySpec(BaseModel):
     hosts: dict[str, HostSpec] = Field(min_length=1)
     links: tuple[LinkSpec, ...]
     service: ServiceSpec = ServiceSpec()
+    budgets: BudgetsSpec = BudgetsSpec()
     sut: str = "kernel"
     suts: dict[str, Sut] = Field(default_factory=dict)
 

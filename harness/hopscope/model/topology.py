@@ -181,6 +181,8 @@ class Topology(BaseModel):
     hosts: tuple[Host, ...]
     links: tuple[Link, ...]
     service: Service = Service()
+    budgets: Mapping[str, float] = Field(default_factory=dict)
+    """Limits in ms by metric (ttfb, send_unlock, fct, server_gap), for checks that name none of their own."""
     sut: str = "kernel"
     suts: Mapping[str, Sut] = Field(default_factory=dict)
 
@@ -353,6 +355,7 @@ class Topology(BaseModel):
             "hosts": {host.name: {"role": str(host.role), "forwarding": host.forwarding} for host in self.hosts},
             "links": [_link_document(link) for link in self.links],
             "service": {"host": self.service.host, "ports": list(self.service.ports)},
+            "budgets": {f"{metric}_ms": limit for metric, limit in self.budgets.items()},
             "sut": self.sut,
             "suts": {name: _without_name(sut.document()) for name, sut in self.suts.items()},
         }

@@ -127,6 +127,7 @@ def traffic(capture: Window, test_directory: Path) -> Iterator[Traffic]:
 @pytest.fixture
 def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Session) -> Callable[[], Judged]:
     """``trace()`` ends the test's window and returns its correlated captures: ``trace().expect(ordering(), …)``."""
+    from hopscope.plugin import limits
     from hopscope.plugin.judged import Judged
 
     def end() -> Judged:
@@ -136,7 +137,8 @@ def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Ses
             )
         ended = capture.close()
         assert ended is not None
-        judged = Judged(ended, capture.capture_directory or capture.directory)
+        known = limits.limits(hopscope_session.options.budgets_ms, capture.chain.topology)
+        judged = Judged(ended, capture.capture_directory or capture.directory, known)
         hopscope_session.watch(request.node, judged)
         return judged
 
@@ -148,10 +150,12 @@ def compare(
     request: pytest.FixtureRequest, capture: Window, traffic: Traffic, hopscope_session: Session
 ) -> Callable[..., Comparison]:
     """``compare(baseline="kernel", sut="stamp", count=500, rate=100)``: interleaved blocks, judged as pairs."""
+    from hopscope.plugin import limits
     from hopscope.plugin.comparison import compare as run_comparison
 
     def run(*, baseline: str = "kernel", sut: str | None = None, count: int, rate: float, **load: Any) -> Comparison:
         name = sut or request.getfixturevalue("sut")
+        load["limits"] = limits.limits(hopscope_session.options.budgets_ms, capture.chain.topology)
         comparison = run_comparison(capture, traffic, baseline=baseline, sut=name, count=count, rate=rate, **load)
         hopscope_session.watch(request.node, comparison.judged)
         hopscope_session.compared(request.node, comparison)

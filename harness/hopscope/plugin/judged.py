@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hopscope.checks.check import Check
 from hopscope.checks.expectation import expectation
+from hopscope.checks.latency import Limit
 from hopscope.checks.verdict import Outcome, Verdict
 from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault
+from hopscope.plugin.limits import configured
+from hopscope.report.second_opinion import second_opinion
 from hopscope.run.rundir import write_json
 from hopscope.wire.trace import Trace
 
@@ -19,13 +22,16 @@ _WORST = (Outcome.FAIL, Outcome.INCONCLUSIVE)
 class Judged:
     """A trace together with the verdicts reached so far; they are written to ``directory/verdicts.json``."""
 
-    def __init__(self, trace: Trace, directory: Path) -> None:
+    def __init__(self, trace: Trace, directory: Path, limits: Mapping[str, Limit] | None = None) -> None:
+        """``limits`` by metric are for budgets that name none of their own."""
         self.trace = trace
         self.directory = directory
+        self.limits = limits or {}
         self.verdicts: list[Verdict] = []
 
     def judge(self, *checks: Check, placement: str | None = None) -> tuple[Verdict, ...]:
         """Verdicts without consequences, for tests of broken systems. See :meth:`expect`."""
+        checks = tuple(configured(check, self.limits) for check in checks)
         reached = expectation(*checks, placement=placement).judge(self.trace)
         self.record(reached)
         return reached
@@ -39,6 +45,16 @@ class Judged:
         reached = self.judge(*checks, placement=placement)
         raise_for(reached)
         return reached
+
+    def second_opinion(self, sample: int = 20) -> Verdict:
+        """tshark's view of a sample of the flows, held against ours: checksums, flows and retransmissions.
+
+        Raises HarnessFault when the two disagree, or when tshark could not be asked: then neither view counts.
+        """
+        verdict = second_opinion(self.trace, sample=sample)
+        self.record((verdict,))
+        raise_for((verdict,))
+        return verdict
 
     def record(self, verdicts: Iterable[Verdict]) -> None:
         self.verdicts += verdicts

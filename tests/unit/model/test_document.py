@@ -223,3 +223,24 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"name: \xff")
     with pytest.raises(DocumentError, match="not UTF-8"):
         load_topology(tmp_path / "latin.yaml")
+
+
+def test_budgets_are_limits_in_milliseconds_by_metric() -> None:
+    topology = parse_topology(PAIR + "budgets: {ttfb_ms: 45, send_unlock_ms: 1.5}\n")
+    assert topology.budgets == {"ttfb": 45.0, "send_unlock": 1.5}
+    assert from_document(topology.document()) == topology
+    assert parse_topology(PAIR).budgets == {}
+
+
+@pytest.mark.parametrize(
+    ("budgets", "problem"),
+    [
+        ("{tfb_ms: 45}", "t.yaml:8:11: budgets.tfb_ms: unknown key 'tfb_ms', did you mean 'ttfb_ms'?"),
+        ("{ttfb_ms: 0}", "t.yaml:8:20: budgets.ttfb_ms: must be greater than 0"),
+        ("{ttfb_ms: fast}", "t.yaml:8:20: budgets.ttfb_ms: must be a number, not the text 'fast'"),
+        ("{ttfb_ms: .nan}", "t.yaml:8:20: budgets.ttfb_ms:"),
+        ("45", "t.yaml:8:10: budgets: must be a mapping, not the number 45"),
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_refused_at_its_place(budgets: str, problem: str) -> None:
+    assert only_problem(f"{PAIR}budgets: {budgets}\n").startswith(problem)
