@@ -5,6 +5,8 @@
 Connection i starts at t0 + i/rate whatever became of the ones before it (without a rate: all at once). Its request
 leaves in one piece as soon as the kernel calls the connection established; the answer is compared byte for byte with
 what the responder must send. On standard output, after the last connection: one JSON line for each, then a summary.
+One that misses its deadline is watched on for a bounded grace, so that slow (``late``) is told apart from broken
+(``timeout``), and its ``error`` says when what came came.
 Stamps are CLOCK_REALTIME in ns and only what a program can see; the wire is the captures' to tell.
 
 Exit codes: 0 ran (whatever the outcomes), 64 usage, 2 environment.
@@ -86,7 +88,7 @@ class Timer:
 class Connection:
     __slots__ = (
         "bytes", "connect_ns", "deadline", "end_ns", "error", "first_byte_ns", "index", "late_ns", "local_port",
-        "outcome", "pending", "port", "round", "sent", "sock", "start_ns", "state", "taken",
+        "missed", "outcome", "pending", "port", "round", "sent", "sock", "start_ns", "state", "taken",
     )  # fmt: skip
 
     def __init__(self, index: int, port: int) -> None:
@@ -106,6 +108,8 @@ class Connection:
         self.late_ns = self.start_ns = self.connect_ns = self.first_byte_ns = self.end_ns = 0
         self.outcome = ""
         self.error = ""
+        self.missed = ""
+        """What the deadline passed in front of, in words; empty while it has not."""
 
     def line(self, first: int) -> dict[str, Any]:
         return {
@@ -120,8 +124,15 @@ class Connection:
             "end_ns": self.end_ns or None,
             "outcome": self.outcome,
             "bytes": self.bytes,
+            "missed": self.missed or None,
             "error": self.error or None,
         }
+
+    def came(self) -> str:
+        """What came, and when: seconds since the start."""
+        stamps = (("connected", self.connect_ns), ("first byte", self.first_byte_ns), ("all of it", self.end_ns))
+        told = [f"{name} after {(stamp - self.start_ns) / 1e9:.3f} s" for name, stamp in stamps if stamp]
+        return ", ".join(told) or "nothing came"
 
 
 class Generator:
@@ -136,6 +147,8 @@ class Generator:
         self.epoll.register(self.timer.fd, select.EPOLLIN)
         self.open: dict[int, Connection] = {}
         self.deadlines: deque[Connection] = deque()
+        self.watched: deque[Connection] = deque()
+        """Those that have missed their deadline, until their grace ends."""
         self.cc = options.cc.encode() if options.cc else b""
         self.stopped = False
         self.t0 = 0
@@ -160,7 +173,7 @@ class Generator:
             self.expire(now)
             if started == total and not self.open:
                 break
-            wake = due if started < total else self.deadlines[0].deadline
+            wake = due if started < total else min(queue[0].deadline for queue in self.queues() if queue)
             behind = started < total and due <= now
             if not behind:
                 self.timer.at(wake)
@@ -195,13 +208,27 @@ class Generator:
         except OSError as error:
             self.fail(connection, error)
 
+    def queues(self) -> tuple[deque[Connection], deque[Connection]]:
+        return self.deadlines, self.watched
+
     def expire(self, now: int) -> None:
-        deadlines = self.deadlines
-        while deadlines and (deadlines[0].outcome or deadlines[0].deadline <= now):
-            connection = deadlines.popleft()
-            if not connection.outcome:
-                waiting = ("to connect", "to send", "for the response", "for the server's FIN")[connection.state]
-                self.finish(connection, "timeout", f"{self.options.deadline:g} s were not enough {waiting}")
+        """A missed deadline begins the grace, and the end of the grace ends the connection."""
+        for queue in self.queues():
+            while queue and (queue[0].outcome or queue[0].deadline <= now):
+                connection = queue.popleft()
+                if connection.outcome:
+                    continue
+                if not connection.missed:
+                    connection.missed = self.missing(connection)
+                    if self.options.grace:
+                        connection.deadline += int(self.options.grace * 1e9)
+                        self.watched.append(connection)
+                        continue
+                self.finish(connection, "timeout")
+
+    def missing(self, connection: Connection) -> str:
+        waiting = ("to connect", "to send", "for the response", "for the server's FIN")[connection.state]
+        return f"{self.options.deadline:g} s were not enough {waiting}"
 
     def serve(self, connection: Connection, event: int) -> None:
         sock = connection.sock
@@ -298,13 +325,24 @@ class Generator:
         self.finish(connection, outcome, error.strerror or str(error))
 
     def finish(self, connection: Connection, outcome: str, error: str = "") -> None:
-        connection.outcome = outcome
-        connection.error = error
+        connection.outcome = "late" if connection.missed and outcome == "ok" else outcome
+        connection.error = self.words(connection, error) if connection.missed else error
         connection.state = DONE
         if connection.sock is not None:
             self.open.pop(connection.sock.fileno(), None)
             connection.sock.close()
             connection.sock = None
+
+    def words(self, connection: Connection, error: str) -> str:
+        """The error of a connection that has missed its deadline."""
+        grace = self.options.grace
+        if connection.outcome == "late":
+            closed = f", closed after {(time.time_ns() - connection.start_ns) / 1e9:.3f} s"
+            return f"{connection.missed}: {connection.came()}{closed}"
+        if connection.outcome == "timeout" and not error:
+            return connection.missed + (f": {connection.came()}, and no more in {grace:g} s of grace" if grace else "")
+        since = (time.time_ns() - connection.start_ns) / 1e9
+        return f"{connection.missed}: {connection.came()}, then {error} after {since:.3f} s"
 
     def summary(self) -> dict[str, Any]:
         outcomes: dict[str, int] = {}
@@ -371,6 +409,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--cc", help="congestion control of each socket")
     parser.add_argument("--deadline", type=float, default=10.0, help="seconds for each connection, from its start")
+    parser.add_argument("--grace", type=float, default=0.0, help="seconds to watch on after a missed deadline")
     parser.add_argument("--close", choices=("fin", "rst"), default="fin")
     parser.add_argument("--source", type=lambda text: text.split(","), default=[], help="addresses to connect from")
     parser.add_argument("--first", type=int, default=0, help="number of the first connection: it varies the payload")
@@ -382,6 +421,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("a rate is above 0, at most 1e6 per second")
     if not 0 < options.deadline <= 86400:
         parser.error("a deadline is above 0, at most a day")
+    if not 0 <= options.grace <= 3600:
+        parser.error("a grace is 0 to an hour")
     if not options.ports or not all(0 < port < 65536 for port in options.ports):
         parser.error("ports are 1 to 65535")
     return options
@@ -420,10 +461,10 @@ def main(argv: list[str]) -> int:
     if problem:
         print(f"generator: {problem}", file=sys.stderr)
         return 64
-    # At a rate, as many are open as start within one deadline: all of them in the worst case.
+    # At a rate, as many are open as start within one deadline and its grace: all of them in the worst case.
     at_once = options.connections
     if options.rate:
-        at_once = min(at_once, int(options.rate * options.deadline) + 100)
+        at_once = min(at_once, int(options.rate * (options.deadline + options.grace)) + 100)
     problem = raise_file_limit(at_once + 64)
     try:
         congestion_control(socket.AF_INET, options.cc)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hopscope.errors import EnvironmentFault, HarnessFault
+from hopscope.traffic.generator import established_rate
 
 #: Requested and established rate may differ by this share.
 RATE_TOLERANCE = 0.05
@@ -21,7 +22,7 @@ RATE_SAMPLES = 50
 
 
 class RateMissed(EnvironmentFault):
-    """Connections were not established at the rate that was asked for; ``report`` has every outcome."""
+    """The client could not keep to the rate that was asked for; ``report`` has every outcome."""
 
     def __init__(self, message: str, report: TrafficReport, evidence: str) -> None:
         super().__init__(message, evidence=evidence)
@@ -32,8 +33,9 @@ class RateMissed(EnvironmentFault):
 class Connection:
     """One connection as the generator saw it. Times are ns on the client's clock, None for what did not happen.
 
-    ``late_ns`` is how long after its place on the timeline it started; ``outcome`` is one of ok, refused, reset,
-    timeout, short (closed before its last byte) and error, with ``error`` in words; ``bytes`` came back.
+    ``late_ns`` is how long after its place on the timeline it started; ``outcome`` is one of ok, late (all of it came,
+    after the deadline), refused, reset, timeout (it did not come in the grace either), short (closed before its last
+    byte) and error, with ``error`` in words; ``bytes`` came back. ``missed`` says what the deadline passed in front of.
     """
 
     index: int
@@ -47,6 +49,7 @@ class Connection:
     outcome: str
     bytes: int
     error: str | None
+    missed: str | None = None
 
     @property
     def ttfb_ns(self) -> int | None:
@@ -85,8 +88,36 @@ class TrafficReport:
     def late_max_ns(self) -> int:
         return max((each.late_ns for each in self.connections), default=0)
 
+    @property
+    def started_rate(self) -> float | None:
+        """Connections started per second, measured as the established rate is; None without a rate."""
+        stamps = [each.start_ns for each in self.connections]
+        return established_rate(stamps, self.asked, self.requested_rate)
+
     def failed(self) -> list[Connection]:
+        """All that were not in order and in time."""
         return [each for each in self.connections if each.outcome != "ok"]
+
+    def late(self) -> list[Connection]:
+        """Slow, not broken: complete, but after the deadline."""
+        return [each for each in self.connections if each.outcome == "late"]
+
+    def broken(self) -> list[Connection]:
+        """Neither in time nor within the grace."""
+        return [each for each in self.connections if each.outcome not in ("ok", "late")]
+
+    def explain(self) -> str:
+        """What failed, slow told apart from broken, in a few lines; empty when nothing did."""
+        lines = []
+        if late := self.late():
+            last = max(late, key=lambda each: (each.end_ns or 0) - each.start_ns)
+            lines.append(f"slow: {len(late)} of {self.asked} came late, the last of them: {last.error}")
+        if broken := self.broken():
+            lines.append(f"broken: {len(broken)} of {self.asked} did not come")
+            reasons = Counter(f"{each.outcome}: {each.missed or each.error}" for each in broken)
+            lines += [f"    {count} x {reason}" for reason, count in reasons.most_common(5)]
+            lines.append(f"    the first of them: {broken[0].error}")
+        return "\n".join(lines)
 
     def ttfb_ns(self, quantile: float) -> float:
         """Nearest-rank quantile of time to first byte in ns; NaN when no byte came back."""
@@ -111,23 +142,31 @@ class TrafficReport:
         }
 
     def check_rate(self) -> None:
-        """Raise RateMissed when established and requested rate differ by more than 5 %.
+        """Raise RateMissed when the client could not keep to the rate: connections started late, or all of them came
+        in order and yet not 95 % to 105 % as fast as asked for.
 
-        A burst and fewer than 50 connections are not judged.
+        Connections that failed make a rate low as well, and say nothing about the environment: they are outcomes, for
+        the test and its checks to judge. A burst and fewer than 50 connections are not judged.
         """
         if self.requested_rate is None or self.established_rate is None or self.asked < RATE_SAMPLES:
             return
-        if abs(self.established_rate - self.requested_rate) <= RATE_TOLERANCE * self.requested_rate:
-            return
-        reasons = Counter(f"{each.outcome}: {each.error}" for each in self.failed())
+        started = self.started_rate or 0.0
+        if self._off(started):
+            self._miss(f"{started:.1f} connections per second were started of {self.requested_rate:g} asked for")
+        if not self.failed() and self._off(self.established_rate):
+            self._miss(
+                f"{self.established_rate:.1f} connections per second were established of "
+                f"{self.requested_rate:g} asked for"
+            )
+
+    def _off(self, rate: float) -> bool:
+        wanted = self.requested_rate or 0.0
+        return abs(rate - wanted) > RATE_TOLERANCE * wanted
+
+    def _miss(self, message: str) -> None:
         evidence = [f"{self.established} of {self.asked} established, {self.completed} completed"]
         evidence += [f"started at most {self.late_max_ns / 1e6:.1f} ms late"]
-        evidence += [f"{count} x {reason}" for reason, count in reasons.most_common(5)]
-        raise RateMissed(
-            f"{self.established_rate:.1f} connections per second were established of {self.requested_rate:g} asked for",
-            self,
-            "\n".join(evidence),
-        )
+        raise RateMissed(message, self, "\n".join([*evidence, *self.explain().splitlines()]))
 
 
 def parse(text: str, server: Mapping[str, int] | None = None) -> TrafficReport:
@@ -167,4 +206,5 @@ def _connection(fact: Mapping[str, Any]) -> Connection:
         outcome=fact["outcome"],
         bytes=fact["bytes"],
         error=fact["error"],
+        missed=fact.get("missed"),
     )

@@ -66,6 +66,7 @@ class Traffic:
         ports: Sequence[int] | None = None,
         cc: str | None = "reno",
         timeout: float = 10.0,
+        grace: float = 2.0,
         close: Literal["fin", "rst"] = "fin",
         sources: Sequence[str] = (),
         check_rate: bool = True,
@@ -73,22 +74,33 @@ class Traffic:
         """Open ``count`` connections, ``rate`` per second (None: all at once), and return what became of each.
 
         Each sends ``rounds`` requests of ``request`` bytes, gets ``response`` bytes for each, and is closed by the
-        client. ``timeout`` is seconds for each connection from its start; ``cc`` the congestion control of the sockets
-        at both ends (None: the hosts' default). Raises RateMissed (environment) when the established rate is more
-        than 5 % off, unless ``check_rate`` is off; UsageError for what cannot be asked, such as more connections than
-        there are ports for; EnvironmentFault when a host refuses. A connection that fails is an outcome, not an error.
+        client. ``timeout`` is seconds for each connection from its start; one that misses it is watched on for
+        ``grace`` seconds, and is ``late`` instead of ``timeout`` when it completes in them. ``cc`` is the congestion control of
+        the sockets at both ends (None: the hosts' default). Raises RateMissed (environment) when the client could not
+        keep to ``rate``, unless ``check_rate`` is off; UsageError for what cannot be asked, such as more connections
+        than there are ports for; EnvironmentFault when a host refuses. A connection that fails is an outcome, not an
+        error.
         """
         ports = tuple(ports or self._lab.topology.service.ports)
         self._serve(cc)
         argv = [self._put("generator.py", self._client), "--target", self.target]
         argv += ["--ports", ",".join(map(str, ports)), "--connections", str(count), "--request", str(request)]
-        argv += ["--response", str(response), "--rounds", str(rounds), "--deadline", str(timeout), "--close", close]
-        argv += ["--first", str(self._first)]
+        argv += [
+            "--response",
+            str(response),
+            "--rounds",
+            str(rounds),
+            "--deadline",
+            str(timeout),
+            "--grace",
+            str(grace),
+        ]
+        argv += ["--close", close, "--first", str(self._first)]
         argv += ["--rate", repr(float(rate))] if rate is not None else []
         argv += ["--cc", cc] if cc is not None else []
         argv += ["--source", ",".join(sources)] if sources else []
         before = self.server_counters()
-        report = self._generate(argv, (count / rate if rate else 0.0) + timeout + _MARGIN_SECONDS, before)
+        report = self._generate(argv, (count / rate if rate else 0.0) + timeout + grace + _MARGIN_SECONDS, before)
         self._first += count
         if check_rate:
             report.check_rate()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -186,6 +187,55 @@ def test_a_short_answer_a_long_one_a_reset_and_silence(odd_server: Callable[...,
     ]:
         lines, _ = run([odd_server(treat)], "--connections", 1, "--response", 1000, "--deadline", 0.3)
         assert (lines[0]["outcome"], lines[0]["error"]) == (outcome, error)
+
+
+def test_a_missed_deadline_is_watched_on_and_the_error_says_when_the_answer_came(
+    odd_server: Callable[..., int],
+) -> None:
+    def slow(pause: float) -> Callable[[socket.socket], None]:
+        def treat(sock: socket.socket) -> None:
+            sock.recv(100)
+            threading.Event().wait(pause)
+            sock.sendall(generator.pattern(0, generator.TO_CLIENT, 0, 1000))
+            sock.recv(1)
+
+        return treat
+
+    def reset(sock: socket.socket) -> None:
+        sock.recv(100)
+        threading.Event().wait(0.5)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    missed = "0.2 s were not enough for the response"
+    seconds = r"\d\.\d{3} s"
+    came = rf"connected after {seconds}, first byte after 0\.[5-9]\d\d s, all of it after {seconds}, closed after"
+    gone = rf"connected after {seconds}, and no more in 0.3 s of grace"
+    cut = rf"connected after {seconds}, then Connection reset by peer after 0\.[5-9]"
+    for treat, grace, outcome, told in [
+        (slow(0.5), 2, "late", came),
+        (slow(2), 0.3, "timeout", gone),
+        (reset, 2, "reset", cut),
+    ]:
+        lines, summary = run(
+            [odd_server(treat)], "--connections", 1, "--response", 1000, "--deadline", 0.2, "--grace", grace
+        )
+        assert summary["outcomes"] == {outcome: 1}
+        assert lines[0]["missed"] == missed
+        assert re.match(f"{missed}: {told}", lines[0]["error"]), lines[0]["error"]
+
+
+def test_some_in_time_and_some_late_end_when_the_last_of_them_does(
+    server: Server, odd_server: Callable[..., int]
+) -> None:
+    def silent(sock: socket.socket) -> None:
+        while sock.recv(1000):
+            pass
+
+    ports = [server.ports[0], odd_server(silent)]
+    lines, summary = run(ports, "--connections", 2, "--deadline", 0.2, "--grace", 0.2)
+    assert [line["outcome"] for line in lines] == ["ok", "timeout"]
+    assert summary["completed"] == 1
+    assert lines[0]["missed"] is None
 
 
 def test_a_corrupt_request_is_counted_and_reset(server: Server) -> None:
