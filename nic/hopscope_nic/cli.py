@@ -28,7 +28,10 @@ from hopscope_nic.io.netlink import Netlink
 from hopscope_nic.io.ports import DEFAULTS, Inventory, Port, find_ports
 from hopscope_nic.io.priority import raise_priority
 
-DATAPATHS = {"afpacket": "hopscope_nic.io.afpacket:AfPacket"}
+DATAPATHS = {
+    "afpacket": "hopscope_nic.io.afpacket:AfPacket",
+    "scapy": "hopscope_nic.io.scapy_datapath:Scapy",
+}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hopscope.checks.capture_health import complaints
-from hopscope.checks.evidence import count, of_rows
+from hopscope.checks.evidence import count, mac_text, of_rows
 from hopscope.checks.streams import Stream, first_byte
 from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, passed
 from hopscope.checks.view import Bools, Ints, View, keys, view
 from hopscope.wire.packets import RST
-from hopscope.wire.taps import BOXES, Position
+from hopscope.wire.taps import BOXES, HOPS, Position
 from hopscope.wire.trace import Trace
 
 GRACE_NS = 1_000_000_000
@@ -229,9 +229,21 @@ class _Direction:
         previous = self.sender
         for position in self.order[1:]:
             if not self._stream(position, flow).covers(at, at + 1):
-                return self._between(previous, position)
+                return self._misaddressed(previous, flow, at) or self._between(previous, position)
             previous = position
         return self._between(previous, self.receiver)
+
+    def _misaddressed(self, position: Position, flow: int, at: int) -> str:
+        """On which hop, where the tap at its end saw the frame go by, addressed to somebody else. "" if it was not."""
+        hop = next(hop for hop in HOPS if position in hop)
+        tap, row = self.trace.taps[position], self._stream(position, flow).row_of(at)
+        if position != hop[1 if self.up else 0] or tap.mac is None or row is None:
+            return ""
+        target = int(tap.packets.dst_mac[row])
+        if target in (0, tap.mac):
+            return ""
+        ends = "--".join(self.trace.taps[end].name if end in self.trace.taps else end.host for end in hop)
+        return f"on the hop {ends}: its frame is addressed to {mac_text(target)}, not to {mac_text(tap.mac)}"
 
     def _between(self, one: Position, other: Position) -> str:
         for box, sides in BOXES.items():

@@ -45,3 +45,8 @@ def milliseconds(nanoseconds: float) -> str:
 def count(number: int, noun: str) -> str:
     """``1 flow``, ``2 flows``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def mac_text(mac: int) -> str:
+    """``02:00:00:00:00:01``."""
+    return ":".join(f"{mac:012x}"[at : at + 2] for at in range(0, 12, 2))

@@ -51,6 +51,32 @@ def judge(trace: Trace, flows: Bools, faults: Faults) -> None:
             flow = int(flow_of[row])
             expected = f"ISN {int(trace.real_isn[flow])} (the server's) or {int(trace.spoofed_isn[flow])} (the box's)"
             faults.show(of_rows(trace, position, [row], expected=expected, seen=f"ISN {int(packets.seq[row])}"))
+    _judge_number(trace, flows, faults)
+
+
+def _judge_number(trace: Trace, flows: Bools, faults: Faults) -> None:
+    """One SYN-ACK for one SYN: a box may answer a SYN that is sent again, and pass on what the server sends again."""
+    here, beyond = Position.CLIENTNIC_LAN, Position.SERVERNIC_LAN
+    if here not in trace.taps:
+        return
+    number = len(flows)
+    syns, answers = _tally(trace, here, SYN, number), _tally(trace, here, SYN | ACK, number)
+    again = np.zeros(number, dtype=np.int64)
+    if beyond in trace.taps:
+        again = np.maximum(_tally(trace, beyond, SYN | ACK, number) - 1, 0)
+    twice = np.flatnonzero(flows & (syns > 0) & (answers > syns + again))
+    faults.add("SYN answered more than once", twice)
+    for flow in twice.tolist():
+        told = f"{int(answers[flow])} SYN-ACKs"
+        rows = trace.flows[flow].synack_rows(here)
+        faults.show(of_rows(trace, here, rows, flow=flow, expected=f"{int(syns[flow])}, one for each SYN", seen=told))
+
+
+def _tally(trace: Trace, position: Position, kind: int, flows: int) -> Ints:
+    """For each flow its SYNs, or its SYN-ACKs, at a tap."""
+    flow_of, flags = trace.flow_of[position], trace.taps[position].packets.flags
+    mine = flow_of[(flow_of >= 0) & ((flags & (SYN | ACK)) == kind)]
+    return np.bincount(mine, minlength=flows).astype(np.int64)
 
 
 def _strange_isn(trace: Trace, isn: Ints, flow: Ints) -> Bools:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hopscope.checks.evidence import count, of_rows
+from hopscope.checks.evidence import count, mac_text, of_rows
 from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, not_applicable, passed
 from hopscope.checks.view import Bools, Ints
 from hopscope.wire.packets import SYN
@@ -94,8 +94,8 @@ def _evidence(
         if np.any((other.src_mac[before] == seen[0]) & (other.dst_mac[before] == seen[1])):
             kept = ", the addresses of the frame that the box received,"
     return of_rows(
-        trace, end, [row], expected=f"{text(macs[source])} > {text(macs[target])}",
-        seen=f"{text(seen[0])} > {text(seen[1])}{kept} on {_called(trace, hop)}",
+        trace, end, [row], expected=f"{mac_text(macs[source])} > {mac_text(macs[target])}",
+        seen=f"{mac_text(seen[0])} > {mac_text(seen[1])}{kept} on {_called(trace, hop)}",
     )  # fmt: skip
 
 
@@ -149,8 +149,3 @@ def _arp_speakers(trace: Trace, hop: tuple[Position, Position]) -> set[int]:
 
 def _called(trace: Trace, hop: tuple[Position, Position]) -> str:
     return f"{trace.taps[hop[0]].name}--{trace.taps[hop[1]].name}"
-
-
-def text(mac: int) -> str:
-    """``02:00:00:00:00:01``."""
-    return ":".join(f"{mac:012x}"[at : at + 2] for at in range(0, 12, 2))

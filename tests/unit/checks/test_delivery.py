@@ -210,3 +210,15 @@ def test_bytes_that_an_unproven_capture_never_saw_sent_are_no_proof(load):
         golden.drop(chain, "client-eth0", "request")
 
     assert delivery()(load(Recipe("stamp"), miss, sidecar=False)).outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_frame_to_a_wrong_address_is_lost_on_its_hop(rejects):
+    """A capture sees what goes by; the host behind it does not take a frame that is addressed to somebody else."""
+
+    def stale(chain):
+        for tap in TAPS[2:4]:
+            golden.change(chain, tap, "request", dst_mac="02:00:00:00:00:99")
+        golden.drop_from(chain, "request", TAPS[4:])
+
+    hop = "on the hop clientnic-eth1--servernic-eth0: its frame is addressed to 02:00:00:00:00:99"
+    rejects(delivery(), Recipe("stamp"), stale, hop)

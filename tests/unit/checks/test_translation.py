@@ -242,3 +242,24 @@ def test_taps_with_a_box_between_them_are_enough(only, load):
 )
 def test_without_both_sides_of_the_translator_nothing_is_concluded(placement, only, load):
     assert translation()(load(Recipe(placement), only=only)).outcome in (Outcome.INCONCLUSIVE, Outcome.NOT_APPLICABLE)
+
+
+@pytest.mark.parametrize("placement", sorted(AFTER))
+def test_one_syn_has_one_answer(placement, rejects, load):
+    def twice(chain):
+        for tap in golden.TAPS[:2]:
+            answer = chain.find(tap, "spoof")[0]
+            chain.taps[tap].append(golden.replace(answer, time_ns=answer.time_ns + 5_000))
+
+    verdict = rejects(translation(), Recipe(placement), twice, "SYN answered more than once (1)")
+    assert verdict.evidence[0].tap == "clientnic-eth0.pcap"
+    assert len(verdict.evidence[0].frames) == 2
+
+
+def test_an_answer_to_each_of_two_syns_is_right(load):
+    def twice(chain):
+        for tap in golden.TAPS[:2]:
+            answer = chain.find(tap, "spoof")[0]
+            chain.taps[tap].append(golden.replace(answer, time_ns=answer.time_ns + 1_000_000))
+
+    assert translation()(load(Recipe("stamp", resend_syn=True), twice)).outcome is Outcome.PASS
