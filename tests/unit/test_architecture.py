@@ -23,6 +23,7 @@ LEVELS = [
     {"capture", "traffic"},
     {"providers"},
     {"report"},
+    {"commands"},
     {"cli", "plugin", "__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

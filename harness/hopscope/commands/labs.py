@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from hopscope.lab.state import LabState
 from hopscope.lab.sut import RunningSut
 from hopscope.model.document import load_topology
 from hopscope.model.topology import Role
-from hopscope.providers.netns import LABS, NetnsProvider
+from hopscope.providers.netns import NetnsProvider
 from hopscope.report.terminal import table
 
 if TYPE_CHECKING:
@@ -66,18 +65,7 @@ def root(arguments: argparse.Namespace) -> Path:
     """The directory of labs: as given, else the nearest ``.hopscope/labs`` from here upwards, else one here."""
     if arguments.labs is not None:
         return Path(arguments.labs).absolute()
-    return nearest()
-
-
-def nearest() -> Path:
-    here = Path.cwd()
-    return next((each / LABS for each in (here, *here.parents) if (each / LABS).is_dir()), here / LABS)
-
-
-def typed(command: str, labs: Path, *arguments: str) -> str:
-    """A command about a lab, as one types it here."""
-    where = [] if labs.absolute() == nearest() else ["--labs", str(labs)]
-    return shlex.join(["hopscope", "lab", command, *where, *arguments])
+    return staying.nearest()
 
 
 def seconds(text: str) -> float:
@@ -106,8 +94,8 @@ def command_up(arguments: argparse.Namespace) -> int:
     print(f"lab {lab.name} is up until {_clock(held)}: {', '.join(lab.hosts)}; {proof}")
     if sut is not None:
         print(f"  SUT {sut.name} is on the path; its logs are in {lab.directory / 'sut'}")
-    print(f"  walk in: {typed('shell', labs, lab.name, next(iter(lab.hosts)))}")
-    print(f"  end it:  {typed('down', labs, lab.name)}")
+    print(f"  walk in: {staying.typed('shell', labs, lab.name, next(iter(lab.hosts)))}")
+    print(f"  end it:  {staying.typed('down', labs, lab.name)}")
     return 0
 
 

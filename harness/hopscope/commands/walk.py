@@ -65,7 +65,7 @@ def command_exec(arguments: argparse.Namespace) -> int:
 def command_shell(arguments: argparse.Namespace) -> int:
     lab = _lab(arguments)
     shell = os.environ.get("SHELL") or pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh"
-    print(f"{arguments.host} of lab {lab.name}; exit leaves it and the lab stays")
+    print(f"{arguments.host} of lab {lab.name}; exit leaves it and the lab stays", flush=True)
     return _become(lab, arguments.host, [shell], {"HOPSCOPE_LAB": lab.name, "HOPSCOPE_HOST": arguments.host})
 
 

@@ -259,3 +259,6 @@ CHECKS = (
     Check("congestion control cubic", "runs with cubic", _module("tcp_cubic"), _feature("congestion", "cubic")),
     Check("congestion control bbr", "runs with bbr", _module("tcp_bbr"), _feature("congestion", "bbr")),
 )
+
+NAMES = ("namespaces", *(check.name for check in CHECKS), "disk space", "open files")
+"""Every capability that ``preflight`` reports, in its order."""

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+LABS = Path(".hopscope/labs")
 FILE = "lab.json"
 START_TIME_FIELD = 19  # of /proc/PID/stat after the command's closing parenthesis; proc_pid_stat(5), field 22
 

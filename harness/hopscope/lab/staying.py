@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -101,6 +103,31 @@ def attach(directory: Path) -> Lab:
     for executor in executors.values():
         lab.on_close(executor.close)
     return lab
+
+
+def nearest() -> Path:
+    """The directory of labs that commands mean: the nearest ``.hopscope/labs`` from here upwards, else one here."""
+    here = Path.cwd()
+    return next(
+        (each / state.LABS for each in (here, *here.parents) if (each / state.LABS).is_dir()), here / state.LABS
+    )
+
+
+def typed(command: str, labs: Path, *arguments: str) -> str:
+    """A command about a lab, as one types it here."""
+    where = [] if labs.absolute() == nearest() else ["--labs", str(labs)]
+    return shlex.join(["hopscope", "lab", command, *where, *arguments])
+
+
+def claim(lab: Lab) -> None:
+    """Be the only session that uses a lab, until it is closed. UsageError when another does."""
+    descriptor = os.open(lab.directory / "use.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UsageError(f"lab {lab.name} is in use by another session") from None
+    lab.on_close(lambda: os.close(descriptor))
 
 
 def find(root: Path, name: str) -> tuple[Path, LabState]:

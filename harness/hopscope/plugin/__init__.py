@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 from hopscope import __version__
 from hopscope.errors import HarnessFault, HopscopeError
-from hopscope.plugin import markers, options
+from hopscope.plugin import diffs, markers, newhooks, options
+from hopscope.plugin.ahead import lab_of
 from hopscope.plugin.fixtures import (
     _hopscope_capture,
     capture,
@@ -27,7 +29,8 @@ from hopscope.plugin.fixtures import (
     trace,
     traffic,
 )
-from hopscope.plugin.session import COMPARED, VERDICTS, attach, session_of
+from hopscope.plugin.session import COMPARED, VERDICTS, Session, attach, session_of
+from hopscope.plugin.workers import Workers
 from hopscope.report import terminal
 
 __all__ = [
@@ -51,9 +54,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     options.add(parser)
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(newhooks)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     markers.register(config)
     attach(config, options.resolve(config))
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(Workers(config), "hopscope-workers")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -84,22 +93,43 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("chain", wanted, ids=ids, indirect=True, scope="session")
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Its turn comes before any clock of the test runs."""
+    session = session_of(item.config)
+    session.item, session.late = item, None
+    budget, lab = item.get_closest_marker("budget") is not None, lab_of(item) is not None
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(session.turns.turn(budget=budget, lab=lab))
+        except HarnessFault as fault:
+            session.late = fault
+        return (yield)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
-    yield from _inconclusive_skips(item)
+    session = session_of(item.config)
+    with _inconclusive_skips(session):
+        if session.late is not None:
+            raise session.late
+        session.ahead.check(item)
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    yield from _inconclusive_skips(item)
+    with _inconclusive_skips(session_of(item.config)):
+        return (yield)
 
 
-def _inconclusive_skips(item: pytest.Item) -> Generator[None]:
+@contextmanager
+def _inconclusive_skips(session: Session) -> Iterator[None]:
     """What could not be seen is neither a pass nor a failure: a skip with its reason, or a failure when strict."""
     try:
-        return (yield)
+        yield
     except HarnessFault as fault:
-        if session_of(item.config).options.strict:
+        if session.options.strict:
             raise
         pytest.skip(f"INCONCLUSIVE: {fault.message}")
 
@@ -109,11 +139,14 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    session_of(item.config).note(item, report)
     if report.when == "call":
         report.user_properties += session_of(item.config).properties(item)
     if call.excinfo is not None and isinstance(call.excinfo.value, HopscopeError):
         fault = call.excinfo.value
         report.sections.append((f"hopscope: {fault.kind}", str(fault)))
+        for cause in item.config.hook.pytest_hopscope_cause(item=item, fault=fault):
+            report.sections.append(("hopscope: a cause may be", cause))
     return report
 
 
@@ -130,16 +163,31 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
                 elif name == VERDICTS:
                     verdicts += json.loads(value)
     session = session_of(config)
-    if not rows and not verdicts and not session.started:
+    runs = [session.run.directory] if session.started else session.workers_runs
+    if not rows and not verdicts and not runs:
         return
     terminalreporter.section("hopscope")
     for line in terminal.summary(rows, verdicts):
         terminalreporter.write_line(line)
-    if session.started:
-        directory = session.run.directory
+    for directory in runs:
         shown = directory.relative_to(config.rootpath) if directory.is_relative_to(config.rootpath) else directory
         terminalreporter.write_line(f"run: {shown} (judge it again: hopscope judge {shown})")
+    for text in session.kept:
+        terminalreporter.write_line(text)
 
 
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    return diffs.explain(op, left, right)
+
+
+def pytest_exception_interact(node: pytest.Item | pytest.Collector, report: object) -> None:
+    if isinstance(node, pytest.Item) and session_of(node.config).options.pause:
+        from hopscope.plugin import pause
+
+        pause.pause(session_of(node.config), node)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    """After pytest's own, in which the last fixtures end and a lab may be kept."""
     session_of(session.config).finish()

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hopscope import data
 from hopscope.capture.probe import verify_taps
-from hopscope.errors import UsageError
+from hopscope.errors import HarnessFault, UsageError
 from hopscope.hosts.executor import Executor
+from hopscope.lab import staying
 from hopscope.lab.lab import Lab
 from hopscope.lab.rtt import check_rtt
 from hopscope.lab.sut import RunningSut
-from hopscope.model.document import load_topology
+from hopscope.model.document import from_document, load_topology
 from hopscope.model.sut import Sut
 from hopscope.model.topology import Host, Topology
 from hopscope.plugin import suts
 from hopscope.plugin.options import LabOptions
+from hopscope.providers.provider import Provider
 from hopscope.providers.registry import provider
 from hopscope.run.rundir import Run
+
+#: How long a lab that --lab-keep keeps waits for a person.
+KEEP_SECONDS = 8 * 3600.0
 
 
 class Chain:
@@ -29,11 +36,26 @@ class Chain:
     ``rtt_ns`` is the achieved idle round trip from client to server.
     """
 
-    def __init__(self, lab: Lab, run: Run, rtt_ns: int, source: Path) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        run: Run,
+        rtt_ns: int,
+        source: Path,
+        ask_sut: Callable[[str, Topology], Sut | None] | None = None,
+    ) -> None:
+        """``ask_sut`` knows SUTs that no file has; see ``plugin.newhooks``."""
         self.lab = lab
         self.run = run
         self.rtt_ns = rtt_ns
         self._source = source
+        self._ask_sut = ask_sut
+
+    def with_rtt(self, rtt_ns: int) -> Chain:
+        """The same lab while its round trip is another one."""
+        changed = copy.copy(self)
+        changed.rtt_ns = rtt_ns
+        return changed
 
     @property
     def topology(self) -> Topology:
@@ -50,6 +72,9 @@ class Chain:
 
     def sut(self, name: str, folders: Iterable[Path] = ()) -> Sut:
         """A SUT by name, or a mix: the topology's own, in one of the folders, beside the topology, or built in."""
+        asked = self._ask_sut(name, self.topology) if self._ask_sut is not None else None
+        if asked is not None:
+            return asked
         return suts.find(name, self.topology, (*folders, self._source.parent))
 
     def running(self, name: str, directory: Path, folders: Iterable[Path] = ()) -> RunningSut:
@@ -59,6 +84,8 @@ class Chain:
 
 def topology_of(options: LabOptions, wanted: str, beside: Path | None) -> tuple[Topology, Path]:
     """The topology that a test names (or the session's), with ``--lab-rtt`` applied, and the file it came from."""
+    if options.use is not None:
+        return _topology_in_use(options, options.use, wanted, beside)
     source = data.find("topologies", wanted, beside=beside)
     topology = load_topology(source)
     if options.rtt_ms is not None and wanted == options.topology:
@@ -66,17 +93,43 @@ def topology_of(options: LabOptions, wanted: str, beside: Path | None) -> tuple[
     return topology, source
 
 
+def _topology_in_use(options: LabOptions, name: str, wanted: str, beside: Path | None) -> tuple[Topology, Path]:
+    """The topology of the lab that is up. HarnessFault for a test that names another: nothing can be said of it."""
+    directory, known = staying.find(options.labs_dir, name)
+    topology = from_document(known.topology)
+    if wanted != options.topology:
+        named = load_topology(data.find("topologies", wanted, beside=beside))
+        if named.document() != topology.document():
+            raise HarnessFault(f"it is for topology {named.name}, and lab {name} has another, {topology.name}")
+    if known.sut is not None:
+        raise UsageError(
+            f"lab {name} has SUT {known.sut} on its path to stay: tests start their own, so build it without"
+        )
+    return topology, Path(known.source) if known.source is not None else directory / "topology.yaml"
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a session says about its labs: providers and SUTs of outsiders, whether a lab stays, what to tell of it."""
+
+    provider: Callable[[str], Provider | None] = lambda name: None
+    sut: Callable[[str, Topology], Sut | None] = lambda name, topology: None
+    keep: Callable[[], bool] = lambda: False
+    kept: Callable[[str], None] = lambda text: None
+
+
 @contextmanager
-def acquire(options: LabOptions, run: Run, topology: Topology, source: Path) -> Iterator[Chain]:
+def acquire(
+    options: LabOptions, run: Run, topology: Topology, source: Path, hooks: Hooks | None = None
+) -> Iterator[Chain]:
     """A proven chain for as long as the context lasts. What was built and measured is in the run's manifest."""
+    hooks = hooks or Hooks()
     if not topology.hosts:
         raise UsageError(f"topology {topology.name} has no hosts")
     directory = run.directory / "labs" / topology.name
     directory.mkdir(parents=True, exist_ok=True)
-    hands = provider(options.provider)
-    lab = hands.acquire(topology, directory=directory)
-    try:
-        facts: dict[str, Any] = {"topology": topology.document(), "provider": options.provider}
+    with _up(options, topology, source, hooks) as lab:
+        facts: dict[str, Any] = {"topology": topology.document(), "provider": options.provider, "lab": lab.name}
         try:
             client, server = topology.role("client").name, topology.service.host
             rtt_ns = check_rtt(lab, client, server)
@@ -84,10 +137,34 @@ def acquire(options: LabOptions, run: Run, topology: Topology, source: Path) -> 
             verify_taps(lab, directory / "probe")
         finally:
             run.append("labs", facts | {"settings": settings(lab), "mechanism": dict(lab.mechanism)})
-        yield Chain(lab, run, rtt_ns, source)
+        yield Chain(lab, run, rtt_ns, source, hooks.sut)
         run.append("lines", {link: lab.link_counters(link) for link in lab.lines})
+
+
+@contextmanager
+def _up(options: LabOptions, topology: Topology, source: Path, hooks: Hooks) -> Iterator[Lab]:
+    """A lab of ours, or the one to be used; at the end it is released, left, or handed to a holder."""
+    if options.use is not None:
+        with staying.attach(options.labs_dir / options.use) as lab:
+            staying.claim(lab)
+            yield lab
+        return
+    hands = hooks.provider(options.provider) or provider(options.provider)
+    lab = hands.acquire(topology, directory=options.labs_dir)
+    proven = False
+    try:
+        yield lab
+        proven = True
     finally:
-        hands.release(lab)
+        if proven and hooks.keep():
+            staying.hand_over(lab, KEEP_SECONDS, source=source)
+            labs, host = options.labs_dir, next(iter(lab.hosts))
+            hooks.kept(
+                f"lab {lab.name} stays for {KEEP_SECONDS / 3600:g} h; walk in: "
+                f"{staying.typed('shell', labs, lab.name, host)}; end it: {staying.typed('down', labs, lab.name)}"
+            )
+        else:
+            hands.release(lab)
 
 
 def settings(lab: Lab) -> list[Mapping[str, Any]]:

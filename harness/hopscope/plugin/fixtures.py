@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from hopscope.errors import HarnessFault, HopscopeError
+from hopscope.plugin.building import asked_checks, building
 from hopscope.plugin.session import Session, session_of
 
 # The rooms below take half a second to import. pytest loads this module in every session of its user, most of which
@@ -31,18 +32,8 @@ def hopscope_session(pytestconfig: pytest.Config) -> Session:
 @pytest.fixture(scope="session")
 def chain(request: pytest.FixtureRequest, hopscope_session: Session) -> Iterator[Chain]:
     """The lab, up and proven. One per topology; tests are grouped by it."""
-    from hopscope.plugin import chains
-
-    wanted, beside = request.param
-    topology, source = chains.topology_of(hopscope_session.options, wanted, beside)
-    with hopscope_session.announce(f"building {topology.name}") as told:
-        context = chains.acquire(hopscope_session.options, hopscope_session.run, topology, source)
-        built = context.__enter__()
-        told(f"{topology.name} is up: idle RTT {built.rtt_ns / 1e6:.2f} ms, every hop seen on both taps")
-    try:
+    with building(hopscope_session, request.param) as built:
         yield built
-    finally:
-        context.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="session")
@@ -86,26 +77,28 @@ def capture(
     request: pytest.FixtureRequest, chain: Chain, test_directory: Path, hopscope_session: Session
 ) -> Iterator[Window]:
     """The test's window: live captures on every tap and the SUT on the path, from before it to its last packet."""
+    from hopscope.plugin.impaired import impaired
     from hopscope.plugin.window import Window, note_failure
 
-    window = Window(
-        chain,
-        test_directory,
-        captured=request.node.get_closest_marker("lab_uncaptured") is None,
-        folders=(request.path.parent, request.config.rootpath),
-    )
-    own_switching = "compare" in request.fixturenames
-    try:
-        window.open(None if own_switching else request.getfixturevalue("sut"))
-        yield window
-    except HopscopeError as error:
-        note_failure(test_directory, error)
-        raise
-    finally:
+    with impaired(request.node, chain) as chain_now:
+        window = Window(
+            chain_now,
+            test_directory,
+            captured=request.node.get_closest_marker("lab_uncaptured") is None,
+            folders=(request.path.parent, request.config.rootpath),
+        )
+        own_switching = "compare" in request.fixturenames
         try:
-            window.abandon()
+            window.open(None if own_switching else request.getfixturevalue("sut"))
+            yield window
+        except HopscopeError as error:
+            note_failure(test_directory, error)
+            raise
         finally:
-            hopscope_session.run.append("tests", {"test": request.node.nodeid, **window.evidence()})
+            try:
+                window.abandon()
+            finally:
+                hopscope_session.run.append("tests", {"test": request.node.nodeid, **window.evidence()})
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +123,8 @@ def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Ses
     from hopscope.plugin import limits
     from hopscope.plugin.judged import Judged
 
+    more = asked_checks(request.config, capture.chain.topology)
+
     def end() -> Judged:
         if not capture.is_open:
             raise HarnessFault(
@@ -138,7 +133,7 @@ def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Ses
         ended = capture.close()
         assert ended is not None
         known = limits.limits(hopscope_session.options.budgets_ms, capture.chain.topology)
-        judged = Judged(ended, capture.capture_directory or capture.directory, known)
+        judged = Judged(ended, capture.capture_directory or capture.directory, known, more)
         hopscope_session.watch(request.node, judged)
         return judged
 

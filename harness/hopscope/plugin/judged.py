@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hopscope.checks.check import Check
-from hopscope.checks.expectation import expectation
+from hopscope.checks.expectation import expectation, standard
 from hopscope.checks.latency import Limit
 from hopscope.checks.verdict import Outcome, Verdict
 from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault
@@ -22,15 +22,24 @@ _WORST = (Outcome.FAIL, Outcome.INCONCLUSIVE)
 class Judged:
     """A trace together with the verdicts reached so far; they are written to ``directory/verdicts.json``."""
 
-    def __init__(self, trace: Trace, directory: Path, limits: Mapping[str, Limit] | None = None) -> None:
-        """``limits`` by metric are for budgets that name none of their own."""
+    def __init__(
+        self,
+        trace: Trace,
+        directory: Path,
+        limits: Mapping[str, Limit] | None = None,
+        more: Sequence[Check] = (),
+    ) -> None:
+        """``limits`` by metric are for budgets that name none of their own; ``more`` are checks beside the standard ones."""
         self.trace = trace
         self.directory = directory
         self.limits = limits or {}
+        self.more = tuple(more)
         self.verdicts: list[Verdict] = []
 
     def judge(self, *checks: Check, placement: str | None = None) -> tuple[Verdict, ...]:
         """Verdicts without consequences, for tests of broken systems. See :meth:`expect`."""
+        if not checks and self.more:
+            checks = (*standard(), *self.more)
         checks = tuple(configured(check, self.limits) for check in checks)
         reached = expectation(*checks, placement=placement).judge(self.trace)
         self.record(reached)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,8 @@ from hopscope.providers.registry import PROVIDERS
 
 TOPOLOGY = "chain.yaml"
 RUN_DIR = ".hopscope/runs"
+LABS_DIR = ".hopscope/labs"
+KEEP = ("never", "failed", "always")
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,12 @@ class LabOptions:
     rtt_ms: float | None
     run_dir: Path
     strict: bool
+    budgets_ms: Mapping[str, float] = field(default_factory=dict)
+    """Limits of the ini file by metric; see ``plugin.limits``."""
+    labs_dir: Path = Path(LABS_DIR)
+    use: str | None = None
+    keep: str = "never"
+    pause: bool = False
 
 
 def add(parser: pytest.Parser) -> None:
@@ -36,6 +46,8 @@ def add(parser: pytest.Parser) -> None:
         ("sut", "NAME[,HOST=NAME…]", "system under test, or a mix: stamp,servernic=mine (default: the topology's)"),
         ("rtt", "MS", "round trip that the WAN leg adds, instead of the topology's"),
         ("run-dir", "DIR", f"where runs are written (default: {RUN_DIR})"),
+        ("use", "NAME", "test on this lab, which is up (hopscope lab up) and stays so"),
+        ("keep", "|".join(KEEP), "keep the session's lab at the end, and print the command that walks in"),
     ):
         dest = f"lab_{name.replace('-', '_')}"
         group.addoption(f"--lab-{name}", dest=dest, metavar=metavar, help=text)
@@ -48,12 +60,21 @@ def add(parser: pytest.Parser) -> None:
         help="what could not be seen (INCONCLUSIVE) fails instead of being skipped",
     )
     parser.addini("lab_strict", "like --lab-strict", type="bool", default=False)
+    group.addoption(
+        "--lab-pause-on-fail",
+        dest="lab_pause_on_fail",
+        action="store_true",
+        default=None,
+        help="wait for Enter where a test failed, with its lab still as it was, and print the command that walks in",
+    )
+    parser.addini("lab_pause_on_fail", "like --lab-pause-on-fail", type="bool", default=False)
+    limits.add(parser)
 
 
 def resolve(config: pytest.Config) -> LabOptions:
     """The options, or pytest.UsageError naming the option and the remedy."""
     provider = _value(config, "lab_provider") or "netns"
-    if provider not in PROVIDERS:
+    if provider not in PROVIDERS and config.hook.pytest_hopscope_provider(config=config, name=provider) is None:
         raise pytest.UsageError(
             f"--lab-provider {provider}: no such provider; there are: {', '.join(sorted(PROVIDERS))}"
         )
@@ -65,7 +86,47 @@ def resolve(config: pytest.Config) -> LabOptions:
         rtt_ms=_milliseconds(_value(config, "lab_rtt")),
         run_dir=config.rootpath / (_value(config, "lab_run_dir") or RUN_DIR),
         strict=bool(config.getini("lab_strict") if strict is None else strict),
+        budgets_ms=limits.resolve(config),
+        labs_dir=config.rootpath / LABS_DIR,
+        **_staying(config),
     )
+
+
+def _staying(config: pytest.Config) -> dict[str, Any]:
+    """The options about labs that outlive a session, or one of its tests."""
+    use, keep = _value(config, "lab_use"), _value(config, "lab_keep") or "never"
+    asked = config.getoption("lab_pause_on_fail")
+    pause = bool(config.getini("lab_pause_on_fail") if asked is None else asked)
+    if keep not in KEEP:
+        raise pytest.UsageError(f"--lab-keep {keep}: must be one of {', '.join(KEEP)}")
+    if use is not None:
+        clashing = [name for name in ("topology", "rtt") if config.getoption(f"lab_{name}")]
+        if clashing:
+            raise pytest.UsageError(
+                f"--lab-{clashing[0]} has no effect on a lab that is up: leave it out with --lab-use"
+            )
+    if under_xdist(config):
+        for given, name in ((use, "--lab-use"), (pause, "--lab-pause-on-fail")):
+            if given:
+                raise pytest.UsageError(
+                    f"{name} is for one process: one lab cannot serve several workers; leave out -n"
+                )
+    elif pause and not _has_terminal():
+        raise pytest.UsageError("--lab-pause-on-fail needs a terminal to wait at, and there is none")
+    return {"use": use, "keep": keep, "pause": pause}
+
+
+def under_xdist(config: pytest.Config) -> bool:
+    """This is a worker of pytest-xdist, or the controller of workers."""
+    return hasattr(config, "workerinput") or bool(config.getoption("numprocesses", None))
+
+
+def _has_terminal() -> bool:
+    try:
+        with open("/dev/tty"):
+            return True
+    except OSError:
+        return False
 
 
 def _value(config: pytest.Config, dest: str) -> str | None:

@@ -6,17 +6,22 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from hopscope import __version__
+from hopscope.checks.verdict import Outcome
+from hopscope.errors import HarnessFault
+from hopscope.plugin.ahead import Ahead, lab_of
 from hopscope.plugin.options import LabOptions
+from hopscope.plugin.telling import Teller
+from hopscope.plugin.turns import Turns
 from hopscope.run.rundir import Run
 
 if TYPE_CHECKING:
+    from hopscope.plugin.chains import Chain
     from hopscope.plugin.comparison import Comparison
     from hopscope.plugin.judged import Judged
 
@@ -30,15 +35,31 @@ class Session:
 
     def __init__(self, config: pytest.Config, options: LabOptions) -> None:
         self.options = options
-        self._config = config
+        self.config = config
         self._run: Run | None = None
         self._judged: dict[str, list[Judged]] = {}
         self._comparisons: dict[str, list[Comparison]] = {}
+        self.worker = worker_of(config)
+        self.teller = Teller(config)
+        self.ahead = Ahead(strict=options.strict)
+        self.turns = Turns(session_id(config), self.teller.say)
+        self.item: pytest.Item | None = None
+        """The test that runs."""
+        self.chains: dict[Any, Chain] = {}
+        """Labs that are up, by the parameter of ``chain``."""
+        self.failed: set[Any] = set()
+        """Labs on which a test has failed."""
+        self.late: HarnessFault | None = None
+        """Why the turn of the test that runs did not come."""
+        self.workers_runs: list[Path] = []
+        """Runs of the workers of this session, where it is their controller."""
+        self.kept: list[str] = []
+        """What to tell at the end about labs that were kept."""
 
     @property
     def run(self) -> Run:
         if self._run is None:
-            self._run = Run.create(self.options.run_dir, facts(self._config))
+            self._run = Run.create(self.options.run_dir, facts(self.config), worker=self.worker)
             _point_latest(self._run)
         return self._run
 
@@ -50,6 +71,14 @@ class Session:
         if self._run is not None:
             self._run.finish()
 
+    def keeps(self, lab: Any) -> bool:
+        """Whether the lab of this key is to outlive the session."""
+        return self.options.keep == "always" or (self.options.keep == "failed" and lab in self.failed)
+
+    def note(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.add(lab_of(item))
+
     def watch(self, item: pytest.Item, judged: Judged) -> None:
         self._judged.setdefault(item.nodeid, []).append(judged)
 
@@ -60,31 +89,15 @@ class Session:
         """What the test has reached so far, as properties of its report; each is handed out once."""
         comparisons = self._comparisons.pop(item.nodeid, [])
         judged = self._judged.pop(item.nodeid, []) + [part for each in comparisons for part in each.parts]
+        for verdict in (verdict for each in judged for verdict in each.verdicts):
+            if verdict.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE):
+                self.config.hook.pytest_hopscope_finding(item=item, verdict=verdict)
         verdicts = [
             {"check": verdict.check, "outcome": verdict.outcome.name} for each in judged for verdict in each.verdicts
         ]
         rows = [comparison.row() for comparison in comparisons]
         found = [(VERDICTS, json.dumps(verdicts))] if verdicts else []
         return found + ([(COMPARED, json.dumps(rows))] if rows else [])
-
-    @contextmanager
-    def announce(self, text: str) -> Iterator[Callable[[str], None]]:
-        """Say what takes time while it happens. Set-up runs under pytest's capture, which is lifted for the line."""
-
-        def say(line: str) -> None:
-            capture = self._config.pluginmanager.getplugin("capturemanager")
-            reporter = self._config.pluginmanager.getplugin("terminalreporter")
-            if reporter is None:  # a worker of pytest-xdist
-                return
-            if capture is None:
-                reporter.write_line(f"hopscope: {line}")
-                return
-            with capture.global_and_fixture_disabled():
-                reporter.ensure_newline()
-                reporter.write_line(f"hopscope: {line}")
-
-        say(text)
-        yield say
 
 
 _KEY = pytest.StashKey[Session]()
@@ -97,6 +110,18 @@ def attach(config: pytest.Config, options: LabOptions) -> Session:
 
 def session_of(config: pytest.Config) -> Session:
     return config.stash[_KEY]
+
+
+def worker_of(config: pytest.Config) -> str | None:
+    """The name of this worker of pytest-xdist (gw0), None outside."""
+    worker = getattr(config, "workerinput", {}).get("workerid")
+    return None if worker is None else str(worker)
+
+
+def session_id(config: pytest.Config) -> str | None:
+    """What all workers of one session share, None where it has but one process."""
+    identity = getattr(config, "workerinput", {}).get("testrunuid")
+    return None if identity is None else str(identity)
 
 
 def facts(config: pytest.Config) -> dict[str, Any]:

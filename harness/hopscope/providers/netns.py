@@ -15,7 +15,7 @@ from hopscope.lab.lab import Lab
 from hopscope.lab.plan import Mechanism
 from hopscope.model.topology import Topology
 
-LABS = Path(".hopscope/labs")
+LABS = state.LABS
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

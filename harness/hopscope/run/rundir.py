@@ -53,12 +53,15 @@ class Run:
         self._manifest = manifest
 
     @classmethod
-    def create(cls, root: Path, facts: Mapping[str, Any]) -> Run:
+    def create(cls, root: Path, facts: Mapping[str, Any], *, worker: str | None = None) -> Run:
         """Make a new run below ``root`` (for instance ``.hopscope/runs``) and remove what is beyond the bounds.
+
+        ``worker`` is a part of its name, where several processes of a session have a run each.
 
         Raises UsageError when ``root`` cannot be written.
         """
         name = f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(3)}"
+        name += f"-{worker}" if worker else ""
         directory = root / name
         try:
             directory.mkdir(parents=True)

@@ -1,0 +1,72 @@
+"""A session's lab comes up and goes: told while it happens, remembered where it failed, kept where that is asked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hopscope.plugin.session import Session
+
+if TYPE_CHECKING:
+    from hopscope.checks.check import Check
+    from hopscope.model.topology import Topology
+    from hopscope.plugin.chains import Chain
+
+
+@contextmanager
+def building(session: Session, key: Any) -> Iterator[Chain]:
+    """The chain of a key (what a test wants, and the folder to look for it). Raises what kept it from being built."""
+    from hopscope.plugin import chains
+
+    wanted, beside = key
+    say, item = session.teller.say, session.item
+    try:
+        topology, source = chains.topology_of(session.options, wanted, beside)
+        say(f"{'using' if session.options.use else 'building'} {session.options.use or topology.name}")
+        context = chains.acquire(session.options, session.run, topology, source, _hooks(session, key))
+        built = context.__enter__()
+    except BaseException as error:
+        if item is not None and isinstance(error, Exception):
+            session.ahead.unbuilt(item, error)
+        raise
+    if item is not None:
+        session.ahead.built(item)
+    say(f"{built.lab.name} is up: idle RTT {built.rtt_ns / 1e6:.2f} ms, every hop seen on both taps")
+    session.chains[key] = built
+    try:
+        yield built
+    except BaseException:
+        context.__exit__(*sys.exc_info())
+        raise
+    finally:
+        del session.chains[key]
+    context.__exit__(None, None, None)
+
+
+def _hooks(session: Session, key: Any) -> Any:
+    from hopscope.plugin.chains import Hooks
+
+    config = session.config
+
+    def kept(text: str) -> None:
+        session.kept.append(text)
+        session.teller.say(text)
+
+    return Hooks(
+        provider=lambda name: config.hook.pytest_hopscope_provider(config=config, name=name),
+        sut=lambda name, topology: config.hook.pytest_hopscope_sut(config=config, name=name, topology=topology),
+        keep=lambda: session.keeps(key),
+        kept=kept,
+    )
+
+
+def asked_checks(config: pytest.Config, topology: Topology) -> tuple[Check, ...]:
+    """The checks of outsiders, in the order of their plugins."""
+    found: list[Check] = []
+    for answer in config.hook.pytest_hopscope_check(config=config, topology=topology):
+        found += answer if isinstance(answer, Iterable) else [answer]
+    return tuple(found)

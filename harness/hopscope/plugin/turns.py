@@ -1,0 +1,82 @@
+"""Who may load the machine: tests marked ``budget`` run one at a time on it, and alone among the workers of a session.
+
+Two file locks, in a directory of the user's among the temporary files. The machine's is held by one budget test at a
+time, whatever session it is of. A session that runs under pytest-xdist has one of its own besides, held by its tests
+on a lab together and by a budget test alone; the gate in front of it keeps them from passing a budget test for ever.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from hopscope.errors import HarnessFault, WaitTimeout
+from hopscope.hosts.wait import wait_until
+
+#: A budget test takes about a minute, and no more than a few sessions meet on one machine.
+PATIENCE_S = 1800.0
+#: Told to child processes: a session that a budget test starts is part of that test.
+HELD = "HOPSCOPE_BUDGET"
+
+
+def directory() -> Path:
+    """The directory of locks of this user. Raises HarnessFault when someone else made it."""
+    path = Path(tempfile.gettempdir()) / f"hopscope-{os.getuid()}"
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    status = path.lstat()
+    if status.st_uid != os.getuid() or not path.is_dir() or path.is_symlink():
+        raise HarnessFault(f"{path} is not a directory of ours: remove it")
+    return path
+
+
+class Turns:
+    """``session`` names the locks of one session's workers, None where it has but one process. ``say`` tells a wait."""
+
+    def __init__(self, session: str | None, say: Callable[[str], None]) -> None:
+        self._session = session
+        self._say = say
+
+    @contextmanager
+    def turn(self, *, budget: bool, lab: bool) -> Iterator[None]:
+        """Around one test: a budget test, another one on a lab, or neither. HarnessFault when the turn never comes."""
+        with ExitStack() as stack:
+            if budget and HELD not in os.environ:
+                self._lock(stack, "budget.lock", fcntl.LOCK_EX, "a budget test of another session")
+                os.environ[HELD] = str(os.getpid())
+                stack.callback(os.environ.pop, HELD, None)
+            if self._session is not None and (budget or lab):
+                kind = fcntl.LOCK_EX if budget else fcntl.LOCK_SH
+                with ExitStack() as gate:
+                    self._lock(gate, f"{self._session}.gate", fcntl.LOCK_EX, "a budget test of another worker")
+                    self._lock(stack, f"{self._session}.room", kind, "tests of the other workers")
+            yield
+
+    def _lock(self, stack: ExitStack, name: str, kind: int, whom: str) -> None:
+        descriptor = os.open(directory() / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        stack.callback(os.close, descriptor)
+        if _taken(descriptor, kind):
+            return
+        self._say(f"waiting for {whom}")
+        try:
+            wait_until(lambda: _taken(descriptor, kind), timeout=PATIENCE_S, interval=0.1, what=whom)
+        except WaitTimeout as late:
+            raise HarnessFault(f"its turn did not come: {late.message}") from None
+
+
+def forget(session: str) -> None:
+    """Remove the locks of a session whose workers have ended."""
+    for kind in ("gate", "room"):
+        (directory() / f"{session}.{kind}").unlink(missing_ok=True)
+
+
+def _taken(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
