@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 declare -A package_of=(
     [ip]=iproute2 [tc]=iproute2 [nft]=nftables [tcpdump]=tcpdump [tshark]=tshark [ethtool]=ethtool
     [ping]=iputils-ping [iperf3]=iperf3 [nsenter]=util-linux [python3]=python3
+    [haproxy]=haproxy [cc]=gcc
 )
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -14,6 +15,7 @@ missing=()
 for tool in "${!package_of[@]}"; do
     command -v "$tool" >/dev/null || missing+=("${package_of[$tool]}")
 done
+[ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
 if [ ! -x .venv/bin/python ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     missing+=(python3-venv)
 fi
@@ -27,7 +29,7 @@ if [ ${#missing[@]} -gt 0 ]; then
         exit 2
     fi
     echo "setup: installing ${missing[*]}"
-    # A package may want to start its service (iperf3 asks): policy-rc.d answers no while we install.
+    # A package may want to start its service (iperf3 asks, haproxy does not): policy-rc.d answers no while we install.
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
         trap 'rm -f "$policy"' EXIT
@@ -37,6 +39,10 @@ if [ ${#missing[@]} -gt 0 ]; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    # The package enables its service for the next boot as well. We want the program alone.
+    if [[ " ${missing[*]} " == *" haproxy "* ]] && command -v systemctl >/dev/null; then
+        systemctl --quiet disable haproxy.service
+    fi
 fi
 
 fingerprint=$(cat requirements.lock pyproject.toml nic/pyproject.toml scripts/setup.sh | sha256sum | cut -d' ' -f1)-$PWD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def find(
             if (base / kind / each).is_file():
                 return base / kind / each
     there = sorted({Path(each).stem for base in _ROOTS for each in _names(base / kind)} | set(known))
+    beside_us = {Path(each).stem for folder in (Path.cwd(), *folders) for each in _names(folder / Path(name).parent)}
+    there += difflib.get_close_matches(Path(name).stem, beside_us - set(there))
     raise UsageError(f"no {kind} file {name!r}{suggestion(Path(name).stem, there)}")
 
 

@@ -36,6 +36,9 @@ def test_every_built_in_loads_and_fits_the_chain() -> None:
         "kernel": (Placement.NONE, []),
         "hold": (Placement.HOLD, ["clientnic"]),
         "stamp": (Placement.STAMP, ["clientnic", "servernic"]),
+        "haproxy": (Placement.PROXY, ["clientnic"]),
+        "zero-rtt-demo": (Placement.HOLD, ["clientnic", "servernic"]),
+        "sssonector": (Placement.NONE, ["client", "server"]),
     }
 
 

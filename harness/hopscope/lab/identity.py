@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,39 @@ def program(name: str) -> dict[str, Any]:
     return {} if path is None else identify(Path(path))
 
 
+def module(argv: Sequence[str]) -> dict[str, Any]:
+    """The package that our own Python runs by ``-m``: its folder, one hash over all its sources, its revision."""
+    if len(argv) < 3 or argv[0] != sys.executable or argv[1] != "-m":
+        return {}
+    spec = find_spec(argv[2].partition(".")[0])
+    if spec is None or spec.origin is None or not spec.submodule_search_locations:
+        return {}
+    folder = Path(spec.origin).parent
+    whole = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        whole.update(f"{file.relative_to(folder)} {identify(file).get('sha256')}\n".encode())
+    facts = {"name": argv[2], "path": str(folder), "sha256": whole.hexdigest()}
+    revision = _checkout(folder, facts["sha256"])
+    return facts | ({"git": revision} if revision else {})
+
+
+def checkout(folder: Path) -> str | None:
+    """The revision of the checkout that a folder lies in, ``+`` behind it where a file of it has changed."""
+    if not _git(folder, "ls-files", "--", "."):
+        return None
+    return _marked(folder, ".")
+
+
 def scripts(words: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Arguments that are absolute paths of files: what an interpreter runs, and what a program is configured by."""
     found = {word: Path(word) for word in words if word.startswith("/")}
     return {word: identify(path) for word, path in found.items() if path.is_file()}
+
+
+@lru_cache(maxsize=32)
+def _checkout(folder: Path, content: str) -> str | None:
+    """``checkout``, asked once for each content of the folder."""
+    return checkout(folder)
 
 
 @lru_cache(maxsize=256)
@@ -47,16 +78,20 @@ def _identify(path: Path, mtime_ns: int, size: int) -> tuple[tuple[str, Any], ..
 
 def _revision(path: Path) -> str | None:
     """The revision of a tracked file's checkout; None for what is not tracked, or where there is no git."""
-    if _git(path, "ls-files", "--error-unmatch", "--", path.name) is None:
+    if _git(path.parent, "ls-files", "--error-unmatch", "--", path.name) is None:
         return None
-    revision = _git(path, "rev-parse", "HEAD")
-    changed = _git(path, "status", "--porcelain", "--", path.name)
+    return _marked(path.parent, path.name)
+
+
+def _marked(folder: Path, name: str) -> str | None:
+    revision = _git(folder, "rev-parse", "HEAD")
+    changed = _git(folder, "status", "--porcelain", "--", name)
     return None if not revision else revision + ("+" if changed else "")
 
 
-def _git(path: Path, *words: str) -> str | None:
+def _git(folder: Path, *words: str) -> str | None:
     # A checkout of another user is only read here, so git's refusal of those ("dubious ownership") does not concern us.
-    argv = ["git", "-C", str(path.parent), "-c", "safe.directory=*", *words]
+    argv = ["git", "-C", str(folder), "-c", "safe.directory=*", *words]
     try:
         ended = subprocess.run(argv, capture_output=True, text=True, timeout=_GIT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -19,13 +19,13 @@ from hopscope.lab.wait import wait_until
 #: Name of the environment variable by which processes of a box are known, whatever group or session they are in.
 MARK = "HOPSCOPE_BOX"
 
-#: What is looked at: how it is called in messages, and the command whose lines are compared.
+#: What is looked at: how it is called in messages, the command whose lines are compared, and its input.
 _LOOKS = (
-    ("nft", ("nft", "list", "tables")),
-    ("queue", ("tc", "qdisc", "show")),
-    ("rule", ("ip", "rule", "show")),
-    ("route", ("ip", "route", "show", "table", "all")),
+    ("table", ("nft", "list", "tables"), b""),
+    ("qdisc", ("tc", "qdisc", "show"), b""),
+    ("route", ("ip", "-batch", "-"), b"rule show\nroute show table all\n"),
 )
+_RULE = re.compile(r"\d+:")
 _COUNTS = re.compile(r" refcnt \d+")
 _COMMAND_S = 2.0
 #: What a process held goes with it, but not at the very moment of its end.
@@ -56,8 +56,11 @@ class Leftovers:
             self._quietly("kill", f"-{int(signal.SIGKILL)}", str(pid))
         new = _look(self._executor) - self._before
         for kind, line in new:
-            left.append(line if kind == "nft" else f"{kind} {line}")
             self._take_away(kind, line.split())
+        still = _look(self._executor) - self._before
+        for kind, line in new:
+            told = line if line.startswith(kind) else f"{kind} {line}"
+            left.append(told + (" (still there: this lab is no longer clean)" if (kind, line) in still else ""))
         return left
 
     def _clean(self) -> bool:
@@ -73,12 +76,12 @@ class Leftovers:
 
     def _take_away(self, kind: str, words: list[str]) -> None:
         match kind, words:
-            case "nft", ["table", family, name]:
+            case "table", ["table", family, name]:
                 self._quietly("nft", "delete", "table", family, name)
-            case "queue", ["qdisc", queue, *_] if "dev" in words:
+            case "qdisc", ["qdisc", queue, *_] if "dev" in words:
                 at = "clsact" if queue == "clsact" else "ingress" if queue == "ingress" else "root"
                 self._quietly("tc", "qdisc", "del", "dev", words[words.index("dev") + 1], at)
-            case "rule", [priority, *_]:
+            case "route", [priority, *_] if _RULE.fullmatch(priority):
                 self._quietly("ip", "rule", "del", "priority", priority.rstrip(":"))
             case "route", _:
                 self._quietly("ip", "route", "del", *words)
@@ -90,8 +93,8 @@ class Leftovers:
 
 def _look(executor: Executor) -> Counter[tuple[str, str]]:
     seen: Counter[tuple[str, str]] = Counter()
-    for kind, argv in _LOOKS:
+    for kind, argv, said in _LOOKS:
         with suppress(ToolMissing):  # what a host has no tool for, a box cannot well have set up there
-            listed = executor.run(argv, timeout=10, check=False)
+            listed = executor.run(argv, timeout=10, check=False, stdin=said)
             seen.update((kind, _COUNTS.sub("", line).strip()) for line in listed.text.splitlines())
     return seen

@@ -176,6 +176,10 @@ class RunningSut:
         found: dict[str, Any] = {"kernel_forwarding": box.kernel_forwarding}
         if argv:
             found |= {"argv": list(argv), **identity.program(argv[0])}
+            if package := identity.module(argv) if box.cwd is None else {}:
+                found["module"] = package
+        if box.cwd is not None and (revision := identity.checkout(Path(box.cwd))):
+            found["git"] = revision
         commands = {
             name: [list(substitute(each, **values)) for each in getattr(box, name)] for name in ("setup", "teardown")
         }

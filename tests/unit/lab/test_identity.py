@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import sys
 from pathlib import Path
 
 from hopscope.lab import identity
@@ -34,6 +35,7 @@ def test_a_tracked_file_has_its_revision_and_says_that_it_was_changed(tmp_path: 
     assert identity.identify(tmp_path / "box")["git"] == head
     (tmp_path / "box").write_text("22")
     assert identity.identify(tmp_path / "box")["git"] == head + "+"
+    assert identity.checkout(tmp_path) == head + "+"
     (tmp_path / "built").write_text("")
     assert "git" not in identity.identify(tmp_path / "built")
 
@@ -42,3 +44,12 @@ def test_arguments_that_are_files_are_told(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text("")
     assert list(identity.scripts(["-m", str(script), "/no/such", str(tmp_path)])) == [str(script)]
+
+
+def test_a_package_is_its_folder_and_one_hash_over_all_of_it() -> None:
+    told = identity.module([sys.executable, "-m", "hopscope_nic", "clientnic"])
+    assert told["path"].endswith("hopscope_nic")
+    assert len(told["sha256"]) == 64
+    assert identity.module(["python", "-m", "hopscope_nic"]) == {}
+    assert identity.module([sys.executable, "-m", "this"]) == {}
+    assert identity.module([sys.executable, "-m", "no_such_module_at_all"]) == {}

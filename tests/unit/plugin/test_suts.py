@@ -62,3 +62,5 @@ def test_files_are_looked_for_beside_the_test(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("name: own\nboxes: {clientnic: {argv: [own]}}\n")
     assert suts.find("stamp,clientnic=own", TOPOLOGY, [tmp_path]).boxes["clientnic"].argv == ("own",)
     assert suts.find(str(tmp_path / "own.yaml"), TOPOLOGY).name == "own"
+    with pytest.raises(UsageError, match="did you mean 'own'"):
+        suts.find("onw", TOPOLOGY, [tmp_path])
