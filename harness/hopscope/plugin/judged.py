@@ -29,7 +29,7 @@ class Judged:
         limits: Mapping[str, Limit] | None = None,
         more: Sequence[Check] = (),
     ) -> None:
-        """``limits`` by metric are for budgets that name none of their own; ``more`` are checks beside the standard ones."""
+        """``limits`` (by metric) are for budgets that name none; ``more`` are judged with the standard checks."""
         self.trace = trace
         self.directory = directory
         self.limits = limits or {}

@@ -22,7 +22,7 @@ POLL_SECONDS = 0.2
 
 class Teller:
     def __init__(self, config: pytest.Config) -> None:
-        self._config = config
+        self.config = config
         self._worker = getattr(config, "workerinput", {}).get("workerid", "")
         self._file = getattr(config, "workerinput", {}).get(INPUT)
 
@@ -32,7 +32,7 @@ class Teller:
                 with open(self._file, "a") as file:  # one write of less than a page: lines of workers do not mix
                     file.write(json.dumps({"worker": self._worker, "line": line}) + "\n")
             return
-        capture = self._config.pluginmanager.getplugin("capturemanager")
+        capture = self.config.pluginmanager.getplugin("capturemanager")
         if capture is None:
             self.write(line)
             return
@@ -40,9 +40,11 @@ class Teller:
             self.write(line)
 
     def write(self, line: str) -> None:
-        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
             reporter.ensure_newline()
+            if self.config.get_terminal_writer().width_of_current_line:  # letters of tests, which it does not count
+                reporter.write_line("")
             reporter.write_line(f"hopscope: {line}")
 
 
