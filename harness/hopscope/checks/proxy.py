@@ -76,17 +76,26 @@ def _seen(trace: Trace, places: Sequence[Position]) -> Bools:
 
 
 def _parts(trace: Trace, box: str) -> tuple[Trace, Trace]:
-    """The chain up to the box, and from it on: each with connections of its own."""
+    """The chain up to the box with the trace's flows, and from it on with those that the box has opened."""
     near, far = BOXES[box]
 
     def part(taps: list[Tap], events: Iterable[dict[str, Any]] = ()) -> Trace:
         return Trace.of(taps, same_clock=trace.same_clock, rtt_ns=trace.rtt_ns, sut_events=events)
 
     taps = trace.taps.values()
+    before = part([tap for tap in taps if tap.position <= near], trace.sut_events)
+    behind = part([tap for tap in taps if tap.position >= far])
+    # The captures may hold more than the trace does: blocks of a comparison in which no proxy was on the path.
+    mine, clients = set(_names(trace)), set(_names(before))
     return (
-        part([tap for tap in taps if tap.position <= near], trace.sut_events),
-        part([tap for tap in taps if tap.position >= far]),
+        before.only(np.array([name in mine for name in _names(before)], dtype=bool)),
+        behind.only(np.array([name not in clients for name in _names(behind)], dtype=bool)),
     )
+
+
+def _names(trace: Trace) -> list[tuple[int, ...]]:
+    """What tells a client's connection apart, whichever taps have seen it: its end and its ISN."""
+    return [(*end, isn) for end, isn in zip(trace.client_end.tolist(), trace.client_isn.tolist(), strict=True)]
 
 
 def _placement(trace: Trace, far: Trace, box: str, crossed: Bools) -> Verdict:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hopscope.errors import EnvironmentFault, HopscopeError, WaitTimeout
-from hopscope.hosts.executor import Executor
+from hopscope.hosts.executor import Executor, Result
 from hopscope.hosts.process import Process
 from hopscope.hosts.ready import AllOf, ListeningPort, LogLine, Ready
 from hopscope.lab import identity
@@ -178,7 +178,7 @@ class RunningSut:
             found |= {"argv": list(argv), **identity.program(argv[0])}
             if package := identity.module(argv) if box.cwd is None else {}:
                 found["module"] = package
-        if box.cwd is not None and (revision := identity.checkout(Path(box.cwd))):
+        if box.cwd is not None and (revision := identity.checkout(executor.directory / box.cwd)):
             found["git"] = revision
         commands = {
             name: [list(substitute(each, **values)) for each in getattr(box, name)] for name in ("setup", "teardown")
@@ -195,7 +195,7 @@ class RunningSut:
         command = box.version_command(**values)
         if command is not None:
             try:
-                found["version"] = executor.run(command, timeout=10).text
+                found["version"] = hands.run(command).text
             except HopscopeError as error:
                 raise EnvironmentFault(
                     f"SUT {self.sut.name} cannot tell its version by {' '.join(command)}",
@@ -214,9 +214,11 @@ class _Hands:
         self._env = {**box.env, **mark}
         self._sudo = box.sudo and executor.run(["id", "-u"]).text != "0"
 
-    def run(self, argv: tuple[str, ...]) -> None:
+    def run(self, argv: tuple[str, ...]) -> Result:
         """Raises CommandFailed with what the command said when it does not end with 0."""
-        self.executor.run(self._argv(argv), timeout=_COMMAND_S, user=self.box.user, cwd=self.box.cwd, env=self._env)
+        return self.executor.run(
+            self._argv(argv), timeout=_COMMAND_S, user=self.box.user, cwd=self.box.cwd, env=self._env
+        )
 
     def spawn(self, argv: tuple[str, ...], name: str, directory: Path) -> Process:
         return self.executor.spawn(

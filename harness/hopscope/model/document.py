@@ -24,7 +24,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?|[-+]?\.(inf|nan)", re.IGNORECASE)
 #: Fields with a default on which no rule between fields depends.
-_ALONE = {"description", "forwarding", "mtu", "rtt_ms", "loss", "reorder", "reorder_ms", "ready", "stop", "events", "fetch"}
+_ALONE = {"description", "forwarding", "mtu", "rtt_ms", "loss", "reorder", "reorder_ms", "ready", "stop", "events"}
 _WANTED = {
     "string_type": "text",
     "bool_type": "true or false",

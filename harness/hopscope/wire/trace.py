@@ -177,6 +177,10 @@ class Trace:
             keep |= (self.began >= start_ns) & (self.began < end_ns)
         return self._keep(keep)
 
+    def only(self, keep: NDArray[np.bool_]) -> Trace:
+        """The flows of a mask."""
+        return self._keep(keep)
+
     def _keep(self, keep: NDArray[np.bool_]) -> Trace:
         number = np.append(np.where(keep, np.cumsum(keep) - 1, -1), -1)  # the last one serves flow_of == -1
         count = int(keep.sum())

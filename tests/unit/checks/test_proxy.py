@@ -88,3 +88,13 @@ def test_rejects_a_changed_byte_in_either_part(load, tap, part) -> None:
     verdict = judged(load, spoil)["delivery"]
     assert verdict.outcome is Outcome.FAIL
     assert f"{part}: 1 flow" in verdict.summary
+
+
+def test_connections_of_other_blocks_are_not_the_proxys(load) -> None:
+    """Flow 2 is the kernel's, from before the proxy came: it is neither judged nor taken for one that was opened."""
+    trace = load(PLAIN, lambda chain: opens_its_own(chain, flows=(0, 1)))
+    part = trace.select(end_ns=int(trace.began.max()))
+    verdicts = {verdict.check: verdict for verdict in expectation(placement="proxy").judge(part)}
+    assert verdicts["placement"].metrics == {"ended": 2, "opened": 2}
+    assert verdicts["carried_by"].outcome is Outcome.PASS
+    assert verdicts["delivery"].judged == 4
