@@ -1,4 +1,4 @@
-"""The main claim: a rewriter that answers early saves what it says, measured against plain TCP on the same chain."""
+"""A rewriter that answers early saves what it says, measured against plain TCP on the same chain."""
 
 from __future__ import annotations
 

@@ -1,0 +1,27 @@
+"""Many connections at once and many a second: every one of them is rewritten, and none is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = [pytest.mark.integration, pytest.mark.zero_rtt]
+
+PLACEMENTS = pytest.mark.parametrize("sut", ["stamp", "hold"])
+
+
+@PLACEMENTS
+@pytest.mark.lab_topology("chain-100ms.yaml")
+def test_two_hundred_at_once(traffic, trace, sut):
+    """The last of them waits for all the others: about 20 ms here, which a round trip of 20 ms would not forgive."""
+    report = traffic.connections(count=200, rate=None)
+    assert report.completed == 200, report.explain()
+    trace().expect(placement=sut)
+
+
+@PLACEMENTS
+def test_two_thousand_at_two_hundred_a_second(traffic, trace, sut):
+    report = traffic.connections(count=2000, rate=200)
+    assert report.completed == 2000, report.explain()
+    judged = trace()
+    judged.expect(placement=sut)
+    judged.second_opinion(sample=20)
