@@ -103,14 +103,12 @@ def _staying(config: pytest.Config) -> dict[str, Any]:
         clashing = [name for name in ("topology", "rtt") if config.getoption(f"lab_{name}")]
         if clashing:
             raise pytest.UsageError(
-                f"--lab-{clashing[0]} has no effect on a lab that is up: leave it out with --lab-use"
+                f"--lab-{clashing[0]} does nothing to a lab that is up: leave it out with --lab-use"
             )
     if under_xdist(config):
         for given, name in ((use, "--lab-use"), (pause, "--lab-pause-on-fail")):
             if given:
-                raise pytest.UsageError(
-                    f"{name} is for one process: one lab cannot serve several workers; leave out -n"
-                )
+                raise pytest.UsageError(f"{name} is for one process: a lab cannot serve several workers; leave out -n")
     elif pause and not _has_terminal():
         raise pytest.UsageError("--lab-pause-on-fail needs a terminal to wait at, and there is none")
     return {"use": use, "keep": keep, "pause": pause}

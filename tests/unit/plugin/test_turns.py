@@ -1,0 +1,101 @@
+"""Who may load the machine, with locks in a directory of the test's own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from hopscope.errors import HarnessFault
+from hopscope.lab.wait import wait_until
+from hopscope.plugin import turns
+from hopscope.plugin.turns import Turns
+
+
+@pytest.fixture(autouse=True)
+def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv(turns.HELD, raising=False)
+    return tmp_path
+
+
+def silent(line: str) -> None:
+    pass
+
+
+def meet(monkeypatch: pytest.MonkeyPatch, first: dict[str, bool], second: dict[str, bool], *, sessions: bool) -> bool:
+    """Whether the second may begin while the first is at it; two workers of one session, or two sessions."""
+    monkeypatch.setattr(turns, "PATIENCE_S", 0.15)
+    one, other = Turns("one", silent), Turns("two" if sessions else "one", silent)
+    with one.turn(**first):
+        monkeypatch.delenv(turns.HELD, raising=False)  # in one process: the other would take itself for a part of it
+        try:
+            with other.turn(**second):
+                return True
+        except HarnessFault:
+            return False
+
+
+BUDGET, LAB, PLAIN = ({"budget": b, "lab": lab} for b, lab in ((True, True), (False, True), (False, False)))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sessions", "both"),
+    [
+        (BUDGET, BUDGET, True, False),
+        (BUDGET, LAB, True, True),
+        (BUDGET, BUDGET, False, False),
+        (BUDGET, LAB, False, False),
+        (LAB, BUDGET, False, False),
+        (LAB, LAB, False, True),
+        (BUDGET, PLAIN, False, True),
+    ],
+)
+def test_who_may_run_beside_whom(
+    monkeypatch: pytest.MonkeyPatch, first: dict[str, bool], second: dict[str, bool], sessions: bool, both: bool
+) -> None:
+    assert meet(monkeypatch, first, second, sessions=sessions) is both
+
+
+def test_the_turn_comes_when_the_other_is_done_and_the_wait_is_told() -> None:
+    said: list[str] = []
+    begun = threading.Event()
+
+    def second() -> None:
+        with Turns("one", said.append).turn(budget=True, lab=True):
+            begun.set()
+
+    with Turns("one", silent).turn(budget=False, lab=True):
+        thread = threading.Thread(target=second)
+        thread.start()
+        wait_until(lambda: said, timeout=5, what="the wait to be told")
+        assert not begun.is_set()
+    thread.join(timeout=5)
+    assert begun.is_set()
+    assert said == ["waiting for tests of the other workers"]
+
+
+def test_a_session_inside_a_budget_test_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "PATIENCE_S", 0.1)
+    with Turns(None, silent).turn(budget=True, lab=True):
+        assert os.environ[turns.HELD] == str(os.getpid())
+        with Turns(None, silent).turn(budget=True, lab=True):
+            pass
+    assert turns.HELD not in os.environ
+
+
+def test_the_locks_of_a_session_go_with_it(own_locks: Path) -> None:
+    with Turns("one", silent).turn(budget=False, lab=True):
+        pass
+    turns.forget("one")
+    turns.forget("one")
+    assert list(turns.directory().iterdir()) == []
+
+
+def test_a_directory_that_is_not_ours_is_refused(own_locks: Path) -> None:
+    (own_locks / f"hopscope-{os.getuid()}").symlink_to(own_locks)
+    with pytest.raises(HarnessFault, match="not a directory of ours"):
+        turns.directory()
