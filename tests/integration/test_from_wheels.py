@@ -81,5 +81,5 @@ def test_a_built_in_and_a_mix_find_the_other_wheel(installed, folder):
 
 def test_a_name_that_there_is_not(installed, folder):
     ended = run(installed, folder, "pytest", "-p", "no:cacheprovider", "--lab-sut", "clmp")
-    assert ended.returncode == 1
-    assert "did you mean 'clamp'?" in ended.stdout
+    assert ended.returncode == 4
+    assert "--lab-sut clmp: no suts file 'clmp', did you mean 'clamp'?" in ended.stderr

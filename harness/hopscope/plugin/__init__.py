@@ -12,7 +12,7 @@ import pytest
 
 from hopscope import __version__
 from hopscope.errors import HarnessFault, HopscopeError
-from hopscope.plugin import diffs, markers, newhooks, options
+from hopscope.plugin import asked, diffs, markers, newhooks, options
 from hopscope.plugin.ahead import lab_of
 from hopscope.plugin.fixtures import (
     _hopscope_capture,
@@ -77,6 +77,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         markers.validate(item)
     markers.deselect_long(config, items)
+    asked.check(config, session_of(config).options, items)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -72,10 +72,7 @@ class Chain:
 
     def sut(self, name: str, folders: Iterable[Path] = ()) -> Sut:
         """A SUT by name, or a mix: the topology's own, in one of the folders, beside the topology, or built in."""
-        asked = self._ask_sut(name, self.topology) if self._ask_sut is not None else None
-        if asked is not None:
-            return asked
-        return suts.find(name, self.topology, (*folders, self._source.parent))
+        return suts.find(name, self.topology, (*folders, self._source.parent), ask=self._ask_sut)
 
     def running(self, name: str, directory: Path, folders: Iterable[Path] = ()) -> RunningSut:
         """The SUT as a context manager; see hopscope.lab.sut."""

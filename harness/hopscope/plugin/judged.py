@@ -48,7 +48,7 @@ class Judged:
     def expect(self, *checks: Check, placement: str | None = None) -> tuple[Verdict, ...]:
         """Every check must pass (the standard ones when none is named); one that does not apply is left aside.
 
-        ``placement`` claims who translates ("stamp", "hold", "plain"); a claim that does not hold is a failure.
+        ``placement`` claims who translates ("stamp", "hold", "plain", "proxy"); a claim that does not hold is a FAIL.
         Raises ProductFault for a FAIL, HarnessFault when something could not be concluded, or when no check applied.
         """
         reached = self.judge(*checks, placement=placement)

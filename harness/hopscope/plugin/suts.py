@@ -7,7 +7,7 @@ translates nothing, it is the placement of those that take its boxes over, which
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from hopscope import data
 from hopscope.errors import UsageError
 from hopscope.model.sut import Box, Placement, Sut
 from hopscope.model.topology import Role, Topology, suggestion
+
+Ask = Callable[[str, Topology], Sut | None]
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,25 @@ def parse(text: str) -> Mix:
     return Mix(base, overrides)
 
 
-def find(text: str, topology: Topology, folders: Iterable[Path] = ()) -> Sut:
+def find(text: str, topology: Topology, folders: Iterable[Path] = (), ask: Ask | None = None) -> Sut:
     """The SUT or mix for this topology; files are looked for in the working directory, then in ``folders``.
 
+    ``ask`` comes first: it knows SUTs that no file has.
     Raises UsageError for a name or host that there is not, with the nearest that there is.
     """
     mix, places = parse(text), tuple(folders)
-    base = data.sut(mix.base, topology, folders=places)
+
+    def named(name: str) -> Sut:
+        asked = None if ask is None else ask(name, topology)
+        return data.sut(name, topology, folders=places) if asked is None else asked
+
+    base = named(mix.base)
     if not mix.overrides:
         return base
     boxes = topology.boxes(base)
     placements: dict[str, Placement] = {}
     for host, name in mix.overrides.items():
-        other, where = data.sut(name, topology, folders=places), _host(host, topology)
+        other, where = named(name), _host(host, topology)
         placements[name] = other.placement
         boxes.pop(where, None)
         if (box := topology.boxes(other).get(where)) is not None:

@@ -64,3 +64,9 @@ def test_files_are_looked_for_beside_the_test(tmp_path: Path) -> None:
     assert suts.find(str(tmp_path / "own.yaml"), TOPOLOGY).name == "own"
     with pytest.raises(UsageError, match="did you mean 'own'"):
         suts.find("onw", TOPOLOGY, [tmp_path])
+
+
+def test_who_is_asked_first_knows_parts_of_a_mix_as_well() -> None:
+    theirs = Sut(name="theirs", boxes={"clientnic": Box(argv=("theirs",))})
+    found = suts.find("stamp,clientnic=theirs", TOPOLOGY, ask=lambda name, _: theirs if name == "theirs" else None)
+    assert found.boxes["clientnic"].argv == ("theirs",)
