@@ -106,4 +106,4 @@ class FakeHost:
 
 def fake_lab(topology: Topology, hosts: dict[str, FakeHost]) -> Any:
     """What rooms above the lab use of one."""
-    return SimpleNamespace(name="fake", topology=topology, hosts=hosts)
+    return SimpleNamespace(name="fake", topology=topology, hosts=hosts, settings=[], in_force=frozenset())

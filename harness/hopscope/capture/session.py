@@ -160,6 +160,12 @@ class CaptureSession:
         part.write_text(json.dumps(sidecar, indent=1) + "\n")
         part.replace(self.directory / SIDECAR)
 
+    def _told_off(self, port: Port) -> bool:
+        """The lab has turned the port's offloads off: then packets that show them are no matter of course."""
+        here = (port.host, f"offload {port.name}")
+        mine = [record for record in self._lab.settings if (record.host, record.name) == here]
+        return here not in self._lab.in_force and bool(mine) and "tx=off" in mine[0].wanted
+
     def _facts(self, report: TapReport) -> dict[str, Any]:
         port = report.port
         host = self._lab.hosts[port.host]
@@ -174,7 +180,7 @@ class CaptureSession:
             "dropped": report.dropped,
             "live_ns": report.live_ns,
             "end_ns": report.end_ns,
-            "offloads": bool(_OFFLOADS.search(features)),
+            "offloads": bool(_OFFLOADS.search(features)) and not self._told_off(port),
             "mac": address,
         }
         return facts | {"problem": report.problem} if report.problem else facts

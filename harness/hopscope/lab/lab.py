@@ -47,6 +47,8 @@ class Lab:
         self.middles = middles or {}
         self.settings: list[SettingRecord] = []
         self.lines: dict[str, Process] = {}
+        self.proven: Mapping[tuple[str, str], str] = {}
+        self._in_force: list[tuple[str, str]] = []
         self.life_line: Lifeline | None = None
         self.closed = False
         self._stack = ExitStack()
@@ -110,9 +112,16 @@ class Lab:
             for setting in settings:
                 record, undo = self._applied(setting)
                 stack.callback(undo)
+                self._in_force.append((setting.host, setting.name))
+                stack.callback(self._in_force.remove, (setting.host, setting.name))
                 records.append(record)
                 self.settings.append(record)
             yield tuple(records)
+
+    @property
+    def in_force(self) -> frozenset[tuple[str, str]]:
+        """Host and name of the settings that hold for a while (``applied``), by which drift is told from intent."""
+        return frozenset(self._in_force)
 
     def enter(self, resource: AbstractContextManager[T]) -> T:
         """Enter a context manager that is left when the lab closes."""

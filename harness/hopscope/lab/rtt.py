@@ -41,6 +41,7 @@ def measure_idle_rtt(lab: Lab, from_host: str, to_host: str, count: int = 20) ->
         raise EnvironmentFault(
             f"{len(answer['rtts_ns'])} of {answer['sent']} echoes to {to_host} came back: no round trip to measure",
             host=from_host,
+            evidence=_ways(lab, from_host, to_host),
         )
     rtts: list[int] = answer["rtts_ns"]
     return round(statistics.median(rtts))
@@ -72,6 +73,16 @@ def check_rtt(
             f"tolerance: {allowed:.3f} ms\nlinks:     {made}"
         ),
     )
+
+
+def _ways(lab: Lab, from_host: str, to_host: str) -> str:
+    """How each host on the path would reach the far end, in the words of ``ip route get``."""
+    target, here, told = str(_address(lab, from_host, to_host)), from_host, []
+    for link in lab.topology.path(from_host, to_host):
+        result = lab.hosts[here].run(["ip", "route", "get", target], timeout=10, check=False)
+        told.append(f"{here}: {(result.text or result.tail()).splitlines()[0]}; declared: out of {link.name}")
+        here = link.b.host if link.a.host == here else link.a.host
+    return "\n".join(told)
 
 
 def tolerance_ms(declared_ms: float) -> float:

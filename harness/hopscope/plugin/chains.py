@@ -13,7 +13,7 @@ from hopscope import data
 from hopscope.capture.probe import verify_taps
 from hopscope.errors import HarnessFault, UsageError
 from hopscope.hosts.executor import Executor
-from hopscope.lab import staying
+from hopscope.lab import drift, staying
 from hopscope.lab.lab import Lab
 from hopscope.lab.rtt import check_rtt
 from hopscope.lab.sut import RunningSut
@@ -132,6 +132,7 @@ def acquire(
             rtt_ns = check_rtt(lab, client, server)
             facts |= {"rtt_ns": rtt_ns, "declared_rtt_ms": topology.rtt_ms(client, server)}
             verify_taps(lab, directory / "probe")
+            drift.remember(lab)
         finally:
             run.append("labs", facts | {"settings": settings(lab), "mechanism": dict(lab.mechanism)})
         yield Chain(lab, run, rtt_ns, source, hooks.sut)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hopscope.capture.session import CaptureSession
 from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault, WaitTimeout
+from hopscope.lab import drift
 from hopscope.lab.lab import Lab
 from hopscope.lab.quiet import wait_quiet
 from hopscope.lab.sut import RunningSut
@@ -30,9 +31,7 @@ class Window:
     Captures go to ``directory/capture-N`` with N counting the windows of the test.
     """
 
-    def __init__(
-        self, chain: Chain, directory: Path, *, captured: bool = True, folders: Iterable[Path] = ()
-    ) -> None:
+    def __init__(self, chain: Chain, directory: Path, *, captured: bool = True, folders: Iterable[Path] = ()) -> None:
         self.chain = chain
         self.directory = directory
         self._captured = captured
@@ -52,7 +51,8 @@ class Window:
         return self._session is not None
 
     def open(self, sut: str | None) -> None:
-        """Start the captures, then the SUT named, if any."""
+        """Start the captures, then the SUT named, if any. EnvironmentFault when the lab is not as it was proven."""
+        drift.check(self.chain.lab)
         if self._captured:
             self._count += 1
             self.capture_directory = self.directory / f"capture-{self._count}"
@@ -121,6 +121,7 @@ class Window:
         finally:
             trace_directory = self._end()
         self._refuse_leftovers()
+        drift.check(self.chain.lab)
         if sum(lost.values()) > self._spoilt:
             raise EnvironmentFault(
                 "an impaired link lost packets that it was not asked to lose",

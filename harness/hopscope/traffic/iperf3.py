@@ -71,7 +71,12 @@ def iperf3(
     )
     with server:
         result = lab.hosts[client].run(argv, timeout=seconds + _MARGIN_SECONDS, check=False)
-    return report(result, client)
+    done = report(result, client)
+    if cc is not None and done.cc not in (None, cc):
+        raise EnvironmentFault(
+            f"iperf3's sender used congestion control {done.cc}, and {cc} was asked for", host=client
+        )
+    return done
 
 
 def report(result: Result, client: str) -> Iperf3Report:

@@ -53,7 +53,7 @@ def test_the_server_takes_one_test_and_is_gone(tmp_path: Path, answer: tuple[int
         host.name: FakeHost(host.name, tmp_path / host.name, answers={"iperf3": answer}) for host in topology.hosts
     }
     try:
-        module.iperf3(fake_lab(topology, hosts), 2, reverse=True, cc="cubic", streams=3, bitrate="10M")
+        module.iperf3(fake_lab(topology, hosts), 2, reverse=True, cc="reno", streams=3, bitrate="10M")
     except EnvironmentFault:
         assert answer[0]
     (server,) = hosts["server"].processes
@@ -61,9 +61,17 @@ def test_the_server_takes_one_test_and_is_gone(tmp_path: Path, answer: tuple[int
     assert server.code is not None
     (client,) = hosts["client"].commands
     assert client[:5] == ["iperf3", "--client", "10.1.2.10", "--port", "8083"]
-    assert client[client.index("--congestion") + 1] == "cubic"
+    assert client[client.index("--congestion") + 1] == "reno"
     assert "--reverse" in client
     assert client[-2:] == ["--bitrate", "10M"]
+
+
+def test_another_congestion_control_than_was_asked_for_is_the_environments_fault(tmp_path: Path) -> None:
+    topology = data.topology("chain")
+    answers = {"iperf3": (0, json.dumps(TOLD).encode(), b"")}
+    hosts = {host.name: FakeHost(host.name, tmp_path / host.name, answers=answers) for host in topology.hosts}
+    with pytest.raises(EnvironmentFault, match="used congestion control reno, and cubic was asked for"):
+        module.iperf3(fake_lab(topology, hosts), 2, cc="cubic")
 
 
 def test_only_service_ports_are_on_the_path(tmp_path: Path) -> None:
