@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("judge", help="judge captures: a run, or any folder of HOST-ANYTHING.pcap[ng] files")
     one.add_argument("path", metavar="PATH", help="a run directory, a folder of captures, or a run's name")
     one.add_argument(
-        "--expect", choices=("stamp", "hold", "plain"), help="claim a placement; a wrong claim is a failure"
+        "--expect", choices=("stamp", "hold", "plain", "proxy"), help="claim a placement; a wrong claim is a failure"
     )
     one.add_argument("--json", action="store_true", help="print the judgement as JSON")
     one.set_defaults(command=judgement.command)

@@ -31,6 +31,15 @@ def test_an_nft_table_alone(traffic, trace, sut):
     assert set(packets.mss[syns].tolist()) == {1200}
 
 
+@pytest.mark.parametrize("sut", ["suts/load"])
+def test_a_command_that_loads_a_program_into_the_kernel(traffic, trace, chain, sut):
+    assert traffic.connections(count=20, rate=100).completed == 20
+    show = ["tc", "filter", "show", "dev", "eth0", "ingress"]
+    assert "bytecode" in chain.host("clientnic").run(show).text
+    trace().expect(placement="plain")
+    assert chain.host("clientnic").run(show, check=False).text == "", "it was taken away with the test's SUT"
+
+
 @pytest.fixture(scope="module")
 def forward(tmp_path_factory) -> str:
     """The compiled forwarder and its YAML, in a folder of their own as a user would have them."""
@@ -66,7 +75,7 @@ class TestCompiled:
 
 @pytest.mark.skipif(shutil.which("haproxy", path="/usr/sbin:/usr/bin:/sbin") is None, reason="needs haproxy")
 @pytest.mark.parametrize("sut", ["haproxy"])
-def test_a_proxy_ends_connections_and_opens_its_own(traffic, trace, chain, sut):
+def test_a_proxy_ends_connections_and_opens_its_own(traffic, trace, sut):
     assert traffic.connections(**LOAD).completed == LOAD["count"]
     verdicts = {verdict.check: verdict for verdict in trace().expect(placement="proxy")}
     assert verdicts["translation"].outcome is Outcome.NOT_APPLICABLE

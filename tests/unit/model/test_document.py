@@ -217,6 +217,40 @@ def test_a_sut_names_its_problems() -> None:
     assert "'KILL' is not possible" in text
 
 
+@pytest.mark.parametrize(
+    ("box", "where", "what"),
+    [
+        ("argv: [a], nftt: {}", "3:23", "unknown key 'nftt', did you mean 'nft'?"),
+        ("cwd: /", "3:11", "needs something to run or to apply: argv, setup or nft"),
+        ("setup: [[a]], ready: {line: up}", "3:11", "'ready' speaks of a process: it needs argv"),
+        ("setup: [nft]", "3:20", "must be a list, not the text 'nft'"),
+        ("setup: [[]]", "3:20", "at least 1 item"),
+        ("argv: [a], user: u, sudo: true", "3:11", "user and sudo exclude each other"),
+        ("argv: [a], sudo: 1", "3:29", "must be true or false"),
+        ("argv: [a], kernel_forwarding: nft", "3:11", "needs the rules that keep the kernel out, under nft"),
+        ("argv: [a], kernel_forwarding: nf", "3:42", "'nf' is not possible, did you mean 'nft'?"),
+        ("argv: [a], files: {/etc/x: y}", "3:30", "'/etc/x' must be below the host's directory"),
+        ("argv: [a], files: {a/../../x: y}", "3:30", "must be below the host's directory"),
+        ("nft: {chains: {a: {rule: []}}}", "3:31", "unknown key 'rule', did you mean 'rules'?"),
+        ("nft: {chains: {}}", "3:26", "at least 1 item"),
+        ("nft: {table: 'a b', chains: {a: {}}}", "3:25", "should match pattern"),
+    ],
+)
+def test_each_problem_of_a_box_has_its_place_and_remedy(box: str, where: str, what: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        parse_sut(f"name: x\nboxes:\n  client: {{{box}}}\n", file="s.yaml")
+    assert any(each.startswith(f"s.yaml:{where}: ") and what in each for each in caught.value.problems), str(
+        caught.value
+    )
+
+
+def test_a_box_of_rules_or_commands_survives_its_document() -> None:
+    rules = "nft: {family: ip, chains: {a: {hook: 'type filter hook forward priority 0;', rules: ['drop']}}}"
+    sut = parse_sut(f"name: x\nfetch: there\nboxes: {{client: {{setup: [[a, b]], teardown: [[c]], {rules}}}}}\n")
+    assert Sut.model_validate(sut.document()) == sut
+    assert sut.boxes["client"].command(python="p", host_dir="d") == ()
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         load_topology(tmp_path / "none.yaml")
