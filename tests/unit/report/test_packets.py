@@ -13,8 +13,10 @@ CLOCK = r"\d\d:\d\d:\d\d\.\d{9}  "
 
 
 def test_a_handshake_reads_as_one() -> None:
-    arp, syn, synack, *_ = lines(pcap.read(CAPTURES / "stamp" / "client-eth0.pcap"))
-    assert re.fullmatch(CLOCK + r"([0-9a-f]{2}:){5}[0-9a-f]{2} > ([0-9a-f]{2}:){5}[0-9a-f]{2}  not IP, 42 bytes", arp)
+    arp, *rest = lines(pcap.read(CAPTURES / "stamp" / "client-eth0.pcap"))
+    syn, synack, *_ = (line for line in rest if "  S" in line)
+    mac = r"([0-9a-f]{2}:){5}[0-9a-f]{2}"
+    assert re.fullmatch(f"{CLOCK}{mac} > {mac}  not IP, 42 bytes", arp)
     ends = r"10\.1\.0\.10:\d+ > 10\.1\.2\.10:\d+"
     assert re.fullmatch(CLOCK + ends + r"  S seq \d+ win \d+ len 0 mss \d+ wscale \d+ sackOK ts \d+/0", syn)
     assert re.search(r"  S\. seq \d+ ack \d+ win \d+ len 0 mss", synack)
