@@ -11,12 +11,18 @@ declare -A package_of=(
 )
 PATH=$PATH:/usr/sbin:/sbin
 
+fingerprint=$(cat requirements.lock pyproject.toml nic/pyproject.toml scripts/setup.sh | sha256sum | cut -d' ' -f1)-$PWD
+fresh=$([ "$(cat .venv/.fingerprint 2>/dev/null)" = "$fingerprint" ] && echo yes || echo no)
+
 missing=()
 for tool in "${!package_of[@]}"; do
     command -v "$tool" >/dev/null || missing+=("${package_of[$tool]}")
 done
 [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
-if [ ! -x .venv/bin/python ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+if command -v python3 >/dev/null && [ "$fresh" = no ]; then
+    python3 -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Hopscope needs Python 3.11 or later")'
+fi
+if [ "$fresh" = no ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     missing+=(python3-venv)
 fi
 
@@ -31,9 +37,10 @@ if [ ${#missing[@]} -gt 0 ]; then
     echo "setup: installing ${missing[*]}"
     # A package may want to start its service (iperf3 asks, haproxy does not): policy-rc.d answers no while we install.
     policy=/usr/sbin/policy-rc.d
-    if [ ! -e "$policy" ]; then
+    ours='# written by the set-up of Hopscope while it installs packages; it removes this file again'
+    if [ ! -e "$policy" ] || grep -qxF "$ours" "$policy"; then  # ours may be left from a set-up that was killed
         trap 'rm -f "$policy"' EXIT
-        printf '#!/bin/sh\nexit 101\n' > "$policy"
+        printf '#!/bin/sh\n%s\nexit 101\n' "$ours" > "$policy"
         chmod 755 "$policy"
     fi
     export DEBIAN_FRONTEND=noninteractive
@@ -45,10 +52,8 @@ if [ ${#missing[@]} -gt 0 ]; then
     fi
 fi
 
-fingerprint=$(cat requirements.lock pyproject.toml nic/pyproject.toml scripts/setup.sh | sha256sum | cut -d' ' -f1)-$PWD
-if [ "$(cat .venv/.fingerprint 2>/dev/null)" != "$fingerprint" ]; then
+if [ "$fresh" = no ]; then
     echo "setup: Python environment .venv from requirements.lock"
-    python3 -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Hopscope needs Python 3.11 or later")'
     rm -rf .venv
     python3 -m venv .venv
     .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements.lock

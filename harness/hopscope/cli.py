@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from hopscope import __version__
 from hopscope.commands import labs, runs, schema, walk
-from hopscope.errors import HopscopeError
+from hopscope.errors import HarnessFault, HopscopeError
 from hopscope.report import judgement, preflight
 
 
@@ -24,6 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `hopscope judge … | head` has seen enough
         sys.stderr.close()
         return 0
+    except Exception:  # a mistake of ours must not read as the product's, which code 1 would say
+        traceback.print_exc()
+        print("hopscope: harness: this is a mistake in Hopscope; nothing may be concluded", file=sys.stderr)
+        return HarnessFault.exit_code
 
 
 class _Parser(argparse.ArgumentParser):

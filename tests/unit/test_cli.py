@@ -67,6 +67,29 @@ def test_a_run_is_judged_by_its_windows_and_not_by_its_probe(
     assert "probe" not in out
 
 
+def test_a_run_is_found_by_its_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_directory = tmp_path / ".hopscope" / "runs" / "latest"
+    shutil.copytree(CAPTURES / "stamp", run_directory / "tests" / "a" / "capture-1")
+    (run_directory / "manifest.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run(capsys, "judge", "latest")
+    assert code == 0
+    assert "== tests/a/capture-1" in out
+
+
+def test_a_mistake_of_ours_is_not_the_product_s(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistake(path: Path, expect: str | None) -> None:
+        raise KeyError("oops")
+
+    monkeypatch.setattr("hopscope.report.judgement.judge", mistake)
+    assert cli.main(["judge", str(CAPTURES / "plain")]) == 3
+    assert "nothing may be concluded" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [

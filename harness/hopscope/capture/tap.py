@@ -121,6 +121,7 @@ class CaptureTap:
         process = self._started()
         problem = ""
         end_ns = self._live_ns
+        early = process.poll()  # whatever its code: nobody has told it to end
         try:
             end_ns = self._drain()
         except WaitTimeout as late:
@@ -132,7 +133,7 @@ class CaptureTap:
                 died = process.wait(END_SECONDS)
             except CommandTimeout:
                 died = process.stop(timeout=0.5)
-        if died != 0:
+        if died != 0 or early is not None:
             problem = self._why(process, died)
             end_ns = self._live_ns  # nobody knows when it ended
         return self._report(process, end_ns, problem)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ class _Assembly:
         lab.on_close(self._forget)
         lab.on_close(lifeline.close)
         for executor in self.executors.values():
-            lab.on_close(executor.close)
+            lab.on_close(partial(_close, executor))
         state.LabState(
             name=self.name,
             owner=state.this_process(),
@@ -172,6 +173,13 @@ class _Assembly:
         settings = [Offload(port.host, port.name) for link in links for port in link.ports]
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda setting: lab.apply(setting, undo=False), settings))
+
+
+def _close(executor: NetnsExecutor) -> None:
+    """End a host's processes; what went wrong with any of them is raised together."""
+    errors = executor.close()
+    if errors:
+        raise LabFailed("processes that did not end", host=executor.name, evidence="\n".join(map(str, errors)))
 
 
 def offers_of(middle: Executor) -> plan.Offers:

@@ -69,7 +69,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     chosen = session_of(config).options
     rtt = "the topology's RTT" if chosen.rtt_ms is None else f"RTT {chosen.rtt_ms:g} ms"
     sut = chosen.sut or "as the topology says"
-    line = f"hopscope {__version__}: provider {chosen.provider}, topology {chosen.topology}, SUT {sut}, {rtt}"
+    where = f"provider {chosen.provider}, topology {chosen.topology}" if chosen.use is None else f"lab {chosen.use}"
+    line = f"hopscope {__version__}: {where}, SUT {sut}, {rtt}"
     return [line + (", strict" if chosen.strict else "")]
 
 
@@ -120,6 +121,12 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    with _inconclusive_skips(session_of(item.config)):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     with _inconclusive_skips(session_of(item.config)):
         return (yield)
 

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from hopscope.checks.budget import MINIMUM_ALTERNATIONS as ALTERNATIONS
 from hopscope.checks.budget import MINIMUM_PER_BLOCK as BLOCK
 from hopscope.checks.budget import Budget
+from hopscope.checks.capture_health import capture_health
 from hopscope.checks.latency import LatencyBudget, Limit
 from hopscope.checks.verdict import Verdict
-from hopscope.errors import EnvironmentFault, HarnessFault, UsageError
+from hopscope.errors import EnvironmentFault, HarnessFault, ProductFault, UsageError
 from hopscope.plugin.judged import Judged, raise_for
 from hopscope.plugin.window import Window
 from hopscope.traffic.report import RATE_TOLERANCE, TrafficReport
@@ -77,11 +78,16 @@ class Comparison:
     def expect(self, *budgets: Budget | LatencyBudget) -> tuple[Verdict, ...]:
         """Every budget must hold; ``budget("ttfb")`` has the limit that is configured.
 
-        Raises ProductFault, or HarnessFault where the samples cannot tell.
+        Raises ProductFault, also when a connection did not complete; HarnessFault where the samples or the captures
+        cannot tell.
         """
+        if not budgets:
+            raise UsageError('expect() needs at least one budget, as in expect(Budget("ttfb", saves="1 rtt"))')
         reached = tuple(self._judge(budget) for budget in budgets)
         self.judged.record(reached)
-        raise_for(reached)
+        raise_for((*reached, *self.judged.judge(capture_health())))
+        if self.completed < self.asked:
+            raise ProductFault(f"{self.asked - self.completed} of {self.asked} connections did not complete")
         return reached
 
     def _judge(self, budget: Budget | LatencyBudget) -> Verdict:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hopscope.errors import HarnessFault, HopscopeError
+from hopscope.errors import HopscopeError, UsageError
 from hopscope.plugin.building import asked_checks, building
 from hopscope.plugin.session import Session, session_of
 
@@ -77,6 +77,7 @@ def capture(
     request: pytest.FixtureRequest, chain: Chain, test_directory: Path, hopscope_session: Session
 ) -> Iterator[Window]:
     """The test's window: live captures on every tap and the SUT on the path, from before it to its last packet."""
+    from hopscope.plugin import unasked
     from hopscope.plugin.impaired import impaired
     from hopscope.plugin.window import Window, note_failure
 
@@ -91,6 +92,8 @@ def capture(
         try:
             window.open(None if own_switching else request.getfixturevalue("sut"))
             yield window
+            if hopscope_session.passed(request.node) and window.is_open:
+                unasked.conclude(window)
         except HopscopeError as error:
             note_failure(test_directory, error)
             raise
@@ -127,8 +130,9 @@ def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Ses
 
     def end() -> Judged:
         if not capture.is_open:
-            raise HarnessFault(
-                "the window is over: call trace() once, after the traffic (capture.open() starts another)"
+            raise UsageError(
+                "there is no window to trace: call trace() once, after the traffic (capture.open() starts another), "
+                "and not in a test marked lab_uncaptured"
             )
         ended = capture.close()
         assert ended is not None

@@ -47,6 +47,7 @@ class Session:
         """The test that runs."""
         self.chains: dict[Any, Chain] = {}
         """Labs that are up, by the parameter of ``chain``."""
+        self._passed = ""
         self.failed: set[Any] = set()
         """Labs on which a test has failed."""
         self.late: HarnessFault | None = None
@@ -78,6 +79,12 @@ class Session:
     def note(self, item: pytest.Item, report: pytest.TestReport) -> None:
         if report.failed:
             self.failed.add(lab_of(item))
+        if report.when == "call":
+            self._passed = item.nodeid if report.passed else ""
+
+    def passed(self, item: pytest.Item) -> bool:
+        """Whether the body of the test, which has just ended, passed."""
+        return self._passed == item.nodeid
 
     def watch(self, item: pytest.Item, judged: Judged) -> None:
         self._judged.setdefault(item.nodeid, []).append(judged)

@@ -11,6 +11,14 @@ from hopscope.checks.text import render
 from hopscope.errors import UsageError, exit_code
 from hopscope.run import rundir
 
+#: Where the runs of the current folder are, so that a run's name alone names it.
+RUNS = Path(".hopscope/runs")
+
+
+def named(path: Path) -> Path:
+    """The path itself, or the run of this name below :data:`RUNS`."""
+    return RUNS / path if not path.exists() and rundir.read_manifest(RUNS / path) is not None else path
+
 
 def folders(path: Path) -> list[Path]:
     """The folders to judge, each on its own: a run's capture windows, or the folder itself.
@@ -41,7 +49,7 @@ def judge(path: Path, expect: str | None) -> list[tuple[Path, Judgement]]:
 
 
 def command(arguments: argparse.Namespace) -> int:
-    path = Path(arguments.path)
+    path = named(Path(arguments.path))
     results = judge(path, arguments.expect)
     if arguments.json:
         documents = [{"folder": str(folder), **judgement.to_json()} for folder, judgement in results]

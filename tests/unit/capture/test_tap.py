@@ -92,6 +92,15 @@ def test_a_tap_that_died_is_never_whole(tmp_path: Path) -> None:
     assert "disappeared" in report.evidence
 
 
+def test_a_tap_that_ended_early_is_not_whole_even_if_it_says_that_all_is_well(tmp_path: Path) -> None:
+    file = tmp_path / "client-eth0.pcap"
+    tap, host = started(tmp_path, program(file, [(3, 3, 0)], written=3))
+    host.processes[0].code = 0
+    report = tap.stop()
+    assert not report.healthy
+    assert report.problem.startswith("ended by itself with 0")
+
+
 def test_the_size_bound_is_said(tmp_path: Path) -> None:
     file = tmp_path / "client-eth0.pcap"
     tap, host = started(tmp_path, program(file, [(3, 3, 0)], written=3))
