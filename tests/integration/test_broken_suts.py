@@ -88,6 +88,18 @@ UNDER_A_MILLISECOND = [
         {"claims": "frames counted as sent that never left"},
         passes=("ordering", "carried_by", "translation", "checksums", "delivery", "next_hop"),
     ),
+    Row(
+        "bad-checksum",
+        "stamp",
+        {"checksums": "TCP checksum 0x"},
+        passes=("ordering", "carried_by", "translation", "delivery", "next_hop", "claims"),
+    ),
+    Row(
+        "keeps-flows",
+        "stamp",
+        {"teardown": "10 flows"},
+        passes=("ordering", "carried_by", "translation", "checksums", "delivery", "next_hop", "claims"),
+    ),
 ]  # fmt: skip
 
 

@@ -49,6 +49,8 @@ SUTS = {
         _sut("two-numbers", clientnic="two_numbers"),
         _sut("dies-halfway", clientnic="dies_halfway"),
         _sut("boasts", clientnic="boasts"),
+        _sut("bad-checksum", servernic="bad_checksum"),
+        _sut("keeps-flows", servernic="keeps_flows"),
         # The predecessor's way: Scapy sniffs and sends, and the kernel forwards as well.
         _alone("naive", None, "--datapath", "scapy", "--log-flows"),
         _alone("catch-all", "catch_all"),

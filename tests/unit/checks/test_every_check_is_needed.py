@@ -1,0 +1,112 @@
+"""Take any check away, and there is a capture that nobody rejects any more.
+
+For each of ``standard()`` one golden trace that it alone catches: the others pass it or do not concern themselves, and
+none of them says the words by which it is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from hopscope.checks.expectation import Expectation, standard
+from hopscope.checks.verdict import Outcome, Verdict
+from support import golden
+from support.golden import Chain, Recipe
+
+BAD = (Outcome.FAIL, Outcome.INCONCLUSIVE)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A change of a golden trace, what is claimed of it, and the words that name what is wrong."""
+
+    recipe: Recipe
+    change: Callable[[Chain], object]
+    words: str
+
+
+def dropped(chain: Chain) -> None:
+    chain.tap_facts["servernic-eth0"]["dropped"] = 3
+
+
+def late(chain: Chain) -> None:
+    golden.change(chain, "clientnic-eth0", "spoof", time_ns=lambda time_ns: time_ns + 30_000_000)
+
+
+def kernel_carried(chain: Chain) -> None:
+    """A system was on the path, and did nothing: every connection was the kernel's, and succeeded."""
+    times = [frame.time_ns for frames in chain.taps.values() for frame in frames]
+    system = {"sut": "mine", "placement": "stamp"}
+    chain.sidecar["sut"] = [
+        {"event": "sut_started", **system, "time_ns": min(times) - 1},
+        {"event": "sut_stopped", **system, "time_ns": max(times) + 1},
+    ]
+
+
+def shifted_clock(chain: Chain) -> None:
+    golden.change(chain, "servernic-eth0", "response", opt_tsval=lambda value: value + 1)
+
+
+def changed_byte(chain: Chain) -> None:
+    for tap in golden.TAPS[3:]:
+        golden.change(chain, tap, "request", payload=lambda payload: b"\x00" + payload[1:])
+
+
+def bad_sum(chain: Chain) -> None:
+    golden.change(chain, "client-eth0", "response", spoil="l4")
+
+
+def stale_mac(chain: Chain) -> None:
+    for tap in golden.TAPS[2:4]:
+        golden.change(chain, tap, "request", dst_mac="02:00:00:00:00:99")
+
+
+def full_table(chain: Chain) -> None:
+    for event in chain.sidecar["sut"]:
+        if event["event"] == "counters":
+            event |= {"flows": 2, "time_ns": event["time_ns"] + 6_000_000_000}
+
+
+def boast(chain: Chain) -> None:
+    chain.sidecar["sut"][0]["isn"] += 1
+
+
+STAMP = Recipe("stamp")
+CASES = {
+    "capture_health": Case(STAMP, dropped, "dropped 3"),
+    "ordering": Case(STAMP, late, "answered too late"),
+    "carried_by": Case(Recipe("plain"), kernel_carried, "carried by the kernel"),
+    "translation": Case(STAMP, shifted_clock, "TSval off its flow's shift"),
+    "delivery": Case(STAMP, changed_byte, "changed between clientnic-eth1 and servernic-eth0"),
+    "checksums": Case(STAMP, bad_sum, "bad checksum"),
+    "next_hop": Case(STAMP, stale_mac, "from a wrong address"),
+    "teardown": Case(STAMP, full_table, "2 flows"),
+    "claims": Case(STAMP, boast, "flow said to be answered that was not"),
+}
+
+
+def told(verdict: Verdict) -> str:
+    return "\n".join([verdict.summary, *(f"{each.expected} | {each.seen}" for each in verdict.evidence)])
+
+
+def test_every_standard_check_has_a_case():
+    assert sorted(CASES) == sorted(check.name for check in standard())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_without_this_check_nobody_rejects(name, load):
+    case = CASES[name]
+    trace = load(case.recipe, case.change)
+    whole = {verdict.check: verdict for verdict in Expectation(standard()).judge(trace)}
+    assert whole[name].outcome in BAD, told(whole[name])
+    assert case.words in told(whole[name])
+
+    rest = Expectation(tuple(check for check in standard() if check.name != name)).judge(trace)
+    assert not [told(verdict) for verdict in rest if case.words in told(verdict)]
+    if name == "capture_health":  # what others saw in a lossy capture is no proof either: they do not pass
+        assert Outcome.FAIL not in {verdict.outcome for verdict in rest}
+    else:
+        assert not [f"{verdict.check}: {told(verdict)}" for verdict in rest if verdict.outcome in BAD]
