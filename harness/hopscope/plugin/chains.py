@@ -94,7 +94,7 @@ def _topology_in_use(options: LabOptions, name: str, wanted: str, beside: Path |
     """The topology of the lab that is up. HarnessFault for a test that names another: nothing can be said of it."""
     directory, known = staying.find(options.labs_dir, name)
     topology = from_document(known.topology)
-    if wanted != options.topology:
+    if beside is not None:  # named by the test itself
         named = load_topology(data.find("topologies", wanted, beside=beside))
         if named.document() != topology.document():
             raise HarnessFault(f"it is for topology {named.name}, and lab {name} has another, {topology.name}")

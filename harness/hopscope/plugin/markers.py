@@ -63,8 +63,11 @@ def _validate_impair(item: pytest.Item) -> None:
         usage = f"{item.nodeid}: lab_impair takes at most one link and what it does, as in lab_impair(loss=0.01)"
         if len(marker.args) > 1 or not marker.kwargs or not all(isinstance(arg, str) for arg in marker.args):
             raise pytest.UsageError(usage)
-        if "chain" not in getattr(item, "fixturenames", ()):
-            raise pytest.UsageError(f"{item.nodeid}: lab_impair is for tests on a lab, and this one uses none")
+        fixtures = getattr(item, "fixturenames", ())
+        if "capture" not in fixtures and not ("chain" in fixtures and any(item.iter_markers("integration"))):
+            raise pytest.UsageError(
+                f"{item.nodeid}: lab_impair is for captured tests: mark it integration, use chain or traffic"
+            )
         try:
             Impairment.model_validate(marker.kwargs)
         except ValidationError as error:

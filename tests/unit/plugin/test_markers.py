@@ -12,7 +12,7 @@ from hopscope.plugin import markers
 @dataclass
 class Item:
     marker: pytest.Mark
-    fixturenames: tuple[str, ...] = ("chain",)
+    fixturenames: tuple[str, ...] = ("chain", "capture")
     nodeid: str = field(default="test_x.py::test_x")
 
     def iter_markers(self, name: str) -> list[pytest.Mark]:
@@ -20,7 +20,7 @@ class Item:
 
 
 def validate(marker: pytest.MarkDecorator, *fixtures: str) -> None:
-    markers.validate(Item(marker.mark, fixtures or ("chain",)))
+    markers.validate(Item(marker.mark, fixtures or ("chain", "capture")))
 
 
 @pytest.mark.parametrize(
@@ -60,5 +60,6 @@ def test_what_makes_none_is_a_usage_error(marker: pytest.MarkDecorator, says: st
 
 
 def test_an_impairment_needs_a_lab() -> None:
-    with pytest.raises(pytest.UsageError, match="uses none"):
-        validate(pytest.mark.lab_impair(loss=0.1), "tmp_path")
+    for fixtures in (["tmp_path"], ["chain"]):  # a chain alone is not captured, and would not be impaired either
+        with pytest.raises(pytest.UsageError, match="mark it integration"):
+            validate(pytest.mark.lab_impair(loss=0.1), *fixtures)
