@@ -56,6 +56,9 @@ class Crossing:
         self.proven = health is not None and not complaints(trace, source)
         self.before = entered[(entered.up == up) & ~entered.has(SYN)]
         self.after = left[(left.up == up) & ~left.has(SYN)]
+        opened = entered[(entered.up == up) & entered.has(SYN)]
+        opened = opened[np.lexsort((opened.time, opened.flow))]
+        self.repeated = opened[np.flatnonzero(opened.flow[1:] == opened.flow[:-1]) + 1]
         self.back = left[left.up != up]  # the other direction, as the far end of this crossing has seen it
 
     def judge(self, faults: Faults) -> None:
@@ -85,6 +88,10 @@ class Crossing:
             flow.append(acks.flow)
             number.append(acks.ack)
             since.append(acks.time)
+        if not self.up:  # a box that meets the SYN-ACK again makes the client repeat its ACK, from the SYN's number
+            flow.append(self.repeated.flow)
+            number.append(np.zeros(len(self.repeated), dtype=np.int64))
+            since.append(self.repeated.time)
         return self._with_first(flow, number, since)
 
     def _with_first(self, flow: list[Ints], number: list[Ints], since: list[Ints]) -> tuple[NDArray[np.uint64], Ints]:

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from hopscope.wire.number import number
 from hopscope.wire.packets import ACK, FIN, RST, SYN, Packets
 
+EARLY = 1 << 24
+"""How far behind its SYN a client can have sent before anything was answered: more than any first window."""
+
 Ends = NDArray[np.uint64]
 """Shape (n, 3): high and low half of the address, port."""
 
@@ -115,7 +118,10 @@ def _local_pairs(packets: Packets) -> tuple[Ends, Segments]:
 
 def _connections(ends: Ends, segments: Sequence[Segments]) -> Connections:
     names = _names(segments)
-    assigned = [_assign(part, names) for part in segments]
+    assigned, nearer = [], np.zeros(0, np.int64)
+    for part in segments:
+        assigned.append(_assign(part, names, nearer))
+        nearer = np.union1d(nearer, _syn_keys(part))
     # What no SYN or SYN-ACK explains began before the captures: one connection for each such 4-tuple.
     none = np.zeros(0, np.int64)
     strays = [part.pair[flow < 0] for part, flow in zip(segments, assigned, strict=True)]
@@ -204,8 +210,11 @@ def _synack_keys(part: Segments) -> NDArray[np.int64]:
     return _key(part.pair[hit], ~part.forward[hit], part.ack[hit] - 1)
 
 
-def _assign(part: Segments, names: _Names) -> NDArray[np.int64]:
-    """For each segment the number of its connection, -1 where nothing before it in its 4-tuple names one."""
+def _assign(part: Segments, names: _Names, nearer: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each segment the number of its connection, -1 where nothing before it in its 4-tuple names one.
+
+    ``nearer`` are keys of the SYNs that taps nearer to the client have seen.
+    """
     if not len(part.rows):
         return np.zeros(0, np.int64)
     own = np.full(len(part.rows), -1, np.int64)
@@ -223,8 +232,23 @@ def _assign(part: Segments, names: _Names) -> NDArray[np.int64]:
     amount = np.searchsorted(names.pair, pair, side="right") - first
     lost = (flow < 0) & (amount == 1) & ~np.isin(pair, pair[mark >= 0])
     out = np.empty(len(flow), np.int64)
-    out[order] = np.where(lost, first, flow)
+    out[order] = np.where(lost | (flow < 0) & _behind_a_lost_syn(part, names, nearer)[order], first, flow)
     return out
+
+
+def _behind_a_lost_syn(part: Segments, names: _Names, nearer: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Segments of the initiator with numbers right behind its first SYN of this 4-tuple, which a tap nearer to the
+    client has seen.
+
+    In front of every SYN at this tap they belong to it: that SYN was lost on the way here, and is sent again later.
+    Segments of an older connection of the same ports have other numbers.
+    """
+    if not len(names.pair):
+        return np.zeros(len(part.rows), np.bool_)
+    first = np.minimum(np.searchsorted(names.pair, part.pair), len(names.pair) - 1)
+    known = np.isin(_key(names.pair, names.by_lower, names.isn), nearer)[first] & (names.pair[first] == part.pair)
+    ahead = (part.seq - names.isn[first]) & 0xFFFFFFFF
+    return np.asarray(known & (part.forward == names.by_lower[first]) & (ahead < EARLY))
 
 
 def _guess_client(ends: Ends, rest: NDArray[np.int64], names: _Names) -> NDArray[np.bool_]:

@@ -74,3 +74,20 @@ def test_nothing_at_all() -> None:
     segments, found = flows.connections([])
     assert segments == ()
     assert len(found.began) == 0
+
+
+def test_data_whose_syn_was_lost_on_the_way_to_a_tap_belongs_to_it(tmp_path: Path) -> None:
+    """The client was answered early and speaks; a box sends the SYN again a second later."""
+    ends = {"src": "10.0.0.1", "dst": "10.0.0.2"}
+    syn, data = (
+        frames.segment(1000, 80, flags, 5000 + seq, 0, b"x" * seq, **ends) for flags, seq in (("S", 0), ("PA", 1))
+    )
+    old = frames.segment(1000, 80, "FA", 4000, 0, **ends)
+    near, far = tmp_path / "near.pcap", tmp_path / "far.pcap"
+    write_pcap(near, [(1, syn), (3, data), (200, data), (1000, syn)])
+    write_pcap(far, [(2, old), (210, data), (1010, syn)])
+    _, found = flows.connections([pcap.read(near), pcap.read(far)])
+    assert found.client_isn.tolist() == [5000, -1]
+    assert [part.tolist() for part in found.flow_of] == [[0, 0, 0, 0], [1, 0, 0]]
+    _, alone = flows.connections([pcap.read(far)])
+    assert alone.flow_of[0].tolist() == [0, 0, 1], "a tap by itself does not know of another SYN"
