@@ -34,4 +34,4 @@ def test_every_checksum_of_ordinary_connections_is_good_and_tshark_agrees(traffi
     assert report.completed == 50, report.explain()
     judged = trace()
     judged.expect(checksums())
-    judged.second_opinion(sample=10)
+    judged.second_opinion(sample=5)

@@ -329,6 +329,8 @@ class Generator:
         connection.error = self.words(connection, error) if connection.missed else error
         connection.state = DONE
         if connection.sock is not None:
+            if outcome == "timeout":  # given up: its kernel is not to go on sending long after the run
+                connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.open.pop(connection.sock.fileno(), None)
             connection.sock.close()
             connection.sock = None
