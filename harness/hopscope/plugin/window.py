@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -138,7 +139,8 @@ class Window:
             self._end()
         else:
             self.stop_sut()
-        self._refuse_leftovers()
+        if sys.exception() is None:  # what failed first is what people need to see
+            self._refuse_leftovers()
 
     def _refuse_leftovers(self) -> None:
         left, self._left = self._left, []
