@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hopscope.checks.stats import CONFIDENCE, quantile
-from hopscope.checks.verdict import Outcome, Verdict
+from hopscope.checks.verdict import Fault, Outcome, Verdict
 from hopscope.errors import UsageError
 
 MINIMUM_ALTERNATIONS = 10
@@ -28,6 +28,9 @@ CHUNK = 1 << 21
 
 NEVER_NS = 1e18
 """Thirty years: what a flow that never got there is counted as. Finite, so that quantiles can be interpolated."""
+
+ABSENT_SHARE = 0.01
+"""More of the system's flows than this that never got there are a failure, whatever the quantile says."""
 
 Floats = NDArray[np.float64]
 
@@ -81,10 +84,32 @@ class Budget:
         """Judge samples in ns. Blocks are the number of the alternation each sample belongs to; a budget with a
         limit needs neither baseline nor blocks.
 
-        A NaN among the system's samples (a flow that never got there) is late beyond any limit; among the baseline's
-        it is left out.
+        A NaN among the system's samples (a flow that never got there) is late beyond any limit, is told, and fails the
+        budget where there are more than ``ABSENT_SHARE`` of them; among the baseline's it is left out.
         """
-        ours = np.nan_to_num(np.asarray(sut, dtype=np.float64), nan=NEVER_NS, posinf=NEVER_NS)
+        samples = np.asarray(sut, dtype=np.float64)
+        verdict = self._judged(baseline, samples, rtt_ns, baseline_blocks, sut_blocks)
+        absent = int(np.count_nonzero(np.isnan(samples) | np.isposinf(samples)))
+        if not absent:
+            return verdict
+        what = "got a first byte" if self.metric == "ttfb" else "got there"
+        told = f"{absent:,} of {len(samples):,} never {what}"
+        said = replace(
+            verdict, summary=f"{verdict.summary}; {told}", metrics={**verdict.metrics, "absent": absent}
+        )  # fmt: skip
+        if absent <= ABSENT_SHARE * len(samples):
+            return said
+        return replace(said, outcome=Outcome.FAIL, fault=Fault.PRODUCT, failed=max(absent, said.failed))
+
+    def _judged(
+        self,
+        baseline: ArrayLike,
+        sut: Floats,
+        rtt_ns: float | None,
+        baseline_blocks: ArrayLike | None,
+        sut_blocks: ArrayLike | None,
+    ) -> Verdict:
+        ours = np.nan_to_num(sut, nan=NEVER_NS, posinf=NEVER_NS)
         theirs = np.asarray(baseline, dtype=np.float64)
         kept = ~np.isnan(theirs)
         theirs = theirs[kept]
@@ -146,6 +171,9 @@ class Budget:
             )
             return self._decide(saved - least, low - least, high - least, told, len(ours), metrics)
         assert self.ratio is not None
+        if not there > 0 or not (pairs[1] > 0).all():
+            told = f"a ratio to a baseline of {_ms(max(there, 0.0))} says nothing"
+            return self._say(Outcome.INCONCLUSIVE, told, len(ours), metrics)
         share, spread = here / there, pairs[0] / pairs[1]
         low, high = _interval(spread)
         most = self.ratio * (1 + self.tolerance)

@@ -82,6 +82,23 @@ def test_a_flow_that_never_got_there_counts_as_late():
     assert Budget("ttfb", limit_ms=30).judge((), sut).outcome is not Outcome.PASS
 
 
+@pytest.mark.parametrize("how", [{"saves": "1 rtt"}, {"limit_ms": 30.0}, {"ratio": 0.6}])
+@pytest.mark.parametrize(("absent", "outcome"), [(0, Outcome.PASS), (1, Outcome.PASS), (5, Outcome.FAIL)])
+def test_flows_that_never_got_there_are_told_and_fail_above_a_share(absent, outcome, how):
+    sut = latencies(20.4, seed=2)
+    sut[:absent] = math.nan
+    verdict = judge(Budget("ttfb", **how), latencies(40.4), sut)
+    assert verdict.outcome is outcome, verdict.summary
+    assert (f"{absent} of 250 never got a first byte" in verdict.summary) is (absent > 0)
+    assert (verdict.failed, verdict.exit_code) == ((absent, 1) if outcome is Outcome.FAIL else (0, 0))
+
+
+def test_a_baseline_of_nothing_makes_no_ratio():
+    verdict = judge(Budget("ttfb", ratio=1.0), np.zeros(250), np.zeros(250))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "says nothing" in verdict.summary
+
+
 def test_a_few_absent_baselines_are_left_out():
     baseline = latencies(40.4)
     baseline[::50] = math.nan
