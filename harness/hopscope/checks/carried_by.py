@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hopscope.checks.died import died
 from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.live import owned
 from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, not_applicable, passed
@@ -31,6 +32,11 @@ class CarriedBy:
     name: str = "carried_by"
 
     def __call__(self, trace: Trace) -> Verdict:
+        dead = died(trace)
+        if dead:
+            whole = int(np.count_nonzero(trace.whole))
+            told = "; ".join(dict.fromkeys(each.seen for each in dead))
+            return failed(self.name, told, judged=whole, failed=len(dead), evidence=dead)
         if not trace.whole.any():
             return inconclusive(self.name, "no flow lies wholly within the captures")
         if self.claim == "plain":

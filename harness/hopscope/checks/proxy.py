@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hopscope.checks.check import Check
+from hopscope.checks.died import died
 from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.verdict import Outcome, Verdict, failed, inconclusive, not_applicable, passed
 from hopscope.checks.view import Bools
@@ -50,7 +51,7 @@ def judge(checks: Iterable[Check], trace: Trace) -> tuple[Verdict, ...]:
         if check.name in WITHOUT_MEANING:
             verdicts.append(not_applicable(check.name, WITHOUT_MEANING[check.name]))
         elif check.name == "carried_by":
-            verdicts.append(_carried_by(trace, box, crossed))
+            verdicts.append(check(trace) if died(trace) else _carried_by(trace, box, crossed))
         elif check.name in OF_THE_WHOLE:
             verdicts.append(check(trace))
         elif check.name != "placement":

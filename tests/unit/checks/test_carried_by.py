@@ -112,3 +112,12 @@ def test_two_answers_tell_the_naive_rewriter_from_the_clients_side_alone(placeme
     verdict = carried_by()(load(Recipe(placement, carried=True), only=only, sidecar=False))
     assert (verdict.outcome, verdict.failed) == (Outcome.FAIL, 3)
     assert len(verdict.evidence[0].frames) >= 1
+
+
+@pytest.mark.parametrize("claim", [None, "stamp", "plain"])
+def test_rejects_a_box_that_ended_by_itself(claim, rejects):
+    def die(chain):
+        chain.sidecar["sut"] = [*chain.sidecar["sut"], {"event": "died", "host": "clientnic", "returncode": -11}]
+
+    verdict = rejects(carried_by(claim), Recipe("stamp"), die, "clientnic ended by itself with -11")
+    assert verdict.exit_code == 1
