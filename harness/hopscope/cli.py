@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from hopscope import __version__
 from hopscope.commands import labs, runs, schema, walk
 from hopscope.errors import HarnessFault, HopscopeError
-from hopscope.report import judgement, preflight
+from hopscope.report import preflight
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         "--expect", choices=("stamp", "hold", "plain", "proxy"), help="claim a placement; a wrong claim is a failure"
     )
     one.add_argument("--json", action="store_true", help="print the judgement as JSON")
-    one.set_defaults(command=judgement.command)
+    one.set_defaults(command=_judge)
 
     two = commands.add_parser("preflight", help="what this machine can do, tried out, and what is lost without it")
     two.add_argument("--json", action="store_true", help="print the list as JSON")
@@ -70,6 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     runs.add(four.add_subparsers(metavar="COMMAND", required=True))
     schema.add(commands)
     return parser
+
+
+def _judge(arguments: argparse.Namespace) -> int:
+    from hopscope.report import judgement  # brings NumPy, which the other commands do without
+
+    return judgement.command(arguments)
 
 
 def _labs_option(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hopscope.lab import state, staying
+from hopscope.lab import attached, state
 from hopscope.lab.state import LabState
 from hopscope.lab.wait import wait_until
 
@@ -97,7 +97,7 @@ def test_a_lab_ends_with_its_holder_and_with_its_time(labs: Path) -> None:
 
 def test_an_impaired_link_of_an_attached_lab_can_be_changed(labs: Path) -> None:
     hopscope(labs, "up", "chain", "--name", "mine", "--ttl", "5m")
-    lab = staying.attach(labs / "mine")
+    lab = attached.attach(labs / "mine")
     (wan,) = [link.name for link in lab.topology.links if link.impairment.active]
     slower = lab.topology.with_rtt(30).links[1].impairment
     with lab:

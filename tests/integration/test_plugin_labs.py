@@ -97,7 +97,7 @@ def test_a_session_stands_still_where_a_test_failed(home: Path) -> None:
     pid, terminal = os.forkpty()
     if pid == 0:
         os.chdir(home)
-        argv = [sys.executable, "-m", "pytest", *PLAIN, "--lab-pause-on-fail", "-m", "broken", "--timeout", "60"]
+        argv = [sys.executable, "-m", "pytest", *PLAIN, "--lab-pause-on-fail", "-m", "broken", "--color=no"]
         os.execv(sys.executable, argv)
     shown = b""
 

@@ -10,20 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hopscope import data
-from hopscope.capture.probe import verify_taps
 from hopscope.errors import UsageError
 from hopscope.lab import state, staying
-from hopscope.lab.lab import Lab
-from hopscope.lab.rtt import check_rtt
 from hopscope.lab.state import LabState
-from hopscope.lab.sut import RunningSut
-from hopscope.model.document import load_topology
-from hopscope.model.topology import Role
-from hopscope.providers.netns import NetnsProvider
 from hopscope.report.terminal import table
 
 if TYPE_CHECKING:
+    from hopscope.lab.lab import Lab
+
     Subparsers = argparse._SubParsersAction[Any]
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -78,6 +72,11 @@ def seconds(text: str) -> float:
 
 
 def command_up(arguments: argparse.Namespace) -> int:
+    from hopscope import data
+    from hopscope.lab.sut import RunningSut
+    from hopscope.model.document import load_topology
+    from hopscope.providers.netns import NetnsProvider
+
     source = data.find("topologies", arguments.topology)
     topology = load_topology(source)
     if arguments.rtt is not None:
@@ -101,6 +100,10 @@ def command_up(arguments: argparse.Namespace) -> int:
 
 def prove(lab: Lab) -> str:
     """The achieved round trip and both taps of every hop, where the topology has two ends. What was seen, in words."""
+    from hopscope.capture.probe import verify_taps
+    from hopscope.lab.rtt import check_rtt
+    from hopscope.model.topology import Role
+
     client = next((host.name for host in lab.topology.hosts if host.role is Role.CLIENT), None)
     if client is None:
         return "it has no client, so no round trip was measured"

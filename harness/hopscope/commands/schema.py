@@ -6,18 +6,21 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from hopscope.model.jsonschema import SCHEMAS
-
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[Any]
 
 
+KINDS = ("sut", "topology")
+
+
 def add(commands: Subparsers) -> None:
     parser = commands.add_parser("schema", help="JSON Schema of topologies or SUTs, for editors")
-    parser.add_argument("kind", choices=sorted(SCHEMAS), metavar="|".join(sorted(SCHEMAS)))
+    parser.add_argument("kind", choices=KINDS, metavar="|".join(KINDS))
     parser.set_defaults(command=command)
 
 
 def command(arguments: argparse.Namespace) -> int:
+    from hopscope.model.jsonschema import SCHEMAS  # brings pydantic, which most commands do without
+
     print(json.dumps(SCHEMAS[arguments.kind](), indent=1))
     return 0

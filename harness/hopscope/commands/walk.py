@@ -10,18 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hopscope.capture.programs import Options
-from hopscope.capture.tap import CaptureTap
 from hopscope.commands.labs import root
 from hopscope.errors import EnvironmentFault, UsageError, WaitTimeout
-from hopscope.hosts.netns import NetnsExecutor
 from hopscope.lab import staying
-from hopscope.lab.lab import Lab
 from hopscope.lab.wait import wait_until
-from hopscope.report.packets import lines
-from hopscope.wire.tail import Tail
 
 if TYPE_CHECKING:
+    from hopscope.capture.tap import CaptureTap
+    from hopscope.wire.tail import Tail
+
     Subparsers = argparse._SubParsersAction[Any]
 
 #: Kept between sessions of a person at a terminal; everything else is the executor's own small environment.
@@ -59,20 +56,26 @@ def command_exec(arguments: argparse.Namespace) -> int:
     argv = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     if not argv:
         raise UsageError("what to run? hopscope lab exec NAME HOST -- ARGV…")
-    return _become(_lab(arguments), arguments.host, argv)
+    return _become(arguments, argv)
 
 
 def command_shell(arguments: argparse.Namespace) -> int:
-    lab = _lab(arguments)
     shell = os.environ.get("SHELL") or pwd.getpwuid(os.getuid()).pw_shell or "/bin/sh"
-    print(f"{arguments.host} of lab {lab.name}; exit leaves it and the lab stays", flush=True)
-    return _become(lab, arguments.host, [shell], {"HOPSCOPE_LAB": lab.name, "HOPSCOPE_HOST": arguments.host})
+    extra = {"HOPSCOPE_LAB": arguments.name, "HOPSCOPE_HOST": arguments.host}
+    return _become(
+        arguments, [shell], extra, f"{arguments.host} of lab {arguments.name}; exit leaves it, the lab stays"
+    )
 
 
 def command_watch(arguments: argparse.Namespace) -> int:
     if arguments.count is not None and arguments.count < 1:
         raise UsageError(f"--count {arguments.count}: must be at least 1")
-    lab = _lab(arguments)
+    from hopscope.capture.programs import Options
+    from hopscope.capture.tap import CaptureTap
+    from hopscope.lab import attached
+    from hopscope.wire.tail import Tail
+
+    lab = attached.attach(staying.find(root(arguments), arguments.name)[0])
     host, separator, name = arguments.port.partition(":")
     if not separator:
         raise UsageError(f"{arguments.port!r} is no port: write HOST:PORT, as in servernic:eth0")
@@ -93,6 +96,8 @@ def command_watch(arguments: argparse.Namespace) -> int:
 
 
 def _show(tap: CaptureTap, tail: Tail, count: int | None) -> None:
+    from hopscope.report.packets import lines
+
     left = count
 
     def enough() -> bool:
@@ -113,16 +118,17 @@ def _show(tap: CaptureTap, tail: Tail, count: int | None) -> None:
         return
 
 
-def _lab(arguments: argparse.Namespace) -> Lab:
-    directory, _ = staying.find(root(arguments), arguments.name)
-    return staying.attach(directory)
-
-
-def _become(lab: Lab, name: str, argv: list[str], extra: dict[str, str] | None = None) -> int:
+def _become(
+    arguments: argparse.Namespace, argv: list[str], extra: dict[str, str] | None = None, greeting: str = ""
+) -> int:
     """Replace this process: the terminal, its keys and the exit code are the command's."""
-    host = lab.host(name)
-    if not isinstance(host, NetnsExecutor):
-        raise UsageError(f"{name} is not a host of this machine")
-    entry, environment = host.walk_in(argv, cwd=Path.cwd())
+    directory, known = staying.find(root(arguments), arguments.name)
+    hosts = staying.hands(directory, known)
+    if arguments.host not in hosts:
+        there = ", ".join(name for name in hosts if "/" not in name)
+        raise UsageError(f"lab {arguments.name} has no host {arguments.host!r}; there are: {there}")
+    entry, environment = hosts[arguments.host].walk_in(argv, cwd=Path.cwd())
     personal = {key: os.environ[key] for key in PERSONAL if key in os.environ}
+    if greeting:
+        print(greeting, flush=True)
     os.execvpe(entry[0], entry, {**environment, **personal, **(extra or {})})  # noqa: S606

@@ -1,8 +1,10 @@
-"""Labs that stay: handed to a holder with a time to live, attached to by whoever knows the name, ended by name."""
+"""Labs that stay: handed to a holder with a time to live, found and entered and ended by name.
+
+The commands start with this module: what is heavy (topologies, and so pydantic) is imported where it is needed.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import shlex
@@ -14,19 +16,17 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hopscope.errors import EnvironmentFault, LabFailed, UsageError
-from hopscope.hosts.executor import Executor
 from hopscope.hosts.netns import NetnsExecutor
-from hopscope.lab import plan, state
-from hopscope.lab.adopted import AdoptedProcess
-from hopscope.lab.lab import Lab
+from hopscope.lab import state
 from hopscope.lab.lifeline import PROGRAMS
-from hopscope.lab.setting import SettingRecord
 from hopscope.lab.state import LabState
 from hopscope.lab.wait import wait_until
-from hopscope.model.document import from_document
-from hopscope.model.topology import suggestion
+
+if TYPE_CHECKING:
+    from hopscope.lab.lab import Lab
 
 HOLDER_SECONDS = 10.0
 DOWN_SECONDS = 25.0
@@ -76,33 +76,14 @@ def hand_over(lab: Lab, seconds: float, *, source: Path | None = None, sut: str 
     return held
 
 
-def attach(directory: Path) -> Lab:
-    """The lab whose state is in ``directory``, up already. Closing it ends what was started through it, and no more.
-
-    Raises LabFailed where there is none, or it has gone.
-    """
-    known = state.read(directory)
-    if known is None or not known.keeper.alive:
-        raise LabFailed(f"lab {directory.name} has gone: nobody holds it any more")
-    executors = {
+def hands(directory: Path, known: LabState) -> dict[str, NetnsExecutor]:
+    """The executor of each namespace of a lab that is up: hosts, and the middles of impaired links."""
+    return {
         namespace: NetnsExecutor(
             namespace, directory / namespace, known.keeper.pid, descriptor, known.own_user_namespace
         )
         for namespace, descriptor in known.namespaces.items()
     }
-    topology = from_document(known.topology)
-    hosts: dict[str, Executor] = {host.name: executors[host.name] for host in topology.hosts}
-    middles: dict[str, Executor] = {
-        link.name: executors[plan.middle(link)] for link in topology.links if link.impairment.active
-    }
-    lab = Lab(known.name, topology, directory, hosts, known.mechanisms, middles)
-    lab.settings += [SettingRecord(**record) for record in known.settings]
-    for link, line in known.lines.items():
-        folder = middles[link].directory
-        lab.lines[link] = AdoptedProcess("line", line, folder / "line.out", folder / "line.err")
-    for executor in executors.values():
-        lab.on_close(executor.close)
-    return lab
 
 
 def nearest() -> Path:
@@ -119,21 +100,12 @@ def typed(command: str, labs: Path, *arguments: str) -> str:
     return shlex.join(["hopscope", "lab", command, *where, *arguments])
 
 
-def claim(lab: Lab) -> None:
-    """Be the only session that uses a lab, until it is closed. UsageError when another does."""
-    descriptor = os.open(lab.directory / "use.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise UsageError(f"lab {lab.name} is in use by another session") from None
-    lab.on_close(lambda: os.close(descriptor))
-
-
 def find(root: Path, name: str) -> tuple[Path, LabState]:
     """A lab by its name. UsageError where none of that name is up, with those that are."""
     up = {path.name: (path, known) for path, known in state.labs(root) if known is not None and known.keeper.alive}
     if name not in up:
+        from hopscope.model.topology import suggestion
+
         raise UsageError(f"no lab {name!r} is up{suggestion(name, up)}; see: hopscope lab list")
     return up[name]
 

@@ -13,7 +13,7 @@ from hopscope import data
 from hopscope.capture.probe import verify_taps
 from hopscope.errors import HarnessFault, UsageError
 from hopscope.hosts.executor import Executor
-from hopscope.lab import drift, staying
+from hopscope.lab import attached, drift, staying
 from hopscope.lab.lab import Lab
 from hopscope.lab.rtt import check_rtt
 from hopscope.lab.sut import RunningSut
@@ -143,8 +143,8 @@ def acquire(
 def _up(options: LabOptions, topology: Topology, source: Path, hooks: Hooks) -> Iterator[Lab]:
     """A lab of ours, or the one to be used; at the end it is released, left, or handed to a holder."""
     if options.use is not None:
-        with staying.attach(options.labs_dir / options.use) as lab:
-            staying.claim(lab)
+        with attached.attach(options.labs_dir / options.use) as lab:
+            attached.claim(lab)
             yield lab
         return
     hands = hooks.provider(options.provider) or provider(options.provider)

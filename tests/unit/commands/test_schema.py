@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from hopscope import cli
+from hopscope.commands.schema import KINDS
 from hopscope.errors import DocumentError
 from hopscope.model.document import parse_topology
 from hopscope.model.jsonschema import SCHEMAS
@@ -24,7 +25,11 @@ def accepts(kind: str, document: Any) -> bool:
     return bool(jsonschema.Draft202012Validator(SCHEMAS[kind]()).is_valid(document))
 
 
-@pytest.mark.parametrize("kind", sorted(SCHEMAS))
+def test_the_command_knows_every_schema() -> None:
+    assert list(KINDS) == sorted(SCHEMAS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_it_is_a_schema_and_the_command_prints_it(capsys: pytest.CaptureFixture[str], kind: str) -> None:
     assert cli.main(["schema", kind]) == 0
     schema = json.loads(capsys.readouterr().out)
