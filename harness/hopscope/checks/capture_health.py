@@ -18,6 +18,9 @@ class CaptureHealth:
         problems = [
             problem for position in trace.taps for problem in (*complaints(trace, position), *silence(trace, position))
         ]
+        problems += [
+            Evidence(None, file, (), "the capture that the side-car names", "it is not there") for file in trace.missing
+        ]
         window = trace.window
         if window.start_ns is not None and window.end_ns is not None and window.start_ns >= window.end_ns:
             problems.append(
@@ -50,7 +53,7 @@ def capture_health() -> CaptureHealth:
 
 def unhealthy(trace: Trace) -> tuple[str, ...]:
     """File names of the taps that are no evidence for anything that they do not show."""
-    return tuple(tap.file for position, tap in trace.taps.items() if complaints(trace, position))
+    return (*(tap.file for position, tap in trace.taps.items() if complaints(trace, position)), *trace.missing)
 
 
 def complaints(trace: Trace, position: Position) -> list[Evidence]:
@@ -60,6 +63,7 @@ def complaints(trace: Trace, position: Position) -> list[Evidence]:
     packets, health = tap.packets, tap.health
     if packets.truncated:
         found.append(("whole records until the end of the file", "the file ends in the middle of a record"))
+    found += [("a capture whose side-car shows that it is whole", doubt) for doubt in tap.doubts]
     if health is not None:
         if health.dropped:
             found.append(("dropped 0", f"dropped {health.dropped:,}"))

@@ -8,9 +8,8 @@ of a box are told from the packets (orient.py).
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from hopscope.errors import HarnessFault
-from hopscope.wire import orient, pcap
+from hopscope.wire import orient, pcap, sidecar
 from hopscope.wire.orient import Candidate
-from hopscope.wire.taps import Position, Tap, TapHealth
+from hopscope.wire.sidecar import Sidecar
+from hopscope.wire.taps import Position, Tap
 
-SIDECAR = "taps.json"
+SIDECAR = sidecar.NAME
 
 _NAME = re.compile(r"(clientnic|servernic|client|server)(?![a-z])", re.IGNORECASE)
 _SUFFIXES = (".pcap", ".pcapng", ".cap")
@@ -37,6 +37,8 @@ class Content:
     rtt_ns: int | None
     sut_events: tuple[dict[str, Any], ...]
     notes: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    """Captures that the side-car names and that are not there."""
 
 
 def read(path: Path) -> Content:
@@ -44,9 +46,9 @@ def read(path: Path) -> Content:
     be read."""
     if not path.is_dir():
         raise HarnessFault(f"{path}: no such folder of captures")
-    sidecar = _sidecar(path / SIDECAR)
-    entries: Mapping[str, Any] = sidecar.get("taps") or {}
-    notes: list[str] = []
+    said = sidecar.read(path / SIDECAR)
+    entries = said.taps
+    notes: list[str] = [*said.notes]
     candidates: list[Candidate] = []
     for file in sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file()):
         entry = entries.get(file.name) or {}
@@ -59,47 +61,38 @@ def read(path: Path) -> Content:
             continue
         if entry.get("problem"):
             notes.append(f"{file.name}: {entry['problem']}")
-        candidates += _candidates(file, host, entry, sidecar)
-    notes += [f"{name}: named in {SIDECAR} and not there" for name in entries if not (path / name).is_file()]
+        candidates += _candidates(file, host, entry, said)
+    missing = tuple(name for name in entries if not (path / name).is_file())
+    notes += [f"{name}: named in {SIDECAR} and not there" for name in missing]
     if not candidates:
         raise HarnessFault(
             f"{path}: no captures: files are named HOST-ANYTHING.pcap or .pcapng, HOST being client, clientnic, "
             "servernic or server"
         )
     taps, remarks = orient.place(candidates)
-    rtt = sidecar.get("rtt_ns")
     return Content(
         taps=taps,
-        same_clock=bool(sidecar.get("same_clock", False)),
-        rtt_ns=int(rtt) if isinstance(rtt, int | float) else None,
-        sut_events=tuple(_events(sidecar.get("sut"))),
+        same_clock=said.same_clock,
+        rtt_ns=said.rtt_ns,
+        sut_events=said.events,
         notes=(*notes, *remarks),
+        missing=missing,
     )
 
 
-def _sidecar(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise HarnessFault(f"{path}: cannot be read: {error}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("taps") or {}, dict):
-        raise HarnessFault(f"{path}: not a side-car of captures: an object with an object `taps` is wanted")
-    return content
-
-
-def _candidates(file: Path, host: str, entry: Mapping[str, Any], sidecar: Mapping[str, Any]) -> list[Candidate]:
+def _candidates(file: Path, host: str, entry: Mapping[str, Any], said: Sidecar) -> list[Candidate]:
     """One for the file, or one for each port where it holds several (`tcpdump -i any`, pcapng)."""
     packets = pcap.read(file)
+    health, doubts = sidecar.health(entry)
     tap = Tap(
         file=file.name,
         host=host,
         interface=entry.get("interface"),
         position=orient.SIDES[host][0],
         packets=packets,
-        health=_health(entry),
-        mac=_mac(entry.get("mac")),
+        health=health,
+        mac=sidecar.mac(entry),
+        doubts=doubts,
     )
     interfaces = np.unique(packets.interface[packets.is_tcp])
     if len(interfaces) > 1:
@@ -112,58 +105,24 @@ def _candidates(file: Path, host: str, entry: Mapping[str, Any], sidecar: Mappin
             Candidate(replace(tap, interface=f"#{n}", packets=side), place)
             for n, place, side in orient.taken_apart(tap)
         ]
-    return [Candidate(tap, _linked(file.stem, host, sidecar))]
+    return [Candidate(tap, _linked(file.stem, host, said))]
 
 
-def _linked(port: str, host: str, sidecar: Mapping[str, Any]) -> Position | None:
+def _linked(port: str, host: str, said: Sidecar) -> Position | None:
     """Which side of its host a port is on, by the host at the other end of its link."""
     sides = orient.SIDES[host]
     if len(sides) == 1:
         return sides[0]
-    for link in sidecar.get("links") or ():
-        if port in link:
-            (other,) = [str(end) for end in link if end != port][:1] or [""]
-            return orient.BETWEEN.get((host, _role(other, sidecar)))
+    for near, far in said.links:
+        if port in (near, far):
+            return orient.BETWEEN.get((host, _role(far if port == near else near, said)))
     return None
 
 
-def _role(port: str, sidecar: Mapping[str, Any]) -> str:
+def _role(port: str, said: Sidecar) -> str:
     """Role of the host of a port: as its capture's entry says, else as its name begins."""
-    for file, entry in (sidecar.get("taps") or {}).items():
+    for file, entry in said.taps.items():
         if Path(file).stem == port and entry.get("role"):
             return str(entry["role"]).lower()
     match = _NAME.match(port)
     return match[1].lower() if match else ""
-
-
-def _health(entry: Mapping[str, Any]) -> TapHealth | None:
-    counters = [entry.get(name) for name in ("captured", "received", "dropped")]
-    if not all(isinstance(value, int) for value in counters):
-        return None
-    captured, received, dropped = (int(value) for value in counters if value is not None)
-    return TapHealth(
-        captured,
-        received,
-        dropped,
-        _time(entry.get("live_ns")),
-        _time(entry.get("end_ns")),
-        bool(entry.get("offloads")),
-    )
-
-
-def _time(value: object) -> int | None:
-    return int(value) if isinstance(value, int | float) else None
-
-
-def _mac(value: object) -> int | None:
-    text = str(value or "").replace(":", "").replace("-", "")
-    return int(text, 16) if re.fullmatch(r"[0-9a-fA-F]{12}", text) else None
-
-
-def _events(sut: object) -> Iterable[dict[str, Any]]:
-    """Events as a list of objects, or an object of such lists by host."""
-    if isinstance(sut, list):
-        yield from (event for event in sut if isinstance(event, dict))
-    elif isinstance(sut, dict):
-        for host, events in sut.items():
-            yield from ({"host": host, **event} for event in _events(events))

@@ -74,6 +74,8 @@ class Tap:
     """None when nobody told (a bare folder): the capture is judged as it is."""
     mac: int | None = None
     """48-bit address of the port itself, where the side-car tells."""
+    doubts: tuple[str, ...] = ()
+    """Why the side-car makes this capture no evidence: a problem told, counters or times that are not told."""
 
     @property
     def name(self) -> str:
@@ -82,7 +84,8 @@ class Tap:
 
     @property
     def healthy(self) -> bool | None:
-        """True, False, or None when unknown. A file that ends in the middle of a record is not healthy."""
-        if self.packets.truncated:
+        """True, False, or None when unknown. A file that ends in the middle of a record is not healthy,
+        nor one that the side-car leaves in doubt."""
+        if self.packets.truncated or self.doubts:
             return False
         return None if self.health is None else self.health.healthy

@@ -75,6 +75,9 @@ class Trace:
     whole: NDArray[np.bool_] = field(repr=False)
     """The flow lies entirely within the captures."""
 
+    missing: tuple[str, ...] = ()
+    """Captures that a side-car names and that are not there."""
+
     @staticmethod
     def load(path: Path) -> Trace:
         """Read a folder of captures, with or without a ``taps.json``.
@@ -88,6 +91,7 @@ class Trace:
             rtt_ns=content.rtt_ns,
             sut_events=content.sut_events,
             notes=content.notes,
+            missing=content.missing,
         )
 
     @staticmethod
@@ -98,6 +102,7 @@ class Trace:
         rtt_ns: int | None = None,
         sut_events: Iterable[dict[str, Any]] = (),
         notes: Iterable[str] = (),
+        missing: Iterable[str] = (),
     ) -> Trace:
         """Correlate taps; one for each position at most."""
         placed = {tap.position: tap for tap in sorted(taps, key=lambda tap: tap.position)}
@@ -135,6 +140,7 @@ class Trace:
             began=found.began[on_path],
             client_isn=found.client_isn[on_path],
             whole=whole.whole(placed, rows, count, same_clock=same_clock) if rows else np.zeros(0, np.bool_),
+            missing=tuple(missing),
             **{column.name: getattr(inferred, column.name) for column in fields(inferred)},
         )
 
