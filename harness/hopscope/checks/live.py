@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hopscope.checks.told import number
 from hopscope.checks.view import Bools
 from hopscope.wire.trace import Trace
 
@@ -18,14 +19,16 @@ def owned(trace: Trace) -> Bools | None:
     spans: list[tuple[int, int]] = []
     start: int | None = None
     told = False
-    for event in sorted((one for one in trace.sut_events if "time_ns" in one), key=lambda one: int(one["time_ns"])):
+    timed = ((number(event, "time_ns"), event) for event in trace.sut_events)
+    events = [(time, event) for time, event in timed if time is not None]
+    for time, event in sorted(events, key=lambda one: one[0]):
         if event.get("event") not in ("sut_started", "sut_stopped"):
             continue
         told = True
         translating = event.get("placement") not in (None, "none", "plain", "proxy")
         if start is not None:
-            spans.append((start, int(event["time_ns"])))
-        start = int(event["time_ns"]) if event["event"] == "sut_started" and translating else None
+            spans.append((start, time))
+        start = time if event["event"] == "sut_started" and translating else None
     if not told or not trace.same_clock:
         return None
     if start is not None:

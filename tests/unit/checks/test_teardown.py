@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from hopscope.checks.live import owned
 from hopscope.checks.teardown import teardown
 from hopscope.checks.verdict import Outcome
 from support import golden
@@ -32,14 +35,18 @@ def test_rejects(placement, labels, taps, close, reason, rejects):
     assert verdict.failed == 1
 
 
-def events(*told):
-    """Counters at seconds after the last segment, with so many flows open."""
+def events(*told, spans=()):
+    """Counters at seconds after the last segment, with so many flows open; and when systems were on the path."""
 
     def change(chain):
         last = max(frame.time_ns for frames in chain.taps.values() for frame in frames if frame.proto == 6)
         chain.sidecar["sut"] = [
             {"event": "counters", "host": "clientnic", "flows": flows, "time_ns": last + int(seconds * 1e9)}
             for seconds, flows in told
+        ] + [
+            {"event": f"sut_{kind}", "sut": "hold", "placement": "hold", "time_ns": last + int(seconds * 1e9)}
+            for span in spans
+            for kind, seconds in zip(("started", "stopped"), span, strict=False)
         ]
 
     return change
@@ -61,14 +68,38 @@ def test_rejects_tables_that_are_not_empty(told, reason, rejects):
     [
         (((-1, 3), (0.5, 0)), "flow table of clientnic empty 500.000 ms"),
         (((-1, 3), (2, 1), (4.9, 0)), "flow table of clientnic empty 4900.000 ms"),
-        (((-1, 3), (2, 1)), "not told in time"),
-        (((-1, 3),), "not told in time"),
+        (((-1, 3), (-0.5, 0)), "not told in time"),
     ],
 )
 def test_tables_that_are_empty_or_not_told_pass(told, note, load):
     verdict = teardown()(load(Recipe("hold"), events(*told)))
     assert verdict.outcome is Outcome.PASS
     assert note in verdict.summary
+
+
+@pytest.mark.parametrize("told", [((-1, 3),), ((-1, 3), (2, 1)), ((-1, 0), (-0.5, 3))])
+@pytest.mark.parametrize("spans", [(), ((-2,),), ((-2, 6),), ((-9, -8), (-2, 5.5))])
+def test_a_box_that_told_of_open_flows_and_never_of_none_concludes_nothing(told, spans, load):
+    verdict = teardown()(load(Recipe("hold"), events(*told, spans=spans)))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "clientnic told of" in verdict.summary
+
+
+@pytest.mark.parametrize("spans", [((-2, -0.6),), ((-2, 1.9),), ((-2, 3), (3.5, 9))])
+def test_a_box_that_was_stopped_before_its_tables_had_their_time(spans, load):
+    told = ((-1, 3), (2, 1)) if spans[0][1] > 0 else ((-1, 3), (-0.5, 2))
+    verdict = teardown()(load(Recipe("hold"), events(*told, spans=spans)))
+    assert verdict.outcome is Outcome.PASS
+    assert "not told in time" in verdict.summary
+
+
+@pytest.mark.parametrize("fields", [{"time_ns": "abc"}, {"time_ns": None}, {"flows": None}, {"flows": ["tcp:80"]}])
+def test_counters_that_are_no_numbers_are_not_told(fields, load):
+    trace = load(Recipe("hold"))
+    event = {"event": "counters", "host": "clientnic", "time_ns": 1, "flows": 1} | fields
+    changed = replace(trace, sut_events=(event, {"event": "sut_started", "time_ns": None}))
+    assert teardown()(changed).outcome is Outcome.PASS
+    assert owned(changed) is None
 
 
 def test_open_connections_conclude_nothing(load):
