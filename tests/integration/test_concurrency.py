@@ -24,4 +24,4 @@ def test_two_thousand_at_two_hundred_a_second(traffic, trace, sut):
     assert report.completed == 2000, report.explain()
     judged = trace()
     judged.expect(placement=sut)
-    judged.second_opinion(sample=20)
+    judged.second_opinion(sample=10)

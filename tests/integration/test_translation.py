@@ -57,4 +57,4 @@ def test_segments_that_are_lost_or_late_keep_their_numbers(chain, traffic, trace
         assert after[way][counted] - before[way][counted] > 5, f"{way}: the link did what it was asked to"
     judged = trace()
     judged.expect(placement=sut)
-    assert judged.second_opinion(sample=10).metrics["resent"] > 0
+    assert judged.second_opinion(sample=3).metrics["resent"] > 0

@@ -11,17 +11,17 @@ import numpy as np
 from hopscope.checks.evidence import of_rows
 from hopscope.checks.faults import Faults
 from hopscope.checks.view import Ints, View, keys
-from hopscope.wire.packets import FIN, RST
-from hopscope.wire.seq import sub
+from hopscope.wire.packets import FIN, RST, Packets
+from hopscope.wire.seq import distance, sub
 from hopscope.wire.trace import Trace
 
 
 def judge(trace: Trace, up: bool, before: View, after: View, faults: Faults) -> None:
     """Hold the timestamps of one direction's segments after a box against those of their twins before it."""
-    first, second = _pairs(before, after)
+    source, target = trace.taps[before.position].packets, trace.taps[after.position].packets
+    first, second = _pairs(source, before, target, after)
     if not len(first):
         return
-    source, target = trace.taps[before.position].packets, trace.taps[after.position].packets
     rows_in, rows_out, flow = before.row[first], after.row[second], after.flow[second]
     lost = (source.tsval[rows_in] >= 0) != (target.tsval[rows_out] >= 0)
     faults.add("timestamps option on one side only", flow[lost])
@@ -58,12 +58,15 @@ def judge(trace: Trace, up: bool, before: View, after: View, faults: Faults) -> 
             )  # fmt: skip
 
 
-def _pairs(before: View, after: View) -> tuple[Ints, Ints]:
-    """Indices of twins: the n-th segment with the same numbers on either side, where both sides saw as many of them."""
+def _pairs(source: Packets, before: View, target: Packets, after: View) -> tuple[Ints, Ints]:
+    """Indices of twins: the n-th segment with the same numbers on either side, where both sides saw as many of them.
+
+    They are counted by their clock, which a constant shift leaves in order, and a link that reorders does not.
+    """
     plain_before, plain_after = np.flatnonzero(~before.has(RST)), np.flatnonzero(~after.has(RST))
     key_before, key_after = _key(before[plain_before]), _key(after[plain_after])
-    order_before = np.lexsort((before.time[plain_before], key_before))
-    order_after = np.lexsort((after.time[plain_after], key_after))
+    order_before = _by_clock(source, before[plain_before], key_before)
+    order_after = _by_clock(target, after[plain_after], key_after)
     values_before, count_before = np.unique(key_before, return_counts=True)
     values_after, count_after = np.unique(key_after, return_counts=True)
     both, at_before, at_after = np.intersect1d(values_before, values_after, assume_unique=True, return_indices=True)
@@ -71,6 +74,14 @@ def _pairs(before: View, after: View) -> tuple[Ints, Ints]:
     kept_before = order_before[np.isin(key_before[order_before], even)]
     kept_after = order_after[np.isin(key_after[order_after], even)]
     return plain_before[kept_before], plain_after[kept_after]
+
+
+def _by_clock(packets: Packets, seen: View, key: np.ndarray) -> Ints:
+    """Order by key, then TSval, then TSecr (on the circle, from those of any segment with the key), then time."""
+    _, some, of = np.unique(key, return_index=True, return_inverse=True)
+    values = packets.tsval[seen.row], packets.tsecr[seen.row]
+    tsval, tsecr = (distance(value, value[some][of]) if len(value) else value for value in values)
+    return np.lexsort((seen.time, tsecr, tsval, key))
 
 
 def _key(seen: View) -> np.ndarray:
