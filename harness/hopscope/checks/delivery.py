@@ -2,8 +2,7 @@
 
 The end's own tap (or the tap nearest to it) says what was sent, the other end's what arrived. Segments may be cut anew
 and sent again on the way; ranges of bytes and their contents count. What must have arrived: everything that was
-acknowledged to its sender, and everything sent more than a second before the capture ended. Where an RST came, only
-what was acknowledged.
+acknowledged to its sender, and everything sent more than a second before the capture, or an RST, ended it.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from numpy.typing import NDArray
 from hopscope.checks.capture_health import complaints
 from hopscope.checks.evidence import count, mac_text, of_rows
 from hopscope.checks.streams import Stream, first_byte
-from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, passed
-from hopscope.checks.view import Bools, Ints, View, keys, view
-from hopscope.wire.packets import RST
+from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, not_applicable, passed
+from hopscope.checks.view import Bools, Ints, View, keys, unaccepted, view
+from hopscope.wire.packets import RST, SYN
 from hopscope.wire.taps import BOXES, HOPS, Position
 from hopscope.wire.trace import Trace
 
@@ -74,6 +73,13 @@ class Delivery:
                 self.name, f"{count(unseen, 'flow')}: bytes are missing from a capture that is no proof of it",
                 judged=judged, evidence=tally.evidence, metrics=metrics,
             )  # fmt: skip
+        if not (tally.bytes_compared or tally.bytes_blind):
+            if not (tally.carried & ~_declined(trace)).any():
+                return not_applicable(self.name, "the server accepted no connection: there was nothing to deliver")
+            return inconclusive(
+                self.name, f"no payload byte of {count(judged, 'flow')} arrived, and none had to", judged=judged,
+                metrics=metrics,
+            )  # fmt: skip
         if tally.bytes_blind:
             return inconclusive(
                 self.name, f"{tally.bytes_blind:,} payload bytes were cut off by the capture's snap length",
@@ -87,6 +93,13 @@ class Delivery:
 
 def delivery() -> Delivery:
     return Delivery()
+
+
+def _declined(trace: Trace) -> Bools:
+    """Flows whose SYN came to the server, which did not take it: nothing has to be delivered there."""
+    last = max(trace.taps)
+    asked = trace.first_rows(last, trace.to_server[last] & ((trace.taps[last].packets.flags & SYN) != 0)) >= 0
+    return np.asarray(unaccepted(trace) & asked)
 
 
 class _Change(NamedTuple):
@@ -174,10 +187,17 @@ class _Direction:
             reset[flow_of[(flow_of >= 0) & ((self.trace.taps[position].packets.flags & RST) != 0)]] = True
         health, time = self.trace.taps[self.sender].health, self.trace.taps[self.sender].packets.time
         ends = health.end_ns if health is not None and health.end_ns is not None else int(time.max(initial=0))
-        old = seen[(seen.up == self.up) & seen.placed & (seen.time <= ends - GRACE_NS)]
-        old = old[~reset[old.flow]]
+        until = np.where(reset, self._reset_at(), ends)
+        old = seen[(seen.up == self.up) & seen.placed & (seen.time <= until[seen.flow] - GRACE_NS)]
+        old = old[~_declined(self.trace)[old.flow]]
         np.maximum.at(limit, old.flow, old.end)
         return limit
+
+    def _reset_at(self) -> Ints:
+        """For each flow when its first RST passed the sender's tap; the beginning of time where none did."""
+        packets, flow_of = self.trace.taps[self.sender].packets, self.trace.flow_of[self.sender]
+        row = self.trace.first_rows(self.sender, (flow_of >= 0) & ((packets.flags & RST) != 0))
+        return np.where(row >= 0, packets.time[np.maximum(row, 0)] if len(packets) else 0, GRACE_NS)
 
     def _slowly(self, flow: int, sent: View, came: View, odd: View, limit: int) -> None:
         """A flow whose segments were cut anew, or are missing: compare streams."""

@@ -59,12 +59,12 @@ def _judge_number(trace: Trace, flows: Bools, faults: Faults) -> None:
     here, beyond = Position.CLIENTNIC_LAN, Position.SERVERNIC_LAN
     if here not in trace.taps:
         return
-    number = len(flows)
-    syns, answers = _tally(trace, here, SYN, number), _tally(trace, here, SYN | ACK, number)
-    again = np.zeros(number, dtype=np.int64)
+    own = (trace.real_isn >= 0) & (trace.spoofed_isn != trace.real_isn)  # of other ISNs others tell
+    syns, answers = _tally(trace, here, SYN), _tally(trace, here, SYN | ACK, trace.spoofed_isn)
+    again = np.zeros_like(syns)
     if beyond in trace.taps:
-        again = np.maximum(_tally(trace, beyond, SYN | ACK, number) - 1, 0)
-    twice = np.flatnonzero(flows & (syns > 0) & (answers > syns + again))
+        again = np.maximum(_tally(trace, beyond, SYN | ACK) - 1, 0)
+    twice = np.flatnonzero(flows & own & (syns > 0) & (answers > syns + again))
     faults.add("SYN answered more than once", twice)
     for flow in twice.tolist():
         told = f"{int(answers[flow])} SYN-ACKs"
@@ -72,11 +72,13 @@ def _judge_number(trace: Trace, flows: Bools, faults: Faults) -> None:
         faults.show(of_rows(trace, here, rows, flow=flow, expected=f"{int(syns[flow])}, one for each SYN", seen=told))
 
 
-def _tally(trace: Trace, position: Position, kind: int, flows: int) -> Ints:
-    """For each flow its SYNs, or its SYN-ACKs, at a tap."""
-    flow_of, flags = trace.flow_of[position], trace.taps[position].packets.flags
-    mine = flow_of[(flow_of >= 0) & ((flags & (SYN | ACK)) == kind)]
-    return np.bincount(mine, minlength=flows).astype(np.int64)
+def _tally(trace: Trace, position: Position, kind: int, isn: Ints | None = None) -> Ints:
+    """For each flow its SYNs, or its SYN-ACKs, at a tap; with ``isn`` those of the flow's number."""
+    flow_of, packets = trace.flow_of[position], trace.taps[position].packets
+    rows = np.flatnonzero((flow_of >= 0) & ((packets.flags & (SYN | ACK)) == kind))
+    if isn is not None:
+        rows = rows[packets.seq[rows] == isn[flow_of[rows]]]
+    return np.bincount(flow_of[rows], minlength=len(trace.whole)).astype(np.int64)
 
 
 def _strange_isn(trace: Trace, isn: Ints, flow: Ints) -> Bools:

@@ -27,5 +27,6 @@ def dissected(self: Segment, buffer: bytearray, head: int, end: int, *more: Any)
 
 
 bpf_filter.program = lambda *arguments: EVERYTHING
+cli.raise_priority = lambda: "as anybody"  # a program in real time would be done with the first before the last comes
 Segment.load = dissected  # type: ignore[method-assign]
 sys.exit(cli.main())

@@ -6,13 +6,15 @@ until it is ended.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 
 TARGET = "169.254.169.254"
-BURST, SPACING_S = 150, 0.06
+BURST, SPACING_S = 200, 0.06
 
 
 def syn(source: bytes, port: int) -> bytes:
@@ -27,6 +29,8 @@ def syn(source: bytes, port: int) -> bytes:
 
 def main() -> None:
     source = socket.inet_aton(sys.argv[1])
+    with suppress(PermissionError):  # what comes over a real wire waits for no scheduler of ours
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(2))
     packets = [syn(source, 20_000 + number) for number in range(BURST)]
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
         told = False

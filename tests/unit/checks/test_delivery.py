@@ -222,3 +222,33 @@ def test_a_frame_to_a_wrong_address_is_lost_on_its_hop(rejects):
 
     hop = "on the hop clientnic-eth1--servernic-eth0: its frame is addressed to 02:00:00:00:00:99"
     rejects(delivery(), Recipe("stamp"), stale, hop)
+
+
+@pytest.mark.parametrize(("given_up_ms", "outcome"), [(2000, Outcome.FAIL), (100, Outcome.INCONCLUSIVE)])
+def test_what_was_sent_long_before_a_reset_had_to_arrive(given_up_ms, outcome, load):
+    """A client that waits in vain resets the connection. That ends it, and does not make good what was lost before."""
+
+    def lost(chain):
+        for label in ("response", "again", "ack-response", "ack-again"):
+            golden.drop_from(chain, label, TAPS)
+        golden.drop_from(chain, "request", TAPS[2:])
+        for frames in chain.taps.values():
+            for frame in frames:
+                if frame.label == "rst":
+                    frame.time_ns += given_up_ms * 1_000_000
+
+    verdict = delivery()(load(Recipe("stamp", flows=1, close="rst"), lost))
+    assert verdict.outcome is outcome, verdict.summary
+    if outcome is Outcome.INCONCLUSIVE:
+        assert verdict.summary == "no payload byte of 1 flow arrived, and none had to"
+
+
+def test_a_server_that_accepted_nothing_is_delivered_nothing(load):
+    def refused(chain):
+        kept = ("syn", "spoof", "ack", "request")
+        for tap in TAPS:
+            chain.taps[tap] = [frame for frame in chain.taps[tap] if frame.flow is None or frame.label in kept]
+        golden.drop_from(chain, "request", TAPS[4:])
+
+    verdict = delivery()(load(Recipe("stamp", flows=1, close="open"), refused))
+    assert verdict.outcome is Outcome.NOT_APPLICABLE, verdict.summary
