@@ -41,6 +41,28 @@ def test_impaired(chain, capture, traffic):
 def test_broken(traffic):
     assert traffic.connections(count=5, rate=50).completed == 6
 """
+HOOKS = """
+from hopscope.checks.verdict import inconclusive, passed
+from hopscope.model.sut import Sut
+
+class Mine:
+    def __init__(self, say):
+        self.name, self.say = "mine", say
+    def __call__(self, trace):
+        return self.say("mine", f"{len(trace)} flows")
+
+def pytest_hopscope_sut(name, topology):
+    return Sut(name=name) if name == "nothing" else None
+
+def pytest_hopscope_check(config, topology):
+    if config.getoption("markexpr") == "not broken":
+        return Mine(lambda name, text: passed(name, text, judged=1))
+    return [Mine(inconclusive)]
+
+def pytest_hopscope_finding(item, verdict):
+    with open(item.config.rootpath / "findings", "a") as file:
+        print(item.name, verdict.check, verdict.outcome, verdict.summary, file=file)
+"""
 PLAIN = ["-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:sugar"]
 
 
@@ -49,6 +71,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
     """A user's directory with tests; a lab that is up in it at the end is ended."""
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = broken: fails\n")
     (tmp_path / "test_mine.py").write_text(TESTS)
+    (tmp_path / "conftest.py").write_text(HOOKS)
     yield tmp_path
     for _, known in state.labs(tmp_path / ".hopscope" / "labs"):
         if known is not None and known.keeper.alive:
@@ -64,7 +87,7 @@ def run(home: Path, *argv: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_two_workers_have_a_lab_each_and_tell_while_they_build(home: Path) -> None:
-    done = run(home, "pytest", *PLAIN, "-n", "2", "-m", "not broken")
+    done = run(home, "pytest", *PLAIN, "-n", "2", "-m", "not broken", "--lab-sut", "nothing")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed" in done.stdout
     for worker in ("gw0", "gw1"):
@@ -72,6 +95,8 @@ def test_two_workers_have_a_lab_each_and_tell_while_they_build(home: Path) -> No
     ups = re.findall(r"hopscope: \[gw\d\] (\S+) is up: idle RTT", done.stdout)
     assert len(set(ups)) == 2
     assert re.search(r"^capture_health +2$", done.stdout, re.MULTILINE), "verdicts of both workers"
+    assert re.search(r"^mine +2$", done.stdout, re.MULTILINE), "a check of an outsider, judged with the standard ones"
+    assert not (home / "findings").exists()
     assert len(re.findall(r"^run: \.hopscope/runs/\S+-gw[01] ", done.stdout, re.MULTILINE)) == 2
     assert list((home / ".hopscope" / "labs").iterdir()) == []
 
@@ -86,6 +111,8 @@ def test_a_failed_tests_lab_is_kept_used_again_and_ended(home: Path) -> None:
     again = run(home, "pytest", *PLAIN, "--lab-use", walk, "-k", "first or impaired")
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"hopscope: using {walk}" in again.stdout
+    assert "INCONCLUSIVE" in again.stdout
+    assert (home / "findings").read_text() == "test_first mine INCONCLUSIVE 20 flows\n"
     (fact,) = json.loads(run(home, "hopscope", "lab", "list", "--json").stdout)
     assert (fact["name"], fact["state"]) == (walk, "up"), "a session never ends a lab that it was given"
 
