@@ -105,8 +105,10 @@ class Lifeline:
 
     def _line(self, deadline: float) -> bytes:
         assert self._child.stdout is not None
+        poller = select.poll()  # select() takes no descriptor beyond 1023, and every capture that is loaded has one
+        poller.register(self._child.stdout, select.POLLIN)
         while b"\n" not in self._buffer:
-            if not select.select([self._child.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 raise self._failed("the keeper did not answer in time")
             data = os.read(self._child.stdout.fileno(), 65536)
             if not data:

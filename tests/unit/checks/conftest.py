@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,13 @@ from support.golden import Chain, Recipe
 
 _built = cache(golden.build)
 _parsed: dict[bytes, Packets] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _maps_of_one_module_at_a_time() -> Iterator[None]:
+    """Each capture that is kept holds a mapped file open."""
+    yield
+    _parsed.clear()
 
 
 @pytest.fixture(autouse=True)
