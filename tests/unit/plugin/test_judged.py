@@ -59,7 +59,7 @@ class Said:
 
 
 def test_verdicts_are_written_before_they_are_raised(tmp_path: Path) -> None:
-    trace: Any = SimpleNamespace(taps={}, sut_events=())
+    trace: Any = SimpleNamespace(taps={}, missing=(), sut_events=())
     judged = Judged(trace, tmp_path)
     with pytest.raises(ProductFault):
         judged.expect(Said(PASS), Said(FAIL))
