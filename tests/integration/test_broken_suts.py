@@ -210,7 +210,7 @@ def metadata_noise(chain, directory: Path) -> Iterator[None]:
 )
 def test_metadata_traffic_queues_in_front_of_a_syn_that_is_filtered_widely(chain, traffic, trace, test_directory, row):
     with metadata_noise(chain, test_directory):
-        report = traffic.connections(count=20, rate=20, check_rate=False)
+        report = traffic.connections(count=30, rate=37, check_rate=False)
     assert report.completed == report.asked
     judged = trace()
     if row.fails:

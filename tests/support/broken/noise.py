@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 
 TARGET = "169.254.169.254"
-BURST, SPACING_S = 200, 0.06
+BURST, SPACING_S = 150, 0.2
 
 
 def syn(source: bytes, port: int) -> bytes:
