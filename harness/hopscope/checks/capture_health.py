@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hopscope.checks.evidence import count
+import numpy as np
+
+from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.verdict import Evidence, Verdict, inconclusive, not_applicable, passed
 from hopscope.wire.taps import Position
 from hopscope.wire.trace import Trace
@@ -26,6 +28,7 @@ class CaptureHealth:
             problems.append(
                 Evidence(None, "all taps", (), "a time when all taps were live", "the taps were never live together")
             )
+        problems += gaps(trace)
         packets = sum(len(tap.packets) for tap in trace.taps.values())
         if not trace.taps:
             return inconclusive(self.name, "no capture")
@@ -78,6 +81,18 @@ def complaints(trace: Trace, position: Position) -> list[Evidence]:
             late = health.live_ns - int(flows.min())
             found.append(("live before the first flow", f"live {late / 1e6:.3f} ms after a flow's first frame"))
     return [Evidence(None, tap.file, (), expected, seen) for expected, seen in found]
+
+
+def gaps(trace: Trace) -> list[Evidence]:
+    """Flows that live captures should have held from SYN to end, and did not: nobody judges them."""
+    flows = np.flatnonzero(trace.unjudged)
+    if not len(flows):
+        return []
+    here = min(trace.taps)
+    one = trace.flows[int(flows[0])]
+    seen = f"{count(len(flows), 'flow')} not wholly within the captures and not judged, such as {one.label}"
+    expected = "every flow that began under live captures whole"
+    return [of_rows(trace, here, one.rows(here)[:1], flow=one.index, expected=expected, seen=seen)]
 
 
 def silence(trace: Trace, position: Position) -> list[Evidence]:

@@ -118,6 +118,7 @@ class Trace:
             to_server[segments[at].rows] = found.to_server[at]
             rows[position] = TapRows(tap.packets, flow, to_server & (flow >= 0), count)
         inferred = infer.infer(rows, count)
+        complete = whole.whole(placed, rows, count, same_clock=same_clock) if rows else np.zeros(0, np.bool_)
         aside = len(on_path) - count
         said = [
             *notes,
@@ -125,6 +126,9 @@ class Trace:
         ]
         if aside:
             said.append(f"{aside} connections are not on the path and were set aside")
+        cut = int(np.count_nonzero(~complete))
+        if cut:
+            said.append(f"{cut} of {count} flows do not lie wholly within the captures and are not judged")
         return Trace(
             taps=placed,
             same_clock=same_clock,
@@ -139,7 +143,7 @@ class Trace:
             generation=found.generation[on_path],
             began=found.began[on_path],
             client_isn=found.client_isn[on_path],
-            whole=whole.whole(placed, rows, count, same_clock=same_clock) if rows else np.zeros(0, np.bool_),
+            whole=complete,
             missing=tuple(missing),
             **{column.name: getattr(inferred, column.name) for column in fields(inferred)},
         )
@@ -200,6 +204,11 @@ class Trace:
             if isinstance(getattr(self, column.name), np.ndarray)
         }
         return replace(self, rows=rows, **columns)
+
+    @cached_property
+    def unjudged(self) -> NDArray[np.bool_]:
+        """Flows that are not whole and have no excuse: live captures should have held them from SYN to end."""
+        return whole.unjudged(self.taps, self.rows, self.whole, same_clock=self.same_clock)
 
     def clock_offset(self, near: Position, far: Position) -> tuple[int, int] | None:
         """Least and greatest ns by which the clock of ``far`` can be ahead of that of ``near``, which is nearer to

@@ -68,6 +68,33 @@ def whole(
     return out
 
 
+def unjudged(
+    taps: Mapping[Position, Tap], rows: Mapping[Position, TapRows], complete: NDArray[np.bool_], *, same_clock: bool
+) -> NDArray[np.bool_]:
+    """Of the flows that are not whole, those that captures said to be live should have held: a gap in the evidence.
+
+    Others have an excuse: they began before the captures (or show no SYN at all), they were still going on when the
+    captures ended, or they never came by the first tap (a box opened them). Without times of every tap nothing follows.
+    """
+    none = np.zeros(len(complete), np.bool_)
+    if not rows or any(tap.health is None or tap.health.live_ns is None for tap in taps.values()):
+        return none
+    common = window(taps)
+    began_late, opened, running, ended = none.copy(), none.copy(), none.copy(), none.copy()
+    for position, part in rows.items():
+        everything = np.ones(len(part.packets), np.bool_)
+        first, last = part.first(everything), part.last(everything)
+        start, end = _bounds(taps[position], common, same_clock=same_clock)
+        time, seen = part.packets.time, first >= 0
+        if position == min(rows):
+            began_late[seen] = time[first[seen]] >= (start or 0)
+        opened |= part.first(part.syn) >= 0
+        ended |= _closed(part)
+        if end is not None:
+            running[seen] |= time[last[seen]] > end
+    return np.asarray(~complete & began_late & opened & ~(running & ~ended))
+
+
 def _bounds(tap: Tap, common: Window, *, same_clock: bool) -> tuple[int | None, int | None]:
     """When a flow's rows at this tap may lie, on the tap's clock."""
     if same_clock:

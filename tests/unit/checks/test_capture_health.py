@@ -70,3 +70,43 @@ def test_without_counters_it_does_not_apply(load):
     verdict = capture_health()(load(Recipe("stamp"), sidecar=False))
     assert verdict.outcome is Outcome.NOT_APPLICABLE
     assert "no counters" in verdict.summary
+
+
+def end(milliseconds):
+    def change(chain):
+        for facts in chain.tap_facts.values():
+            facts["end_ns"] = START_NS + milliseconds * 1_000_000
+
+    return change
+
+
+def test_a_flow_that_live_captures_should_have_held_is_a_gap(load):
+    """Flow 0 has closed at 80 ms; the others go on, and close outside of the time that the captures vouch for."""
+    trace = load(Recipe("stamp", spacing_ms=50), end(80))
+    assert trace.whole.tolist() == [True, False, False]
+    verdict = capture_health()(trace)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "2 flows not wholly within the captures and not judged, such as 10.1.0.10:40001 > " in verdict.summary
+
+
+def test_connections_that_go_on_at_the_end_are_no_gap(load):
+    trace = load(Recipe("stamp", close="open", spacing_ms=50), end(80))
+    assert trace.whole.tolist() == [True, False, False]
+    assert capture_health()(trace).outcome is Outcome.PASS
+    assert "2 of 3 flows do not lie wholly within the captures and are not judged" in trace.notes
+
+
+def test_a_flow_without_its_syn_is_no_gap(load):
+    def began_before(chain):
+        golden.drop_from(chain, "syn", golden.TAPS)
+
+    trace = load(Recipe("stamp"), began_before)
+    assert trace.whole.tolist() == [False, True, True]
+    assert capture_health()(trace).outcome is Outcome.PASS
+
+
+def test_a_flow_without_its_syn_at_the_client_alone_is_a_gap(load):
+    def lost(chain):
+        golden.drop_from(chain, "syn", ("client-eth0",), flow=1)
+
+    assert "1 flow not wholly within" in capture_health()(load(Recipe("stamp"), lost)).summary
