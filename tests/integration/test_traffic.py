@@ -68,16 +68,20 @@ def test_congestion_control_is_set_on_the_socket_and_told(traffic: Traffic) -> N
         traffic.connections(5, 50, cc="none-such")
 
 
-def test_a_rate_that_is_not_reached_is_the_environments_fault(lab: Lab, traffic: Traffic) -> None:
+def test_connections_that_the_path_eats_are_outcomes_and_not_the_environments_fault(lab: Lab, traffic: Traffic) -> None:
     with lab.applied(lab.impairment(lab.topology.wan.name, Impairment(loss=1.0))):
-        with pytest.raises(
-            RateMissed, match=r"^0\.0 connections per second were established of 200 asked for"
-        ) as caught:
-            traffic.connections(60, 200, timeout=0.5)
-        assert caught.value.report.outcomes == {"timeout": 60}
-        assert "0.5 s were not enough to connect" in str(caught.value)
-        report = traffic.connections(60, 200, timeout=0.5, check_rate=False)
-        assert report.established == 0
+        report = traffic.connections(60, 200, timeout=0.5, grace=0.2)
+    assert report.outcomes == {"timeout": 60}
+    assert report.established == 0
+    assert report.started_rate == pytest.approx(200, rel=0.05)
+    assert "0.5 s were not enough to connect: nothing came, and no more in 0.2 s of grace" in report.explain()
+
+
+def test_a_rate_that_the_client_cannot_keep_is_the_environments_fault(traffic: Traffic) -> None:
+    with pytest.raises(RateMissed, match=r"connections per second were started of 500000 asked for$") as caught:
+        traffic.connections(2000, 500_000)
+    assert caught.value.report.asked == 2000
+    assert "started at most" in str(caught.value)
 
 
 def test_more_connections_than_ports_are_not_begun(traffic: Traffic) -> None:

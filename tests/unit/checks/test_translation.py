@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from hopscope.checks.translation import translation
@@ -263,3 +265,79 @@ def test_an_answer_to_each_of_two_syns_is_right(load):
             chain.taps[tap].append(golden.replace(answer, time_ns=answer.time_ns + 1_000_000))
 
     assert translation()(load(Recipe("stamp", resend_syn=True), twice)).outcome is Outcome.PASS
+
+
+def every_echo(chain, placement, change, flows=(0, 1, 2)):
+    """Change TSecr of all segments of these flows to the server, on all taps behind the translating box."""
+    taps = golden.TAPS[golden.TAPS.index(AFTER[placement]["up"]) :]
+    for tap in taps:
+        for frame in chain.taps[tap]:
+            if frame.flow in flows and frame.dport == 8080 and frame.options.tsecr:
+                frame.options.tsecr = change(frame.options.tsecr)
+
+
+@pytest.mark.parametrize("flows", [(0, 1, 2), (1,)])
+@pytest.mark.parametrize("placement", sorted(AFTER))
+def test_rejects_an_echo_that_is_not_shifted_back_by_what_the_clock_was(placement, flows, rejects):
+    verdict = rejects(
+        translation(),
+        Recipe(placement),
+        lambda chain: every_echo(chain, placement, plus(123_456_789), flows),
+        "TSecr not shifted back by what TSval was shifted",
+    )
+    assert verdict.failed == len(flows)
+
+
+@pytest.mark.parametrize("placement", sorted(AFTER))
+def test_rejects_an_echo_of_nothing(placement, rejects):
+    verdict = rejects(
+        translation(),
+        Recipe(placement),
+        lambda chain: every_echo(chain, placement, lambda _value: 0),
+        "TSecr off its flow's shift",
+    )
+    assert verdict.failed == 3
+    assert "an echo of " in verdict.evidence[0].expected
+
+
+def on_the_path(chain, first_ms=-1):
+    chain.sidecar["sut"] = [
+        {
+            "event": "sut_started",
+            "sut": "stamp",
+            "placement": "stamp",
+            "time_ns": golden.START_NS + first_ms * 1_000_000,
+        }
+    ]
+
+
+def test_rejects_plain_tcp_while_a_translating_system_is_on_the_path(rejects):
+    verdict = rejects(translation(), Recipe("plain"), on_the_path, "not translated (3)")
+    assert verdict.failed == 3
+
+
+def test_rejects_flows_of_the_system_that_came_back_plain_alone(rejects):
+    verdict = rejects(translation(), Recipe("plain"), lambda chain: on_the_path(chain, 3), "not translated (2)")
+    assert verdict.failed == 2
+
+
+def test_plain_tcp_outside_of_the_systems_time_is_not_concerned(load):
+    trace = load(Recipe("plain"), lambda chain: on_the_path(chain, 300))
+    assert translation()(trace).outcome is Outcome.NOT_APPLICABLE
+
+
+def test_acknowledgements_that_a_link_reorders_keep_their_clocks(load):
+    """Two empty segments with the same numbers and different TSvals: the later one overtakes the earlier on the WAN."""
+
+    def reorder(chain):
+        for at, tap in enumerate(golden.TAPS):
+            first = chain.find(tap, "ack-response", 0)[0]
+            second = copy.deepcopy(first)
+            second.options.tsval += 7
+            second.time_ns += 300_000
+            if at >= 3:
+                first.time_ns, second.time_ns = second.time_ns, first.time_ns
+            chain.taps[tap].append(second)
+
+    verdict = translation()(load(Recipe("stamp"), reorder))
+    assert verdict.outcome is Outcome.PASS, verdict.summary
