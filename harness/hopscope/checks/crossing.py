@@ -77,7 +77,7 @@ class Crossing:
         self._seq_faults(faults, np.sort(np.concatenate((wrong, np.flatnonzero(empty & ~_refusal(self))))))
         self._ack_faults(faults)
         self._sack_faults(faults)
-        timestamps.judge(self.trace, self.up, before, after, faults)
+        self.shift = timestamps.judge(self.trace, self.up, before, after, faults)
 
     def _places(self, *, resets: bool) -> tuple[NDArray[np.uint64], Ints]:
         """Where an empty segment of this side may stand, and since when: where segments start and end."""

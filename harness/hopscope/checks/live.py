@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from hopscope.checks.told import number
-from hopscope.checks.view import Bools
-from hopscope.wire.trace import Trace
+from hopscope.checks.view import Bools, placed
+from hopscope.wire.trace import Placement, Trace
 
 
 def owned(trace: Trace) -> Bools | None:
@@ -37,3 +37,11 @@ def owned(trace: Trace) -> Bools | None:
     for begin, end in spans:
         mine |= (trace.began >= begin) & (trace.began < end)
     return mine
+
+
+def untouched(trace: Trace) -> Bools:
+    """Whole flows that the server itself answered although a translating system was on the path."""
+    mine = owned(trace)
+    if mine is None:
+        return np.zeros(len(trace.whole), dtype=bool)
+    return np.asarray(trace.whole & mine & placed(trace, Placement.PLAIN))

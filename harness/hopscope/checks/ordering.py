@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hopscope.checks.evidence import count, milliseconds, of_rows
+from hopscope.checks.live import untouched
 from hopscope.checks.transit import minimum_transit, minimum_wan_rtt
 from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, not_applicable, passed
 from hopscope.checks.view import Bools, Ints, placed, rewritten, translated_at
@@ -57,13 +58,15 @@ class Ordering:
             return inconclusive(self.name, "no flow lies wholly within the captures")
         if self.claim == "plain":
             return not_applicable(self.name, "plain TCP is claimed")
-        flows = rewritten(trace, self.claim)
+        served = untouched(trace)
+        flows = rewritten(trace, self.claim) | served
         if not flows.any():
             if (trace.whole & placed(trace, Placement.PLAIN)).any():
                 return not_applicable(self.name, "plain TCP: the server itself answers")
             return inconclusive(self.name, "the captures do not show who answered")
         none = np.zeros(len(flows), dtype=bool)
         tally = _Tally(none.copy(), none.copy(), none.copy())
+        _served(trace, served, tally)
         _box_clause(trace, flows, tally)
         _client_clause(trace, flows, tally)
         _clock_clause(trace, flows, tally)
@@ -92,6 +95,20 @@ class Ordering:
 
 def ordering(claim: str | None = None) -> Ordering:
     return Ordering(claim)
+
+
+def _served(trace: Trace, flows: Bools, tally: _Tally) -> None:
+    """Flows that a system was there to answer, and that the server itself answered."""
+    if not flows.any():
+        return
+    here = min(trace.taps)
+    tally.judged |= flows
+    tally.failed |= flows
+    tally.notes.append(f"{count(int(flows.sum()), 'flow')} answered by the server itself, with a system on the path")
+    for flow in np.flatnonzero(flows)[:10]:
+        expected, seen = "an answer of the system on the path", "the server itself answered"
+        rows = trace.flows[int(flow)].synack_rows(here)[:1]
+        tally.evidence.append(of_rows(trace, here, rows, flow=int(flow), expected=expected, seen=seen))
 
 
 def _box_clause(trace: Trace, flows: Bools, tally: _Tally) -> None:

@@ -12,16 +12,20 @@ from hopscope.checks.evidence import of_rows
 from hopscope.checks.faults import Faults
 from hopscope.checks.view import Ints, View, keys
 from hopscope.wire.packets import FIN, RST, Packets
-from hopscope.wire.seq import distance, sub
+from hopscope.wire.seq import add, distance, sub
 from hopscope.wire.trace import Trace
 
 
-def judge(trace: Trace, up: bool, before: View, after: View, faults: Faults) -> None:
-    """Hold the timestamps of one direction's segments after a box against those of their twins before it."""
+def judge(trace: Trace, up: bool, before: View, after: View, faults: Faults) -> Ints:
+    """Hold the timestamps of one direction's segments after a box against those of their twins before it.
+
+    Returns the constant of each flow: that of TSval towards the client, of TSecr towards the server; -1 unknown.
+    """
+    constant = np.full(len(trace.whole), -1, dtype=np.int64)
     source, target = trace.taps[before.position].packets, trace.taps[after.position].packets
     first, second = _pairs(source, before, target, after)
     if not len(first):
-        return
+        return constant
     rows_in, rows_out, flow = before.row[first], after.row[second], after.flow[second]
     lost = (source.tsval[rows_in] >= 0) != (target.tsval[rows_out] >= 0)
     faults.add("timestamps option on one side only", flow[lost])
@@ -38,24 +42,49 @@ def judge(trace: Trace, up: bool, before: View, after: View, faults: Faults) -> 
         )  # fmt: skip
     for field, shifted in (("tsval", not up), ("tsecr", up)):
         was, now = getattr(source, field)[rows_in], getattr(target, field)[rows_out]
-        usable = (was > 0) & (now > 0) if field == "tsecr" else (was >= 0) & (now >= 0)
+        usable = (was > 0) & (now >= 0) if field == "tsecr" else (was >= 0) & (now >= 0)
+        gone = usable & (now == 0) & (field == "tsecr")  # zero is no echo of anything
         shift = sub(now, was)
-        usual = _usual(flow[usable], shift[usable], len(trace.whole))
+        usual = _usual(flow[usable & ~gone], shift[usable & ~gone], len(trace.whole))
         if not shifted:
             usual = np.where(usual >= 0, 0, -1)  # nobody has a reason to move this clock
+        else:
+            constant = usual
         wrong = usable & (shift != usual[flow])
         name = {"tsval": "TSval", "tsecr": "TSecr"}[field]
         faults.add(f"{name} off its flow's shift", flow[wrong])
         for at in np.flatnonzero(wrong).tolist():
             if faults.full:
-                return
-            should = (int(was[at]) + int(usual[flow[at]])) % 2**32
+                break
+            known = int(usual[flow[at]])
+            should = f"{name} {(int(was[at]) + known) % 2**32}" if known >= 0 else f"an echo of {int(was[at])}"
             faults.show(
                 of_rows(
-                    trace, after.position, [rows_out[at]], flow=int(flow[at]), expected=f"{name} {should}",
+                    trace, after.position, [rows_out[at]], flow=int(flow[at]), expected=should,
                     seen=f"{name} {int(now[at])}",
                 )
             )  # fmt: skip
+    return constant
+
+
+def agree(trace: Trace, after: View, echoed: Ints, shown: Ints, faults: Faults) -> None:
+    """What a box adds to TSval for the client it must take from TSecr for the server.
+
+    ``after`` are the segments towards the server behind the box, ``echoed`` and ``shown`` the constants by flow.
+    """
+    wrong = (echoed >= 0) & (shown >= 0) & (add(echoed, np.maximum(shown, 0)) != 0)
+    faults.add("TSecr not shifted back by what TSval was shifted", np.flatnonzero(wrong))
+    tsecr = trace.taps[after.position].packets.tsecr
+    for flow in np.flatnonzero(wrong).tolist():
+        if faults.full:
+            return
+        rows = [row for row in after.row[after.flow == flow].tolist() if tsecr[row] > 0][:1]
+        should = [f"TSecr {(int(tsecr[row]) - int(echoed[flow]) - int(shown[flow])) % 2**32}" for row in rows]
+        seen = [f"TSecr {int(tsecr[row])}: TSval moved by {int(shown[flow])}, TSecr by {int(echoed[flow])}"
+                for row in rows]  # fmt: skip
+        faults.show(
+            of_rows(trace, after.position, rows, flow=flow, expected="".join(should), seen="".join(seen))
+        )  # fmt: skip
 
 
 def _pairs(source: Packets, before: View, target: Packets, after: View) -> tuple[Ints, Ints]:

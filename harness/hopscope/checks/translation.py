@@ -19,10 +19,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hopscope.checks import handshake
+from hopscope.checks import handshake, timestamps
 from hopscope.checks.crossing import Crossing, between
-from hopscope.checks.evidence import count
+from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.faults import Faults
+from hopscope.checks.live import untouched
 from hopscope.checks.verdict import Verdict, failed, inconclusive, not_applicable, passed
 from hopscope.checks.view import (
     Bools,
@@ -44,32 +45,35 @@ class Translation:
             return inconclusive(self.name, "no flow lies wholly within the captures")
         if self.claim == "plain":
             return not_applicable(self.name, "plain TCP is claimed: nothing is to be translated")
-        flows = rewritten(trace)
-        if not flows.any():
+        flows, idle = rewritten(trace), untouched(trace)
+        if not (flows | idle).any():
             if (trace.whole & placed(trace, Placement.PLAIN)).any():
                 return not_applicable(self.name, "plain TCP: nothing is translated")
             return inconclusive(self.name, "the captures do not show whether anything is translated")
         behind = flows & server_answered(trace)
         flows = flows & ~behind
-        if not flows.any():
+        if not (flows | idle).any():
             return inconclusive(self.name, f"{count(int(behind.sum()), 'flow')} carried by the kernel: see carried_by")
-        if not (flows & ~unaccepted(trace)).any():
+        if not (flows & ~unaccepted(trace) | idle).any():
             return not_applicable(self.name, "the server accepted no connection: there was nothing to translate")
         faults = Faults(len(flows))
+        _untranslated(trace, idle, faults)
         handshake.judge(trace, flows, faults)
         crossed = np.zeros(len(flows), dtype=bool)
         translated = crossed.copy()
         segments = 0
         crossings = sorted(between(trace), key=lambda way: not way.boxes)  # boxes first: a link is seldom to blame
         for way in crossings:
-            for up in (True, False):
-                crossing = Crossing(trace, way, up, flows if way.boxes else flows & ~faults.flows)
+            judged = flows if way.boxes else flows & ~faults.flows
+            up_way, down_way = (Crossing(trace, way, up, judged) for up in (True, False))
+            for crossing in (up_way, down_way):
                 crossing.judge(faults)
                 if not way.boxes:
                     continue
                 crossed[crossing.after.flow] = True
                 translated |= crossing.moves & crossed
                 segments += len(crossing.after)
+            timestamps.agree(trace, up_way.after, up_way.shift, down_way.shift, faults)
         boxes = [box for way in crossings for box in way.boxes]
         return self._verdict(flows & crossed, translated, faults, boxes, segments)
 
@@ -97,6 +101,18 @@ class Translation:
             self.name, f"{segments:,} segments of {count(number, 'flow')} through {' and '.join(boxes)}", judged=number,
             metrics=metrics,
         )  # fmt: skip
+
+
+def _untranslated(trace: Trace, flows: Bools, faults: Faults) -> None:
+    """Flows that a system was on the path to translate, and that came back as plain TCP."""
+    here = min(trace.taps)
+    faults.add("not translated", np.flatnonzero(flows))
+    for flow in np.flatnonzero(flows).tolist():
+        if faults.full:
+            return
+        rows = trace.flows[flow].synack_rows(here)[:1]
+        expected, seen = "the numbers of the system on the path", "the server's own numbers"
+        faults.show(of_rows(trace, here, rows, flow=flow, expected=expected, seen=seen))
 
 
 def translation(claim: str | None = None) -> Translation:

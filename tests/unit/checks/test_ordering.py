@@ -7,7 +7,7 @@ import pytest
 from hopscope.checks.ordering import ordering
 from hopscope.checks.verdict import Outcome
 from support import golden
-from support.golden import Recipe
+from support.golden import START_NS, Recipe
 
 AHEAD = 30_000_000
 
@@ -121,3 +121,13 @@ def test_without_clientnics_captures_the_client_still_tells(load):
     verdict = ordering()(load(STAMP, only=("client-eth0", "servernic-eth0", "servernic-eth1", "server-eth0")))
     assert verdict.outcome is Outcome.PASS
     assert "not both captured" in verdict.summary
+
+
+@pytest.mark.parametrize(("first_ms", "failed"), [(-1, 3), (3, 2)])
+def test_rejects_plain_tcp_while_a_translating_system_is_on_the_path(first_ms, failed, rejects):
+    def on_the_path(chain):
+        event = {"event": "sut_started", "sut": "stamp", "placement": "stamp"}
+        chain.sidecar["sut"] = [event | {"time_ns": START_NS + first_ms * 1_000_000}]
+
+    verdict = rejects(ordering(), Recipe("plain"), on_the_path, "the server itself answered")
+    assert verdict.failed == failed
