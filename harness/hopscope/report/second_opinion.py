@@ -110,6 +110,8 @@ class _Part:
         self.filter = f"tcp && !icmp && !icmpv6 && ({' || '.join(dict.fromkeys(clauses))})"
         self.frame = packets.frame[self.rows]
         self.flow = flow_of[self.rows]
+        self.carries = np.zeros(len(self.rows), np.bool_)
+        """Aligned with the rows: the segment takes up sequence numbers."""
         self.below = self._below()
 
     def _below(self) -> NDArray[np.bool_]:
@@ -126,6 +128,7 @@ class _Part:
             start = int(packets.seq[row])
             end = (start + length) % 2**32
             high = reached.get(side)
+            self.carries[at] = length > 0
             out[at] = length > 0 and high is not None and _distance(start, high) < 0
             if high is None or _distance(end, high) > 0:
                 reached[side] = end
@@ -147,7 +150,8 @@ class _Part:
             if flow_of.setdefault(segment.stream, flow) != flow:
                 found.append(self._say(at, "another flow of the same ports", f"stream {segment.stream}, as before"))
             found += self._checksums(at, segment)
-            marks = sorted(segment.analysis & BELOW)
+            # An empty segment that was overtaken by a FIN has the number of a keep-alive.
+            marks = sorted(segment.analysis & BELOW - (set() if self.carries[at] else {"keep_alive"}))
             if bool(marks) != bool(self.below[at]):
                 views = ("new data", "data below the highest number sent")
                 found.append(self._say(at, views[int(self.below[at])], ", ".join(marks) or "new data"))
