@@ -1,8 +1,9 @@
 """Does a connection that ends on one side end on the other?
 
 Every FIN must reach the other end and be acknowledged there and back; an RST at one end must be seen at the other,
-unless that end had already finished. Where the system under test tells (counters with an open-flow number), its tables
-must be empty five seconds after the last segment.
+unless that end had already finished. No RST of an established flow may be a box's own (see ``resets``). Where the
+system under test tells (counters with an open-flow number), its tables must be empty five seconds after the last
+segment (see ``tables``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hopscope.checks import tables
+from hopscope.checks import resets, tables
 from hopscope.checks.capture_health import complaints
 from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, passed
@@ -37,13 +38,19 @@ class Teardown:
         closed = trace.whole & ends.closing
         judged = int(np.count_nonzero(closed))
         evidence, wrong, unseen = ends.faults(closed)
+        shown, reset, unsure = resets.made_up(trace, trace.whole)
+        evidence, unseen = [*shown, *evidence], unseen | unsure
+        judged = max(judged, int(np.count_nonzero(reset)))
         table = tables.judge(trace, flows_open=bool((trace.whole & ~ends.closing).any()))
         still_open = int(np.count_nonzero(trace.whole & ~ends.closing))
         metrics = {"closed": judged, "open": still_open}
         note = table.note + (f"; {count(still_open, 'flow')} still open" if still_open else "")
-        failures = int(np.count_nonzero(wrong))
+        one_sided = int(np.count_nonzero(wrong & ~reset))
+        failures = int(np.count_nonzero(wrong | reset))
         if failures or table.leftover:
-            parts = [f"{count(failures, 'flow')} of {judged:,} closed on one side only"] if failures else []
+            boxes = ", ".join(dict.fromkeys(item.seen for item in shown))
+            parts = [f"{count(int(reset.sum()), 'flow')} of {judged:,} {boxes}"] if reset.any() else []
+            parts += [f"{count(one_sided, 'flow')} of {judged:,} closed on one side only"] if one_sided else []
             parts += ["a flow table is not empty"] if table.leftover else []
             return failed(
                 self.name, "; ".join(parts), judged=judged, failed=failures or len(table.leftover),

@@ -11,6 +11,7 @@ from hopscope.checks.teardown import teardown
 from hopscope.checks.verdict import Outcome
 from support import golden
 from support.golden import TAPS, Recipe
+from support.golden_frames import ACK, RST
 
 
 @pytest.mark.parametrize("placement", ["plain", "hold", "stamp"])
@@ -33,6 +34,61 @@ def test_rejects(placement, labels, taps, close, reason, rejects):
 
     verdict = rejects(teardown(), Recipe(placement, close=close), lose, reason)
     assert verdict.failed == 1
+
+
+def reset_by(box, *, up, down):
+    """The box resets flow 0 in the middle of the response: towards the server, the client, or both."""
+
+    def change(chain):
+        near, far = (tap for tap in TAPS if tap.startswith(f"{box}-"))
+        moment = max(frame.time_ns for frame in chain.find(near, "response"))
+        for wanted, tap, beyond, way in (
+            (down, near, TAPS[: TAPS.index(near) + 1], "response"),
+            (up, far, TAPS[TAPS.index(far) :], "request"),
+        ):
+            if wanted:
+                model = chain.find(tap, way)[0]
+                number = (model.seq + len(model.payload)) % 2**32
+                for place in beyond:
+                    seen = chain.find(place, way)[0]
+                    chain.taps[place].append(
+                        replace(
+                            seen, flags=RST | ACK, payload=b"", seq=number, time_ns=moment + 5_000, label="made-up"
+                        )
+                    )  # fmt: skip
+
+    return change
+
+
+@pytest.mark.parametrize(("up", "down"), [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("box", ["clientnic", "servernic"])
+@pytest.mark.parametrize("placement", ["plain", "hold", "stamp"])
+def test_rejects_a_reset_that_a_box_made_up(placement, box, up, down, rejects):
+    verdict = rejects(teardown(), Recipe(placement), reset_by(box, up=up, down=down), f"reset by {box}")
+    assert verdict.failed == 1
+    assert verdict.exit_code == 1
+
+
+@pytest.mark.parametrize("placement", ["hold", "stamp"])
+def test_a_flow_that_was_never_established_may_be_reset_by_the_box(placement, load):
+    """The server refuses or is mute: whoever answered for it has to tell the client."""
+
+    def refuse(chain):
+        reset_by("clientnic", up=False, down=True)(chain)
+        kept = ("syn", "spoof", "made-up")
+        for tap, frames in chain.taps.items():
+            chain.taps[tap] = [frame for frame in frames if frame.flow != 0 or frame.label in kept]
+
+    verdict = teardown()(load(Recipe(placement), refuse))
+    assert "reset by" not in verdict.summary
+
+
+def test_who_reset_is_not_told_where_the_capture_may_have_missed_it(load):
+    def change(chain):
+        reset_by("servernic", up=True, down=False)(chain)
+        chain.tap_facts["servernic-eth0"]["dropped"] = 2
+
+    assert teardown()(load(Recipe("stamp"), change)).outcome is not Outcome.PASS
 
 
 def events(*told, spans=()):
