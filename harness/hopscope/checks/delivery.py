@@ -7,16 +7,17 @@ acknowledged to its sender, and everything sent more than a second before the ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hopscope.checks import unanswered
 from hopscope.checks.capture_health import complaints
 from hopscope.checks.evidence import count, mac_text, of_rows
 from hopscope.checks.streams import Stream, first_byte
-from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, not_applicable, passed
+from hopscope.checks.verdict import Evidence, Outcome, Verdict, failed, inconclusive, not_applicable, passed
 from hopscope.checks.view import Bools, Ints, View, keys, unaccepted, view
 from hopscope.wire.packets import RST, SYN
 from hopscope.wire.taps import BOXES, HOPS, Position
@@ -53,7 +54,11 @@ class Delivery:
         tally = _Tally(none.copy(), none.copy(), carried=none.copy())
         for up in (True, False):
             _Direction(trace, up, tally).judge()
-        return self._verdict(trace, tally)
+        opening = unanswered.judge(trace)
+        verdict = self._verdict(trace, tally)
+        if (opening.lost | opening.unclear | opening.silent).any():
+            return _with_openings(verdict, tally, opening)
+        return verdict
 
     def _verdict(self, trace: Trace, tally: _Tally) -> Verdict:
         assert tally.carried is not None
@@ -93,6 +98,29 @@ class Delivery:
 
 def delivery() -> Delivery:
     return Delivery()
+
+
+def _with_openings(verdict: Verdict, tally: _Tally, opening: unanswered.Unanswered) -> Verdict:
+    """The verdict on the bytes, and on the connections that were never answered."""
+    assert tally.carried is not None
+    lost, unclear, silent = (int(np.count_nonzero(one)) for one in (opening.lost, opening.unclear, opening.silent))
+    judged = int(np.count_nonzero(tally.carried | opening.lost))
+    metrics = {**verdict.metrics, "unanswered": lost, "server_silent": silent}
+    if lost:
+        also = f"; {verdict.summary}" if verdict.outcome is Outcome.FAIL else ""
+        return failed(
+            verdict.check, f"{count(lost, 'connection')} never answered: {opening.evidence[0].seen}{also}",
+            judged=judged, failed=int(np.count_nonzero(tally.failed | opening.lost)),
+            evidence=[*opening.evidence, *verdict.evidence], metrics=metrics,
+        )  # fmt: skip
+    if unclear and verdict.outcome is not Outcome.FAIL:
+        return inconclusive(
+            verdict.check,
+            f"{count(unclear, 'connection')} without an answer, and no proof of where it was lost; {verdict.summary}",
+            judged=judged, evidence=verdict.evidence, metrics=metrics,
+        )  # fmt: skip
+    told = f"; {count(silent, 'connection')} that the server itself left unanswered" if silent else ""
+    return replace(verdict, summary=f"{verdict.summary}{told}", metrics=metrics)
 
 
 def _declined(trace: Trace) -> Bools:

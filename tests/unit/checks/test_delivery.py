@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hopscope.checks.delivery import delivery
@@ -252,3 +254,75 @@ def test_a_server_that_accepted_nothing_is_delivered_nothing(load):
 
     verdict = delivery()(load(Recipe("stamp", flows=1, close="open"), refused))
     assert verdict.outcome is Outcome.NOT_APPLICABLE, verdict.summary
+
+
+def unanswered(last, answer=None):
+    """Flow 1's SYN reaches the tap numbered ``last`` and no further; the answer set out, and came to tap ``answer``."""
+
+    def change(chain):
+        for at, (tap, frames) in enumerate(chain.taps.items()):
+            kept = [frame for frame in frames if frame.flow != 1]
+            if at <= last:
+                kept += chain.find(tap, "syn", 1)
+            if answer is not None and at >= answer:
+                kept += chain.find(tap, "synack", 1) or chain.find(tap, "spoof", 1)
+            chain.taps[tap] = kept
+
+    return change
+
+
+@pytest.mark.parametrize("placement", ["plain", "hold", "stamp"])
+@pytest.mark.parametrize(
+    ("last", "answer", "told"),
+    [
+        (0, None, "the client's SYN was last seen at client-eth0: lost on the hop client-eth0--clientnic-eth0"),
+        (1, None, "the client's SYN was last seen at clientnic-eth0: lost in clientnic"),
+        (2, None, "lost on the hop clientnic-eth1--servernic-eth0"),
+        (3, None, "lost in servernic"),
+        (4, None, "the client's SYN was last seen at servernic-eth1: lost on the hop servernic-eth1--server-eth0"),
+        (5, 5, "the server's answer was last seen at server-eth0: lost on the hop servernic-eth1--server-eth0"),
+        (5, 4, "lost in servernic"),
+        (5, 1, "the server's answer was last seen at clientnic-eth0: lost on the hop client-eth0--clientnic-eth0"),
+    ],
+)
+def test_rejects_a_connection_that_was_never_answered(placement, last, answer, told, rejects):
+    verdict = rejects(delivery(), Recipe(placement), unanswered(last, answer), told)
+    assert (verdict.failed, verdict.exit_code) == (1, 1)
+    assert "1 connection never answered" in verdict.summary
+
+
+def test_a_server_that_says_nothing_is_noted(load):
+    verdict = delivery()(load(Recipe("plain"), unanswered(5)))
+    assert verdict.outcome is Outcome.PASS
+    assert "1 connection that the server itself left unanswered" in verdict.summary
+
+
+@pytest.mark.parametrize("facts", [("server-eth0", 2), ("client-eth0", 4)])
+def test_an_answer_that_a_capture_may_have_missed_is_no_failure(facts, load):
+    def change(chain):
+        unanswered(1)(chain)
+        chain.tap_facts[facts[0]]["dropped"] = facts[1]
+
+    assert delivery()(load(Recipe("plain"), change)).outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_connection_asked_for_at_the_end_may_still_be_answered(load):
+    def change(chain):
+        unanswered(1)(chain)
+        for tap in chain.taps:
+            chain.tap_facts[tap]["end_ns"] = golden.START_NS + 900_000_000
+
+    verdict = delivery()(load(Recipe("plain"), change))
+    assert "never answered" not in verdict.summary
+
+
+def test_bare_captures_that_end_before_it_prove_nothing(load):
+    def change(chain):
+        unanswered(1)(chain)
+        for frame in [*chain.find("client-eth0", "syn", 1), *chain.find("clientnic-eth0", "syn", 1)]:
+            frame.time_ns += 100_000_000
+        late = chain.find("client-eth0", "syn", 1)[0]
+        chain.taps["client-eth0"].append(replace(late, time_ns=late.time_ns + 1_500_000_000))
+
+    verdict = delivery()(load(Recipe("plain"), change, sidecar=False))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
