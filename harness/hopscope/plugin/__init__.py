@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from hopscope import __version__
-from hopscope.errors import HarnessFault, HopscopeError
-from hopscope.plugin import markers, options
+from hopscope.errors import HarnessFault
+from hopscope.plugin import faults, markers, options
 from hopscope.plugin.fixtures import (
     _hopscope_capture,
     capture,
@@ -111,9 +111,8 @@ def pytest_runtest_makereport(
     report = yield
     if report.when == "call":
         report.user_properties += session_of(item.config).properties(item)
-    if call.excinfo is not None and isinstance(call.excinfo.value, HopscopeError):
-        fault = call.excinfo.value
-        report.sections.append((f"hopscope: {fault.kind}", str(fault)))
+    if report.failed and call.excinfo is not None and item.config.getoption("tbstyle") == "auto":
+        report.longrepr = faults.shorten(call.excinfo) or report.longrepr
     return report
 
 
