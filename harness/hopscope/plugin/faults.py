@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from _pytest._io import TerminalWriter
 import hopscope
 from hopscope.errors import HopscopeError
 
-_OURS = Path(hopscope.__file__).parent
+_NOT_THE_USER_S = (Path(hopscope.__file__).parent, *(Path(sysconfig.get_path(each)) for each in ("stdlib", "purelib")))
 
 
 class FaultText(TerminalRepr):
@@ -39,4 +40,4 @@ def shorten(excinfo: pytest.ExceptionInfo[BaseException]) -> ExceptionRepr | Ter
 
 
 def _is_the_user_s(path: Path) -> bool:
-    return path.is_absolute() and not path.is_relative_to(_OURS) and "site-packages" not in path.parts
+    return path.is_absolute() and not any(path.is_relative_to(folder) for folder in _NOT_THE_USER_S)
