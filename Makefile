@@ -12,7 +12,7 @@ setup: ## system packages (as root; otherwise prints the line to run) and the en
 	@bash scripts/setup.sh
 
 demo: setup ## the main job: plain TCP and 0-RTT side by side on a local chain, captured and judged
-	@$(PYTHON) -m pytest -p no:cacheprovider -q -m demo tests/integration $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -p no:cacheprovider -q -m demo -k "not 100ms" tests/integration $(PYTEST_ARGS)
 
 test: setup ## all tests: unit and integration
 	@$(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGS)

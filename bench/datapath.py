@@ -1,7 +1,7 @@
 """The reference rewriters against kernel forwarding: ``python bench/datapath.py [--quick]``.
 
-Latencies are read from captures on the chain with its WAN delay; throughput is iperf3 on a chain without delay, with
-offloads on and without captures. Every ratio comes from pairs of runs that follow each other, each first in turn.
+Latencies are read from captures on the chain with its WAN delay; throughput is iperf3 on chains without and with delay,
+offloads on, without captures. Every ratio comes from pairs of runs that follow each other, each first in turn.
 """
 
 from __future__ import annotations
@@ -73,25 +73,24 @@ def latencies(directory: Path, count: int) -> None:
             report.line("send_unlock_p50_ms", f"afpacket/{placement}", known.tolist(), "ms", baseline=base)
 
 
-def throughput(directory: Path, seconds: int, pairs: int) -> None:
+def throughput(directory: Path, topology: str, seconds: int, pairs: int) -> None:
     """iperf3 through each placement against kernel forwarding, both directions, by congestion control."""
-    with lab("chain-lan", directory, offloads=True) as built:
+    with lab(topology, directory, offloads=True) as built:
+        rtt = f"{built.topology.rtt_ms('client', 'server'):g}ms"
         for placement in PLACEMENTS:
             for name, reverse in (("upload_vs_kernel", False), ("throughput_vs_kernel", True)):
                 for control in ("cubic", "bbr"):
                     rates: dict[str, list[float]] = {"kernel": [], placement: []}
                     for pair in range(pairs):
-                        order = ("kernel", placement) if pair % 2 == 0 else (placement, "kernel")
-                        for variant in order:
-                            sut = data.sut(variant)
-                            with RunningSut(built, sut, directory / "logs"):
+                        for variant in ("kernel", placement) if pair % 2 == 0 else (placement, "kernel"):
+                            with RunningSut(built, data.sut(variant), directory / "logs"):
                                 result = iperf3(
                                     built, seconds, directory=directory / "logs", reverse=reverse, cc=control
                                 )
                             rates[variant].append(result.bits_per_second / 1e9)
                     ratios = [ours / base for ours, base in zip(rates[placement], rates["kernel"], strict=True)]
                     base = float(np.median(rates["kernel"]))
-                    variant = f"afpacket/{placement}/{control}"
+                    variant = f"afpacket/{placement}/{control}/{rtt}"
                     report.line(name, variant, rates[placement], "Gbit/s", baseline=base, ratios=ratios)
 
 
@@ -101,7 +100,8 @@ def main() -> None:
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory() as directory:
         latencies(Path(directory), 250 if quick else 500)
-        throughput(Path(directory), 1 if quick else 5, 1 if quick else 5)
+        for topology in ("chain-lan", "chain"):
+            throughput(Path(directory), topology, 1 if quick else 3, 1 if quick else 3)
 
 
 if __name__ == "__main__":

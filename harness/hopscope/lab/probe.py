@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 TUNSETIFF, TUNSETOFFLOAD = 0x400454CA, 0x400454D0
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
@@ -39,6 +40,15 @@ def congestion(algorithm: str) -> None:
         stream.setsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, algorithm.encode())
 
 
+def libpcap() -> None:
+    """The names are those that the recorder of captures looks for."""
+    for name in ("libpcap.so.0.8", "libpcap.so.1", "libpcap.so"):
+        with suppress(OSError):
+            ctypes.CDLL(name)
+            return
+    raise OSError("there is no libpcap")
+
+
 def bpf() -> None:
     """Load ``r0 = 0; exit`` as a tc classifier (bpf(2): union bpf_attr, the part for BPF_PROG_LOAD)."""
     number = SYS_BPF.get(platform.machine())
@@ -58,7 +68,13 @@ def bpf() -> None:
 
 def main() -> int:
     feature, *arguments = sys.argv[1:]
-    features: dict[str, Callable[..., None]] = {"tap": tap, "packet": packet, "congestion": congestion, "bpf": bpf}
+    features: dict[str, Callable[..., None]] = {
+        "tap": tap,
+        "packet": packet,
+        "congestion": congestion,
+        "libpcap": libpcap,
+        "bpf": bpf,
+    }
     try:
         features[feature](*arguments)
     except OSError as error:

@@ -12,7 +12,7 @@ import pytest
 
 from hopscope import __version__
 from hopscope.errors import HarnessFault, HopscopeError
-from hopscope.plugin import asked, diffs, markers, newhooks, options
+from hopscope.plugin import asked, diffs, faults, markers, newhooks, options
 from hopscope.plugin.ahead import lab_of
 from hopscope.plugin.fixtures import (
     _hopscope_capture,
@@ -151,9 +151,9 @@ def pytest_runtest_makereport(
     if report.when == "call":
         report.user_properties += session_of(item.config).properties(item)
     if call.excinfo is not None and isinstance(call.excinfo.value, HopscopeError):
-        fault = call.excinfo.value
-        report.sections.append((f"hopscope: {fault.kind}", str(fault)))
-        for cause in item.config.hook.pytest_hopscope_cause(item=item, fault=fault):
+        if report.failed and item.config.getoption("tbstyle") == "auto":
+            report.longrepr = faults.shorten(call.excinfo) or report.longrepr
+        for cause in item.config.hook.pytest_hopscope_cause(item=item, fault=call.excinfo.value):
             report.sections.append(("hopscope: a cause may be", cause))
     return report
 

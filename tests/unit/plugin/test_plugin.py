@@ -108,7 +108,24 @@ def test_a_failure_says_whose_fault_it_is(pytester, run):
     )
     result = run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*hopscope: environment*", "router: no delay", "*wanted 20 ms, seen 0"])
+    result.stdout.fnmatch_lines(
+        ["*.py:3: in test_x", "E *EnvironmentFault: router: no delay", "E *wanted 20 ms, seen 0"]
+    )
+
+
+def test_a_fault_shows_the_line_of_the_test_and_none_of_ours(pytester, run):
+    pytester.makepyfile(
+        """
+        from hopscope.plugin.judged import raise_for
+        from hopscope.checks.verdict import Outcome, Verdict
+        def test_x():
+            raise_for([Verdict("ordering", Outcome.FAIL, "too late")])
+        """
+    )
+    result = run()
+    result.stdout.fnmatch_lines(["*.py:4: in test_x", "*raise_for*", "E *ProductFault: ordering FAIL: too late"])
+    result.stdout.no_fnmatch_line("*judged.py*")
+    run("--tb=long").stdout.fnmatch_lines(["*judged.py:*ProductFault*"])
 
 
 def test_a_topology_that_is_not_there_is_an_error_with_place_and_no_lab(pytester, run):
@@ -122,8 +139,8 @@ def test_a_topology_that_is_not_there_is_an_error_with_place_and_no_lab(pytester
     )
     result = run()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*chian.yaml*"])
-    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+    result.stdout.fnmatch_lines(["usage: *chian.yaml*", "ERROR *::test_x*"])
+    result.stdout.no_fnmatch_line("*Traceback*")
 
 
 def test_tests_on_several_topologies_are_grouped_by_topology(pytester, run):

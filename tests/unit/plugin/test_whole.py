@@ -162,7 +162,7 @@ def test_other_plugins_beside_it(pytester, run):
     result = run(*on, "-rs")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     shown = str(result.stdout)
-    for said in ("INCONCLUSIVE: 2 packets were dropped", "checksums FAIL", "test_beside.py", "hopscope: product"):
+    for said in ("INCONCLUSIVE: 2 packets were dropped", "checksums FAIL", "test_beside.py", "ProductFault"):
         assert said in shown
     assert "INTERNALERROR" not in shown + str(result.stderr)
     result.stdout.re_match_lines([r".*3 .*passed.*", r".*1 .*failed.*", r".*1 .*skipped.*", r".*2 .*rerun.*"])
