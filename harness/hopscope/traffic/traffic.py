@@ -76,10 +76,10 @@ class Traffic:
         Each sends ``rounds`` requests of ``request`` bytes, gets ``response`` bytes for each, and is closed by the
         client. ``timeout`` is seconds for each connection from its start; one that misses it is watched on for
         ``grace`` seconds, and is ``late`` instead of ``timeout`` when it completes in them, or given up with a reset.
-        ``cc`` is the congestion control of the sockets at both ends (None: the hosts' default). Raises RateMissed (environment) when the client could not
-        keep to ``rate``, unless ``check_rate`` is off; UsageError for what cannot be asked, such as more connections
-        than there are ports for; EnvironmentFault when a host refuses. A connection that fails is an outcome, not an
-        error.
+        ``cc`` is the congestion control of the sockets at both ends (None: the hosts' default). Raises RateMissed
+        (environment) when the client could not keep to ``rate``, unless ``check_rate`` is off; UsageError for what
+        cannot be asked, such as more connections than there are ports for; EnvironmentFault when a host refuses. A
+        connection that fails is an outcome, not an error.
         """
         ports = tuple(ports or self._lab.topology.service.ports)
         self._serve(cc)
