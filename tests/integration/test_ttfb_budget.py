@@ -11,13 +11,18 @@ pytestmark = [pytest.mark.integration, pytest.mark.zero_rtt, pytest.mark.budget]
 BOTH = pytest.mark.lab_topology("chain.yaml", "chain-100ms.yaml")
 
 
+#: What two boxes in user space may cost a first byte, beside 5 % of the round trip. On two processors that everything
+#: shares it is 0.7 to 1.2 ms, most of it the waking of processes (docs/measurements.md): too much for 5 % of 20 ms.
+BOXES_NS = 1_600_000
+
+
 @pytest.mark.demo
 @BOTH
 def test_stamp_saves_a_round_trip(compare):
     pairs = compare(baseline="kernel", sut="stamp", count=500, rate=200)
     assert pairs.completed == pairs.asked
     pairs.expect(
-        Budget("ttfb", quantile=0.5, saves="1 rtt", tolerance=0.05),
+        Budget("ttfb", quantile=0.5, saves="1 rtt", tolerance=max(0.05, BOXES_NS / pairs.rtt_ns)),
         Budget("send_unlock", quantile=0.5, limit_ms=1.0),
     )
     pairs.part("stamp").expect(placement="stamp")
