@@ -9,7 +9,8 @@ declare -A package_of=(
     [ping]=iputils-ping [iperf3]=iperf3 [nsenter]=util-linux [python3]=python3
     [haproxy]=haproxy [cc]=gcc
 )
-PATH=$PATH:/usr/sbin:/sbin
+# make puts .venv first; what is about to be rebuilt cannot be what rebuilds it.
+PATH=${PATH//"$PWD/.venv/bin:"/}:/usr/sbin:/sbin
 
 fingerprint=$(cat requirements.lock pyproject.toml nic/pyproject.toml scripts/setup.sh | sha256sum | cut -d' ' -f1)-$PWD
 fresh=$([ "$(cat .venv/.fingerprint 2>/dev/null)" = "$fingerprint" ] && echo yes || echo no)
