@@ -8,6 +8,7 @@ declare -A package_of=(
     [ip]=iproute2 [tc]=iproute2 [nft]=nftables [tcpdump]=tcpdump [tshark]=tshark [ethtool]=ethtool
     [ping]=iputils-ping [iperf3]=iperf3 [nsenter]=util-linux [python3]=python3
     [haproxy]=haproxy [cc]=gcc
+    [openvpn]=openvpn [socat]=socat [ssh]=openssh-client [sshd]=openssh-server
 )
 # make puts .venv first; what is about to be rebuilt cannot be what rebuilds it.
 PATH=${PATH//"$PWD/.venv/bin:"/}:/usr/sbin:/sbin
@@ -47,10 +48,13 @@ if [ ${#missing[@]} -gt 0 ]; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-    # The package enables its service for the next boot as well. We want the program alone.
-    if [[ " ${missing[*]} " == *" haproxy "* ]] && command -v systemctl >/dev/null; then
-        systemctl --quiet disable haproxy.service
-    fi
+    # These packages enable their service for the next boot as well. We want the programs alone.
+    declare -A service_of=([haproxy]=haproxy.service [openvpn]=openvpn.service [openssh-server]=ssh.service)
+    for package in "${missing[@]}"; do
+        if [ -n "${service_of[$package]:-}" ] && command -v systemctl >/dev/null; then
+            systemctl --quiet disable "${service_of[$package]}"
+        fi
+    done
 fi
 
 if [ "$fresh" = no ]; then
