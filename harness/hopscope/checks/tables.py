@@ -1,5 +1,7 @@
 """Are the flow tables of the boxes empty in time? Where the system under test tells how many flows it has open.
 
+A flow that is over may linger for its repeated segments, until the same deadline.
+
 A box that was taken off the path before its tables had their time (a comparison goes on with the next system) has
 nothing to answer for; one that was left there, told of open flows and never of none is not known to forget them.
 """
@@ -31,20 +33,22 @@ class Tables:
 
 def judge(trace: Trace, *, flows_open: bool) -> Tables:
     """``flows_open``: connections were left open, so that tables need not be empty."""
-    by_box: dict[str, list[tuple[int, int]]] = {}
-    for event in trace.sut_events:
-        time, flows = number(event, "time_ns"), number(event, "flows")
-        if time is not None and flows is not None:
-            by_box.setdefault(str(event.get("host") or event.get("role") or "sut"), []).append((time, flows))
-    if not by_box:
-        return Tables()
-    if flows_open or not trace.same_clock:
-        return Tables(note="; flow tables not judged")
     last = max(
         (int(tap.packets.time[tap.packets.is_tcp].max()) for tap in trace.taps.values() if tap.packets.is_tcp.any()),
         default=0,
     )
     deadline = last + TABLES_EMPTY_NS
+    by_box: dict[str, list[tuple[int, int]]] = {}
+    for event in trace.sut_events:
+        time, flows = number(event, "time_ns"), number(event, "flows")
+        if time is not None and flows is not None:
+            if time > deadline:
+                flows += number(event, "lingering") or 0
+            by_box.setdefault(str(event.get("host") or event.get("role") or "sut"), []).append((time, flows))
+    if not by_box:
+        return Tables()
+    if flows_open or not trace.same_clock:
+        return Tables(note="; flow tables not judged")
     leftover, unsure, told = [], [], []
     for box, mine in by_box.items():
         mine.sort()
