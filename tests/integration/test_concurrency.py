@@ -22,6 +22,4 @@ def test_two_hundred_at_once(traffic, trace, sut):
 def test_two_thousand_at_two_hundred_a_second(traffic, trace, sut):
     report = traffic.connections(count=2000, rate=200)
     assert report.completed == 2000, report.explain()
-    judged = trace()
-    judged.expect(placement=sut)
-    judged.second_opinion(sample=10)
+    trace().expect(placement=sut)

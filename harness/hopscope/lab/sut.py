@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 from hopscope.errors import EnvironmentFault, HopscopeError, WaitTimeout
 from hopscope.hosts.executor import Executor, Result
@@ -31,6 +32,8 @@ _ANSWER_S = 2.0
 
 #: A command of `setup` or `teardown` ends within this many seconds (compiling a program is not its task).
 _COMMAND_S = 30.0
+
+_VERSIONS: WeakKeyDictionary[Executor, dict[str, str]] = WeakKeyDictionary()
 
 
 class RunningSut:
@@ -194,15 +197,23 @@ class RunningSut:
             found["reads"] = read
         command = box.version_command(**values)
         if command is not None:
+            found["version"] = self._version(hands, command, found)
+        return found
+
+    def _version(self, hands: _Hands, command: tuple[str, ...], found: Mapping[str, Any]) -> str:
+        """Asked once for what has the same hashes: a comparison starts the same program twenty times."""
+        told = _VERSIONS.setdefault(hands.executor, {})
+        key = json.dumps([command, found], sort_keys=True)
+        if key not in told:
             try:
-                found["version"] = hands.run(command).text
+                told[key] = hands.run(command).text
             except HopscopeError as error:
                 raise EnvironmentFault(
                     f"SUT {self.sut.name} cannot tell its version by {' '.join(command)}",
-                    host=executor.name,
+                    host=hands.executor.name,
                     evidence=str(error),
                 ) from error
-        return found
+        return told[key]
 
 
 class _Hands:
