@@ -3,8 +3,8 @@
 pyshark owns an event loop, sets child watchers that newer Pythons do not have, raises in the middle of a capture that
 is cut short, and at its end kills a tshark that has ended already, whose exit code is then lost (255). So it runs in a
 process of its own (``python -m hopscope.report.dissect PATH FILTER [PATH FILTER]…``), on a loop that we give it, waits
-for tshark to end, and has a time limit. Checksum preferences are given explicitly: without them tshark verifies nothing and says so
-by an empty field.
+for tshark to end, and has a time limit. Checksum preferences are given explicitly: without them tshark verifies nothing
+and says so by an empty field.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def parse(line: str) -> tuple[int, Dissected]:
 
 
 def facts(packet: Any) -> list[Any] | None:
-    """What counts of one pyshark packet, as :func:`parse` takes it behind the capture; None when tshark gave it no stream."""
+    """What counts of one pyshark packet, as :func:`parse` takes it; None when tshark gave it no stream."""
     layers = {layer.layer_name: layer for layer in packet.layers}
     tcp = layers.get("tcp")
     stream = _number(tcp, "tcp.stream")
