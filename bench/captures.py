@@ -1,6 +1,6 @@
 """Captures for benchmarks, made with NumPy: both sides of one box that answers early and translates (``hold``).
 
-A flow is ten frames: SYN, SYN-ACK, ACK, a request of 100 to 700 bytes, two response segments (1,448 bytes and 400 to
+20,000 flows a second, 20 ms beyond the box. A flow is ten frames: SYN, SYN-ACK, ACK, a request of 100 to 700 bytes, two response segments (1,448 bytes and 400 to
 1,000), an ACK, FIN, FIN, ACK, all with timestamps. Of every fiftieth flow the first response segment is sent twice, the
 client having asked for it with a SACK block. Payload is random; all checksums are right. On average 0.31 kB a frame.
 """
@@ -20,7 +20,7 @@ FILES = ("clientnic-eth0.pcap", "clientnic-eth1.pcap")
 
 _FIN, _SYN, _PSH, _ACK = 1, 2, 8, 16
 _REQUESTS, _TAILS, _SEGMENT = (100, 300, 500, 700), (400, 600, 800, 1000), 1448
-_START_NS, _SPACING_NS, _BOX_NS = 1_760_000_000_000_000_000, 50_000, 15_000
+_START_NS, _SPACING_NS = 1_760_000_000_000_000_000, 50_000
 _AT_ONCE = 4000
 """Flows made at a time."""
 
@@ -47,8 +47,8 @@ def write(folder: Path, flows: int, *, sides: int = 2, seed: int = 1) -> int:
     return frames
 
 
-_Part = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64], bool]
-"""Frames of one kind without numbers that differ by side (n, bytes), times, deltas, and whether the client sends."""
+_Part = tuple[NDArray[np.uint8], tuple[NDArray[np.int64] | None, ...], NDArray[np.int64], bool]
+"""Frames of one kind without numbers that differ by side (n, bytes), times by side, deltas, whether the client sends."""
 
 
 def _batch(first: int, count: int, seed: int) -> Iterator[_Part]:
@@ -58,45 +58,52 @@ def _batch(first: int, count: int, seed: int) -> Iterator[_Part]:
     delta = (spoofed - real_isn) % 2**32
     start = _START_NS + flow * _SPACING_NS
     noise = random.integers(0, 256, 1 << 20, np.uint8)
+    where = random.integers(0, len(noise) - 2000, count)
     clock = random.integers(0, 2**31, (2, count))
     kind = random.integers(0, 4, count)
     lossy = flow % 50 == 7
 
     def part(
-        mask: NDArray[np.bool_], up: bool, at_us: int, flags: int, seq: Any, ack: Any, size: int, options: bytes,
-        sack: Any = None,
+        mask: NDArray[np.bool_], up: bool, at_us: tuple[int | None, int | None], flags: int, seq: Any, ack: Any,
+        size: int, options: bytes, sack: Any = None,
     ) -> _Part:  # fmt: skip
         which = np.flatnonzero(mask)
         seq, ack = (np.broadcast_to(value, count)[which] for value in (seq, ack))
         own, other = (clock[0], clock[1]) if up else (clock[1], clock[0])
-        stamps = own[which] + at_us // 1000, other[which] + at_us // 1000
+        ticks = (at_us[1] or 0) // 1000
+        stamps = own[which] + ticks, other[which] + ticks
         rows = _frames(flow[which], up, flags, seq, ack, options, stamps, None if sack is None else sack[which])
-        if size:
-            shift = random.integers(0, len(noise) - size, len(which))
-            body = np.lib.stride_tricks.sliding_window_view(noise, size)[shift]
+        if size:  # what is sent again has the same bytes
+            body = np.lib.stride_tricks.sliding_window_view(noise, size)[where[which]]
             rows = np.concatenate([rows, body], axis=1)
             rows[:, 16:18] = _big(np.full(len(which), rows.shape[1] - 14), 2)
-        jitter = random.integers(0, 900, len(which))
-        return rows, start[which] + at_us * 1000 + jitter, delta[which], up
+        jitter = start[which] + random.integers(0, 900, len(which))
+        return rows, tuple(None if us is None else jitter + us * 1000 for us in at_us), delta[which], up
 
     everyone = np.ones(count, np.bool_)
     c1, r1 = client_isn + 1, real_isn + 1
     request, tail = np.take(_REQUESTS, kind), np.take(_TAILS, kind)
     end = r1 + _SEGMENT + tail
-    yield part(everyone, True, 0, _SYN, client_isn, 0, 0, _HELLO)
-    yield part(everyone, False, 20_000, _SYN | _ACK, real_isn, c1, 0, _HELLO)
-    yield part(everyone, True, 20_010, _ACK, c1, r1, 0, _STAMPS)
+    up, down = (0, 15), (15, 0)
+    yield part(everyone, True, up, _SYN, client_isn, 0, 0, _HELLO)
+    yield part(everyone, False, (10, 20_000), _SYN | _ACK, real_isn, c1, 0, _HELLO)
+    yield part(everyone, True, (80, 20_010), _ACK, c1, r1, 0, _STAMPS)
     for at in range(4):
-        yield part(kind == at, True, 20_020, _PSH | _ACK, c1, r1, _REQUESTS[at], _STAMPS)
-        yield part(kind == at, False, 40_032, _PSH | _ACK, r1 + _SEGMENT, c1 + request, _TAILS[at], _STAMPS)
-    yield part(everyone, False, 40_030, _ACK, r1, c1 + request, _SEGMENT, _STAMPS)
+        yield part(kind == at, True, (90, 20_020), _PSH | _ACK, c1, r1, _REQUESTS[at], _STAMPS)
+        yield part(kind == at, False, _at(40_032, down), _PSH | _ACK, r1 + _SEGMENT, c1 + request, _TAILS[at], _STAMPS)
+    yield part(everyone, False, _at(40_030, down), _ACK, r1, c1 + request, _SEGMENT, _STAMPS)
     edges = np.stack([r1 + _SEGMENT, end], axis=1)
-    yield part(lossy, True, 40_040, _ACK, c1 + request, r1, 0, _SACKED, edges)
-    yield part(lossy, False, 60_040, _ACK, r1, c1 + request, _SEGMENT, _STAMPS)
-    yield part(everyone, True, 60_050, _ACK, c1 + request, end, 0, _STAMPS)
-    yield part(everyone, True, 60_060, _FIN | _ACK, c1 + request, end, 0, _STAMPS)
-    yield part(everyone, False, 80_060, _FIN | _ACK, end, c1 + request + 1, 0, _STAMPS)
-    yield part(everyone, True, 80_070, _ACK, c1 + request + 1, end + 1, 0, _STAMPS)
+    yield part(lossy, True, _at(40_140, up), _ACK, c1 + request, r1, 0, _SACKED, edges)
+    yield part(lossy, False, _at(60_140, down), _ACK, r1, c1 + request, _SEGMENT, _STAMPS)
+    yield part(everyone, True, _at(60_250, up), _ACK, c1 + request, end, 0, _STAMPS)
+    yield part(everyone, True, _at(60_260, up), _FIN | _ACK, c1 + request, end, 0, _STAMPS)
+    yield part(everyone, False, _at(80_260, down), _FIN | _ACK, end, c1 + request + 1, 0, _STAMPS)
+    yield part(everyone, True, _at(80_380, up), _ACK, c1 + request + 1, end + 1, 0, _STAMPS)
+
+
+def _at(microseconds: int, late: tuple[int, int]) -> tuple[int, int]:
+    """When a frame passes either side of the box."""
+    return microseconds + late[0], microseconds + late[1]
 
 
 def _frames(
@@ -127,8 +134,9 @@ def _frames(
 
 def _records(batch: list[_Part], *, far: bool) -> NDArray[np.uint8]:
     """The batch as records of a pcap file, in order of time, with the numbers and checksums of one side."""
-    sized = [self_contained(rows.copy(), delta, up, far=far) for rows, _, delta, up in batch]
-    time = np.concatenate([when + (_BOX_NS if up == far else 0) for _, when, _, up in batch])
+    mine = [(rows, when[far], delta, up) for rows, when, delta, up in batch]
+    sized = [_finished(rows.copy(), delta, up, far=far) for rows, when, delta, up in mine if when is not None]
+    time = np.concatenate([when for _, when, _, _ in mine if when is not None])
     length = np.concatenate([np.full(len(rows), rows.shape[1] + 16) for rows in sized])
     order = np.argsort(time, kind="stable")
     offset = np.empty(len(order), np.int64)
@@ -144,7 +152,7 @@ def _records(batch: list[_Part], *, far: bool) -> NDArray[np.uint8]:
     return out
 
 
-def self_contained(rows: NDArray[np.uint8], delta: NDArray[np.int64], up: bool, *, far: bool) -> NDArray[np.uint8]:
+def _finished(rows: NDArray[np.uint8], delta: NDArray[np.int64], up: bool, *, far: bool) -> NDArray[np.uint8]:
     """Frames with the server's numbers of one side, and right checksums."""
     if not far and len(rows):
         at = 42 if up else 38
