@@ -1,8 +1,9 @@
 """Captures for benchmarks, made with NumPy: both sides of one box that answers early and translates (``hold``).
 
-20,000 flows a second, 20 ms beyond the box. A flow is ten frames: SYN, SYN-ACK, ACK, a request of 100 to 700 bytes, two response segments (1,448 bytes and 400 to
-1,000), an ACK, FIN, FIN, ACK, all with timestamps. Of every fiftieth flow the first response segment is sent twice, the
-client having asked for it with a SACK block. Payload is random; all checksums are right. On average 0.31 kB a frame.
+20,000 flows a second, 20 ms beyond the box. A flow is ten frames: SYN, SYN-ACK, ACK, a request of 100 to 700 bytes, two
+response segments (1,448 bytes and 400 to 1,000), an ACK, FIN, FIN, ACK, all with timestamps. Of every fiftieth flow the
+first response segment is sent twice, the client having asked for it with a SACK block. Payload is random; all checksums
+are right. On average 0.31 kB a frame.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def write(folder: Path, flows: int, *, sides: int = 2, seed: int = 1) -> int:
 
 
 _Part = tuple[NDArray[np.uint8], tuple[NDArray[np.int64] | None, ...], NDArray[np.int64], bool]
-"""Frames of one kind without numbers that differ by side (n, bytes), times by side, deltas, whether the client sends."""
+"""Frames of one kind with the server's side's numbers (n, bytes), times by side, deltas, whether the client sends."""
 
 
 def _batch(first: int, count: int, seed: int) -> Iterator[_Part]:
