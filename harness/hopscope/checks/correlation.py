@@ -185,11 +185,7 @@ def _changed(
     equal = identity.same(source.data, source.payload_offset[row_in], target.data, target.payload_offset[row_out], kept)
 
     def told(pair: int, name: str, expected: str, seen: str) -> Range:
-        at = int(second[pair])
-        return Range(
-            Kind.CHANGED, int(after.flow[at]), bool(after.up[at]), int(after.seq[at]), int(after.end[at]),
-            after.position, int(after.row[at]), place, name, expected, seen,
-        )  # fmt: skip
+        return _altered(after, int(second[pair]), place, name, expected, seen)
 
     for pair in np.flatnonzero(~equal).tolist():
         was, now = source.payload(int(row_in[pair])), target.payload(int(row_out[pair]))
@@ -214,10 +210,7 @@ def _unmatched(trace: Trace, before: View, after: View, first: Ints, second: Int
         packets = trace.taps[made.position].packets
         off = int(made.seq[other] - lost.seq[one])
         seen = int(packets.seq[made.row[other]])
-        yield Range(
-            Kind.CHANGED, int(made.flow[other]), bool(made.up[other]), int(lost.seq[one]), int(lost.end[one]),
-            made.position, int(made.row[other]), place, "seq", str((seen - off) % 2**32), str(seen),
-        )  # fmt: skip
+        yield _altered(made, other, place, "seq", str((seen - off) % 2**32), str(seen))
     lost = lost[np.setdiff1d(np.arange(len(lost)), [one for one, _ in renumbered])]
     made = made[np.setdiff1d(np.arange(len(made)), [other for _, other in renumbered])]
     yield from _recut(trace, lost, made, place)
@@ -242,10 +235,15 @@ def _recut(trace: Trace, lost: View, made: View, place: str) -> Iterator[Range]:
         was = now if found is None else found[0]
         differ = next((n for n, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), None)
         if differ is not None:
-            yield Range(
-                Kind.CHANGED, flow, bool(made.up[at]), start, int(made.end[at]), made.position, int(made.row[at]), place,
-                f"payload byte {differ}", f"0x{was[differ]:02x}", f"0x{now[differ]:02x}",
-            )  # fmt: skip
+            yield _altered(made, at, place, f"payload byte {differ}", f"0x{was[differ]:02x}", f"0x{now[differ]:02x}")
+
+
+def _altered(after: View, at: int, place: str, name: str, expected: str, seen: str) -> Range:
+    """The segment at this index of those that came out, and what of it was changed."""
+    return Range(
+        Kind.CHANGED, int(after.flow[at]), bool(after.up[at]), int(after.seq[at]), int(after.end[at]), after.position,
+        int(after.row[at]), place, name, expected, seen,
+    )  # fmt: skip
 
 
 def _renumbered(trace: Trace, lost: View, made: View) -> list[tuple[int, int]]:
