@@ -210,7 +210,7 @@ def _raise(call: Mapping[str, Any] | None) -> None:
 
 def _same(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """UsageError with both, where they differ."""
-    differing = [key for key in {**stored, **asked} if stored.get(key) != asked.get(key)]
+    differing = [key for key in {**asked, **stored} if stored.get(key) != asked.get(key)]
     if differing:
         then = typed(name, [], {key: stored.get(key) for key in differing})
         now = typed(name, [], {key: asked.get(key) for key in differing})
