@@ -73,23 +73,23 @@ def reached(run: Path) -> dict[str, tuple[str, list[tuple[str, str]]]]:
     }
 
 
-def change(capture: Path, *, sealed: bool) -> None:
-    """Flip a bit in the payload of the last packet with one; ``sealed``: as if it had been captured so."""
+def flip(capture: Path) -> None:
+    """Change a bit of the last request."""
     content = bytearray(capture.read_bytes())
-    at = content.rindex(b"HOPS") + 20  # the generator's magic, in a request
-    content[at] ^= 1
+    content[content.rindex(b"HOPS") + 20] ^= 1  # behind the generator's header
     capture.write_bytes(content)
-    if not sealed:
-        return
-    test, key = capture.parents[1], f'"{capture.name}": '
+
+
+def seal(capture: Path) -> None:
+    """Make the record say that this is what was captured."""
+    test, run = capture.parents[1], capture.parents[3]
     calls = test / tape.CALLS
-    fresh = json.dumps(tape.seal(capture))
-    calls.write_text(re.sub(re.escape(key) + r"\{[^}]*\}", key + fresh, calls.read_text()))
-    manifest = test.parents[1] / "manifest.json"
-    document = json.loads(manifest.read_text())
-    entry = next(each for each in document["tests"] if each["directory"] == str(test.relative_to(manifest.parent)))
+    key = f'"{capture.name}": '
+    calls.write_text(re.sub(re.escape(key) + r"\{[^}]*\}", key + json.dumps(tape.seal(capture)), calls.read_text()))
+    manifest = json.loads((run / "manifest.json").read_text())
+    entry = next(each for each in manifest["tests"] if each["directory"] == str(test.relative_to(run)))
     entry["calls"] = tape.seal(calls)
-    manifest.write_text(json.dumps(document))
+    (run / "manifest.json").write_text(json.dumps(manifest))
 
 
 def test_a_session_is_judged_again_elsewhere(tmp_path: Path) -> None:
@@ -118,14 +118,12 @@ def test_a_session_is_judged_again_elsewhere(tmp_path: Path) -> None:
     assert [len(checks) for _, checks in stored.values()].count(0) == 1, "the others were judged"
 
     capture = there / "copied" / "tests" / "test_mine.test_ordering-stamp" / "capture-1" / "server-eth0.pcap"
-    change(capture, sealed=False)
+    flip(capture)
     spoilt = pytest_run(there, "--lab-replay", "copied", "-k", "ordering", "--lab-strict", bare=True)
     assert "1 failed" in spoilt.stdout, spoilt.stdout
     assert f"{capture} has been changed since it was recorded" in spoilt.stdout
 
-    change(capture, sealed=False)  # the bit is back
-    assert "1 passed" in pytest_run(there, "--lab-replay", "copied", "-k", "ordering", bare=True).stdout
-    change(capture, sealed=True)
+    seal(capture)
     worse = pytest_run(there, "--lab-replay", "copied", "-k", "ordering or windows", bare=True)
     assert "1 failed, 1 passed" in worse.stdout, worse.stdout
     assert "    checksums: was PASS, is FAIL with today's checks" in worse.stdout

@@ -127,10 +127,11 @@ def capture_folders(directory: Path) -> list[Path]:
 
 
 def runs(root: Path) -> list[Path]:
-    """The runs below ``root``, newest first. Other folders are not ours and are left out."""
+    """The runs below ``root``, newest first. Other folders are not ours and are left out, and links to runs."""
     if not root.is_dir():
         return []
-    return sorted((d for d in root.iterdir() if (d / MANIFEST).is_file()), key=lambda d: d.name, reverse=True)
+    found = [each for each in root.iterdir() if not each.is_symlink() and (each / MANIFEST).is_file()]
+    return sorted(found, key=lambda directory: directory.name, reverse=True)
 
 
 def collect(root: Path, keep: int = KEEP_RUNS, max_bytes: int = KEEP_BYTES) -> list[Path]:
