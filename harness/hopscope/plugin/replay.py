@@ -45,8 +45,8 @@ class Replay:
         found = self.run.tests.get(item.nodeid)
         if found is None:
             told = self.run.outcomes.get(item.nodeid)
-            why = f", where it ended before its lab was up: {told['reason']}" if told else ""
-            _skip(f"not in the stored run {self.run.directory.name}{why}")
+            came = "" if told is None else f", where it came to {told['outcome']} uncaptured: {told['reason']}"
+            _skip(f"not in the stored run {self.run.directory.name}{came.removesuffix(': ')}")
         found.rewind()
         self._test = found
         if self._chain is not None:

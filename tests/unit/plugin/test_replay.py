@@ -77,6 +77,7 @@ TESTS = """
         with pytest.raises(Exception): chain.host("client").put("a", "b")
     @pytest.mark.lab_requires("netem")
     def test_new(chain): pass
+    def test_skipped_then(chain): pass
     def test_builds_its_own(): pass
     """
 
@@ -112,6 +113,7 @@ EXPECTED = {
     "test_looks_at_the_lab": ("skipped", "needs a live lab: lab.proven"),
     "test_refuses_nothing": ("skipped", "needs a live lab: client.put('a', 'b')"),
     "test_new": ("skipped", "not in the stored run"),
+    "test_skipped_then": ("skipped", ", where it came to SKIPPED uncaptured: no compiler"),
     "test_builds_its_own": ("skipped", "needs a live lab: it builds its own"),
 }
 
@@ -180,6 +182,9 @@ def stored(root: Path) -> Path:
         test(f"test_{name}").close()
         run.add(tests[f"test_{name}"])
 
+    skipped = {"outcome": "SKIPPED", "reason": "no compiler", "verdicts": []}
+    run.run.note_outcome({"test": "test_mine.py::test_skipped_then", **skipped})
+
     spoil(tests["test_cut[stamp]"].directory / "capture-1" / "client-eth0.pcap", lambda content: content[:-20])
     flipped = tests["test_changed[stamp]"].directory / "capture-1" / "server-eth0.pcap"
     spoil(flipped, lambda content: content[:-1] + bytes([content[-1] ^ 1]))
@@ -232,7 +237,7 @@ def test_each_test_of_a_stored_run_is_judged_again_or_says_why_not(pytester, run
         assert words.format(run=stored_run) in seen[name][1], seen[name][1]
     lines = [
         f"Replay of {stored_run}:",
-        "19 tests judged again, 7 left out (the skips say why); 12 with another verdict:",
+        "19 tests judged again, 8 left out (the skips say why); 12 with another verdict:",
         "  test_mine.py::test_better_today?stamp?: was FAIL, is PASS",
         "    ordering: was FAIL, is PASS with today's checks",
         "    checksums: was PASS, is FAIL with today's checks",
