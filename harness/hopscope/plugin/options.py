@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -110,7 +111,13 @@ def _stored(config: pytest.Config, run_dir: Path) -> StoredRun | None:
     if clashing:
         option = clashing[0].replace("_", "-")
         raise pytest.UsageError(f"--lab-{option} does nothing to a stored run: leave it out with --lab-replay")
-    path = config.invocation_params.dir / text
+    here = config.invocation_params.dir
+    path = Path(os.path.abspath(here / text))
+    if path.is_dir() and not path.is_relative_to(here) and text in config.invocation_params.args:
+        # Before it knows of this option pytest has looked for its root and its ini file there.
+        raise pytest.UsageError(
+            f"--lab-replay {text}: pytest takes this for a place of tests; write --lab-replay={text}"
+        )
     try:
         stored = StoredRun(path if path.is_dir() else run_dir / text)
     except UsageError as error:

@@ -46,11 +46,17 @@ class Replay:
         if found is None:
             told = self.run.outcomes.get(item.nodeid)
             came = "" if told is None else f", where it came to {told['outcome']} uncaptured: {told['reason']}"
-            _skip(f"not in the stored run {self.run.directory.name}{came.removesuffix(': ')}")
+            _skip(f"not in the stored run {self.run.directory.name}{came.removesuffix(': ')}{self._moved(item)}")
         found.rewind()
         self._test = found
         if self._chain is not None:
             self._set(self._chain)
+
+    def _moved(self, item: pytest.Item) -> str:
+        """A hint where the stored run knows the test from another root directory of pytest's."""
+        mine = item.nodeid
+        same = [name for name in self.run.tests if mine.endswith(f"/{name}") or name.endswith(f"/{mine}")]
+        return f", but {same[0]} is: set --rootdir, which is {item.config.rootpath}" if same else ""
 
     def chain(self, run: Run) -> Chain:
         """The one chain of the session: at each test it is set to the lab that this test ran on."""

@@ -109,14 +109,14 @@ class StoredWindow(Window):
 
     def open(self, sut: str | None) -> None:
         call = self._stored.next("open", typed("open", [sut], {}))
-        _same("open", {"sut": call["sut"]}, {"sut": sut})
+        _same_sut("open", "sut", call["sut"], sut)
         _raise(call)
         self._open_folder = call["folder"]
         self.capture_directory = None if self._open_folder is None else self.directory / self._open_folder
 
     def start_sut(self, name: str) -> Any:
         call = self._stored.next("start_sut", typed("start_sut", [name], {}))
-        _same("start_sut", {"name": call["sut"]}, {"name": name})
+        _same_sut("start_sut", "name", call["sut"], name)
         _raise(call)
         return _Live("sut", None)
 
@@ -206,6 +206,13 @@ def _raise(call: Mapping[str, Any] | None) -> None:
     """What a stored call raised, if it was made and did."""
     if call is not None and call.get("fault"):
         raise tape.revived(call["fault"])
+
+
+def _same_sut(call: str, argument: str, stored: str | None, asked: str | None) -> None:
+    """A file named with its whole path may lie elsewhere today, as on another machine."""
+    paths = [Path(each) for each in (stored, asked) if each is not None and Path(each).is_absolute()]
+    if len(paths) < 2 or paths[0].name != paths[1].name:
+        _same(call, {argument: stored}, {argument: asked})
 
 
 def _same(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

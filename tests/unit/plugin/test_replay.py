@@ -44,6 +44,8 @@ TESTS = """
         one(traffic, trace, placement="plain")
         capture.open("hold")
         one(traffic, trace, placement="hold")
+    @pytest.mark.parametrize("sut", ["/home/me/mine.yaml"])
+    def test_sut_of_another_folder(trace, sut): trace().expect(placement="plain")
     def test_died(trace): trace()
     def test_rate(traffic): traffic.connections(60, 100)
     def test_impaired(chain, capture): assert (capture.chain.rtt_ns, chain.rtt_ns) == (40_000_000, 20_200_000)
@@ -92,6 +94,7 @@ EXPECTED = {
     "test_bad_checksum[stamp]": ("failure", "checksums FAIL"),
     "test_carried_by_the_kernel[stamp]": ("error", "carried_by FAIL"),
     "test_two_windows": ("passed", ""),
+    "test_sut_of_another_folder[/home/me/mine.yaml]": ("passed", ""),
     "test_died": ("failure", DIED.message),
     "test_rate": ("failure", "50.0 connections per second were started of 100 asked for"),
     "test_impaired": ("passed", ""),
@@ -159,6 +162,9 @@ def stored(root: Path) -> Path:
     two.connections(count=2, rate=100)
     two.close()
     run.add(two)
+    elsewhere = test("test_sut_of_another_folder[/home/me/mine.yaml]", "/home/other/mine.yaml")
+    elsewhere.close()
+    run.add(elsewhere)
     test("test_died").close(DIED)
     run.add(tests["test_died"], "FAIL")
     test("test_rate").connections(60, 100, achieved=50)
@@ -237,7 +243,7 @@ def test_each_test_of_a_stored_run_is_judged_again_or_says_why_not(pytester, run
         assert words.format(run=stored_run) in seen[name][1], seen[name][1]
     lines = [
         f"Replay of {stored_run}:",
-        "19 tests judged again, 8 left out (the skips say why); 12 with another verdict:",
+        "20 tests judged again, 8 left out (the skips say why); 12 with another verdict:",
         "  test_mine.py::test_better_today?stamp?: was FAIL, is PASS",
         "    ordering: was FAIL, is PASS with today's checks",
         "    checksums: was PASS, is FAIL with today's checks",
@@ -251,7 +257,7 @@ def test_each_test_of_a_stored_run_is_judged_again_or_says_why_not(pytester, run
 def test_a_replay_points_to_its_source_and_is_none_to_replay(pytester, run):
     stored_run = stored(pytester.path / "elsewhere")
     shutil.move(stored_run, pytester.path / "copied")
-    result = run("--lab-replay", "copied", "-k", "as_it_was or cut", "--lab-strict")
+    result = run("--lab-replay=copied", "-k", "as_it_was or cut", "--lab-strict")
     result.assert_outcomes(passed=1, failed=1, deselected=len(EXPECTED) - 2)
     runs = pytester.path / ".hopscope" / "runs"
     (own,) = runs.iterdir()
@@ -263,3 +269,15 @@ def test_a_replay_points_to_its_source_and_is_none_to_replay(pytester, run):
     again = run("--lab-replay", own.name)
     assert again.ret == pytest.ExitCode.USAGE_ERROR
     again.stderr.fnmatch_lines([f"*is itself a replay: name what it is of, {pytester.path / 'copied'}"])
+
+
+def test_a_directory_elsewhere_that_pytest_would_take_for_a_place_of_tests_is_refused(pytester, run, tmp_path_factory):
+    elsewhere = stored(tmp_path_factory.mktemp("elsewhere"))
+    refused = run("--lab-replay", elsewhere, "-k", "as_it_was")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines([f"*pytest takes this for a place of tests; write --lab-replay={elsewhere}"])
+    one = ("-k", "as_it_was", "-rs", f"--lab-replay={elsewhere}")
+    run(*one).assert_outcomes(passed=1, deselected=len(EXPECTED) - 1)
+    result = run(*one, f"--rootdir={pytester.path.parent}")
+    result.assert_outcomes(skipped=1, deselected=len(EXPECTED) - 1)
+    result.stdout.fnmatch_lines([f"*but test_mine.py::test_as_it_was?stamp? is: set --rootdir*{pytester.path.parent}"])
