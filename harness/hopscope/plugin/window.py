@@ -116,13 +116,22 @@ class Window:
         """Wait until nothing moves and, where the SUT tells, its flow tables are empty (or have had their time)."""
         wait_quiet(self.chain.lab, self.chain.ends(), rtt_s=self.chain.rtt_ns / 1e9)
 
-    def wait_tables(self) -> None:
-        """Give the flow tables their time to empty. That they did not is for the teardown check to say."""
+    def wait_tables(self, *, lingering: bool = False) -> None:
+        """Give the flow tables their time to empty. That they did not is for the teardown check to say.
+
+        Flows that are over and remembered for a moment longer (``lingering``) are waited for when asked: that takes
+        seconds, and one test of a box is enough to see it forget them.
+        """
         sut = self._sut
         if sut is None or sut.died():
             return
         try:
-            wait_until(lambda: not sut.open_flows(), timeout=TABLES_EMPTY_S, interval=0.1, what="empty flow tables")
+            wait_until(
+                lambda: not sut.open_flows(lingering=lingering),
+                timeout=TABLES_EMPTY_S,
+                interval=0.1,
+                what="empty flow tables",
+            )
         except WaitTimeout:
             return
 
