@@ -129,7 +129,7 @@ class StoredWindow(Window):
     def settle(self) -> None:
         pass
 
-    def wait_tables(self) -> None:
+    def wait_tables(self, *, lingering: bool = False) -> None:
         pass
 
     def close(self) -> Trace | None:
