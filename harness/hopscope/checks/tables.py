@@ -54,11 +54,13 @@ def judge(trace: Trace, *, flows_open: bool) -> Tables:
         mine.sort()
         after = [(time, flows) for time, flows in mine if time >= last]
         empty = next((time for time, flows in after if flows == 0), None)
-        if empty is not None and empty <= deadline:
+        if after and after[-1][0] > deadline and after[-1][1]:
+            leftover.append(Evidence(None, box, (), EXPECTED, f"{after[-1][1]} flows"))
+        elif empty is not None and empty <= deadline:
             told.append(f"{box} empty {milliseconds(empty - last)} after the last segment")
-        elif any(time > deadline for time, _ in after):
-            late = f"empty only after {milliseconds(empty - last)}" if empty is not None else f"{after[-1][1]} flows"
-            leftover.append(Evidence(None, box, (), EXPECTED, late))
+        elif empty is not None:
+            seen = f"empty only after {milliseconds(empty - last)}"
+            leftover.append(Evidence(None, box, (), EXPECTED, seen))
         elif mine[-1][1] and not _stopped(trace, mine[-1][0], deadline):
             unsure.append(Evidence(None, box, (), EXPECTED, f"of {count(mine[-1][1], 'open flow')}"))
     note = "; flow table of " + ", ".join(told) if told else "; flow tables not told in time"

@@ -133,11 +133,15 @@ def test_tables_that_are_empty_or_not_told_pass(told, note, load):
     assert note in verdict.summary
 
 
-@pytest.mark.parametrize(("seconds", "outcome"), [(0.3, Outcome.PASS), (4.9, Outcome.PASS), (5.1, Outcome.FAIL)])
+@pytest.mark.parametrize(
+    ("seconds", "outcome"),
+    [((0.3,), Outcome.PASS), ((4.9,), Outcome.PASS), ((5.1,), Outcome.FAIL), ((0.3, 4.9, 5.1), Outcome.FAIL)],
+)
 def test_flows_that_are_over_may_linger_until_the_deadline(seconds, outcome, load):
     def change(chain):
-        events((-1, 3), (seconds, 0))(chain)
-        chain.sidecar["sut"][1]["lingering"] = 3
+        events(*((each, 0) for each in seconds))(chain)
+        for event in chain.sidecar["sut"]:
+            event["lingering"] = 3
 
     assert teardown()(load(Recipe("hold"), change)).outcome is outcome
 
