@@ -26,9 +26,15 @@ from hopscope.wire.seq import add, distance
 from hopscope.wire.taps import Position
 from hopscope.wire.trace import Trace
 
-
 _SHORTLY = 5000
 """Ticks of a clock, a few seconds at most (RFC 7323, 5.4)."""
+
+
+_LAST = {
+    True: (Position.SERVERNIC_LAN, Position.SERVER),
+    False: (Position.CLIENTNIC_LAN, Position.CLIENT),
+}
+"""Taps on the way to the server, or to the client, that see all that this end has said, whoever answered for it."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +52,18 @@ class Clocks:
         taps = {position for way in stretches for position in (way.near, way.far)}
         seen = {position: _Tap(trace, position, flows) for position in taps}
         faults, judged, segments = Faults(len(flows)), np.zeros(len(flows), bool), 0
+        uses = False
         for way in stretches:
             for up in (True, False):
                 source, target = (way.near, way.far) if up else (way.far, way.near)
                 stamped = seen[target].stamped(up)
-                judged[stamped.flow] = True
-                segments += len(stamped)
+                uses |= bool(len(stamped))
+                echoes = stamped[trace.taps[target].packets.tsecr[stamped.row] > 0]
+                judged[echoes.flow] = True
+                segments += len(echoes)
                 sender = min(taps) if up else max(taps)
                 seen[target].judge_clock(up, seen[source], faults, way.name)
-                if target == (max(taps) if up else min(taps)):
+                if target == (max(taps) if up else min(taps)) and target in _LAST[up]:
                     seen[target].judge_echo(up, seen[sender], faults, way.name)
         number = int(np.count_nonzero(judged))
         if faults.flows.any():
@@ -67,6 +76,8 @@ class Clocks:
         if not stretches:
             return inconclusive(self.name, "no box was captured on both of its sides")
         if not number:
+            if uses:
+                return inconclusive(self.name, "no segment answers another: there was nothing to judge")
             return not_applicable(self.name, "no flow uses timestamps")
         return passed(
             self.name, f"{segments:,} timestamps of {count(number, 'flow')} in order", judged=number,
@@ -93,9 +104,12 @@ class _Tap:
         """Segments of one direction that echo what was never sent."""
         mine, other = self.stamped(up), self.stamped(not up)
         tsecr = self.packets.tsecr[mine.row]
-        heard = not_before(
-            keys(mine.flow, tsecr), mine.time, keys(other.flow, self.packets.tsval[other.row]), other.time
-        )
+        said = self.packets.tsval[other.row]
+        heard = not_before(keys(mine.flow, tsecr), mine.time, keys(other.flow, said), other.time)
+        first = np.full(len(self.trace.whole), -1, np.int64)
+        first[other.flow[::-1]] = said[::-1]
+        ahead = distance(first[mine.flow], tsecr)
+        heard |= (first[mine.flow] >= 0) & (ahead > 0) & (ahead <= _SHORTLY)
         return mine, np.flatnonzero((tsecr > 0) & mine.has(ACK) & ~heard)
 
     def backward(self, up: bool) -> tuple[View, Ints, Ints]:

@@ -11,6 +11,7 @@ from hopscope.checks.carried_by import carried_by
 from hopscope.checks.check import Check
 from hopscope.checks.checksums import checksums
 from hopscope.checks.claims import claims
+from hopscope.checks.clocks import clocks
 from hopscope.checks.delivery import delivery
 from hopscope.checks.next_hop import next_hop
 from hopscope.checks.ordering import ordering
@@ -18,6 +19,7 @@ from hopscope.checks.placement import placement
 from hopscope.checks.teardown import teardown
 from hopscope.checks.translation import translation
 from hopscope.checks.verdict import Outcome, Verdict
+from hopscope.checks.windows import windows
 from hopscope.wire.trace import Trace
 
 
@@ -28,6 +30,8 @@ def standard() -> tuple[Check, ...]:
         ordering(),
         carried_by(),
         translation(),
+        windows(),
+        clocks(),
         delivery(),
         checksums(),
         next_hop(),
@@ -48,9 +52,13 @@ class Expectation:
     checks: tuple[Check, ...]
     placement: str | None = None
 
+    def proxied(self, trace: Trace) -> bool:
+        """Whether a proxy is claimed, or declared by what the run put on the path."""
+        return self.placement == proxy.CLAIM or (self.placement is None and proxy.declared(trace))
+
     def judge(self, trace: Trace) -> tuple[Verdict, ...]:
         """One verdict for each check. A PASS that rests on a capture that lost packets is INCONCLUSIVE."""
-        if self.placement == proxy.CLAIM or (self.placement is None and proxy.declared(trace)):
+        if self.proxied(trace):
             lossy = unhealthy(trace)
             return tuple(_weighed(verdict, lossy) for verdict in proxy.judge(self.checks, trace))
         checks = tuple(_told(check, self.placement) for check in self.checks)

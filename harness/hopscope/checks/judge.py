@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hopscope.checks.expectation import Expectation, standard, worst
+from hopscope.checks.observations import Observation, observe
 from hopscope.checks.placement import counts
 from hopscope.checks.stats import quantile
 from hopscope.checks.verdict import Outcome, Verdict
@@ -72,6 +73,8 @@ class Judgement:
     latencies: tuple[Latency, ...]
     rtt_ns: int | None
     notes: tuple[str, ...]
+    observations: tuple[Observation, ...] = ()
+    """What the captures show that no check judges."""
 
     @property
     def outcome(self) -> Outcome:
@@ -96,6 +99,7 @@ class Judgement:
             "placements": dict(self.placements),
             "verdicts": [verdict.to_json() for verdict in self.verdicts],
             "latencies": [latency.to_json() for latency in self.latencies],
+            "observations": [observation.to_json() for observation in self.observations],
             "rtt_ns": self.rtt_ns,
             "notes": list(self.notes),
         }
@@ -129,6 +133,7 @@ def judge_trace(
         latencies=latencies(trace),
         rtt_ns=trace.rtt_ns,
         notes=tuple(trace.notes),
+        observations=() if chosen.proxied(trace) else observe(trace),
     )
 
 

@@ -39,12 +39,14 @@ class Windows:
         if self.claim == "plain" or not flows.any():
             return not_applicable(self.name, "no box answers for the server: windows are the ends' own")
         faults, judged, segments = Faults(len(flows)), np.zeros(len(flows), bool), 0
-        for way in between(trace):
-            for up in (True, False):
-                offers = _Offers(trace, way, up, flows & ~faults.flows)
-                segments += offers.judge(faults)
-                if way.boxes:
-                    judged[offers.after.flow] = True
+        passages = [_Offers(trace, way, up, flows) for way in between(trace) for up in (True, False)]
+        for offers in passages:
+            segments += offers.judge(faults)
+            if offers.way.boxes:
+                judged[offers.after.flow] = True
+        for offers in passages:  # a twin that is wrong says where, so it comes first
+            if offers.way.boxes:
+                offers.nothing_taken_back(faults)
         number = int(np.count_nonzero(judged | faults.flows))
         if faults.flows.any():
             bad = int(np.count_nonzero(faults.flows))
@@ -71,16 +73,17 @@ class _Offers:
     def __init__(self, trace: Trace, way: Stretch, up: bool, flows: Bools) -> None:
         self.trace, self.way, self.up = trace, way, up
         source, target = (way.near, way.far) if up else (way.far, way.near)
-        self.scales = {position: _scale(trace, position, up) for position in (source, target)}
+        end = min(trace.taps) if up else max(trace.taps)
+        self.scales = {position: _scale(trace, position, up) for position in (end, source, target)}
         known = flows & (self.scales[source] >= 0) & (self.scales[target] >= 0)
         self.before, self.after = (_acks(view(trace, position, known), up) for position in (source, target))
+        self.end = self.before if end == source else _acks(view(trace, end, known & (self.scales[end] >= 0)), up)
 
     def judge(self, faults: Faults) -> int:
         """Add what is wrong; returns how many segments were held against a twin."""
         first, second = _twins(self._edges(self.before), self.before, self._edges(self.after), self.after)
         if self.way.boxes:
             self._edges_kept(first, second, faults)
-            self._nothing_taken_back(faults)
         else:
             was, now = (self._field(side)[rows] for side, rows in ((self.before, first), (self.after, second)))
             for at in np.flatnonzero(was != now).tolist():
@@ -95,8 +98,8 @@ class _Offers:
         return np.asarray(side.ack + (self._field(side) << scale))
 
     def _slack(self, flow: Ints) -> Ints:
-        """What the coarser of both scales cannot say."""
-        return np.asarray((1 << np.maximum(*(scale[flow] for scale in self.scales.values()))) - 1)
+        """What the coarsest of the scales cannot say."""
+        return np.asarray((1 << np.maximum.reduce([scale[flow] for scale in self.scales.values()])) - 1)
 
     def _edges_kept(self, first: Ints, second: Ints, faults: Faults) -> None:
         offered, passed_on = self._edges(self.before)[first], self._edges(self.after)[second]
@@ -108,13 +111,15 @@ class _Offers:
             for at in np.flatnonzero(wrong).tolist():
                 self._fault(faults, kind, int(second[at]), f"right edge {offered[at]}", f"{passed_on[at]}")
 
-    def _nothing_taken_back(self, faults: Faults) -> None:
+    def nothing_taken_back(self, faults: Faults) -> None:
+        """Add offers that come out smaller than one before them, in flows of which nothing else is wrong."""
         least = np.zeros(len(self.trace.whole), np.int64)
-        own, where, behind = self._taken_back(self.before)
+        own, where, behind = self._taken_back(self.end)
         np.maximum.at(least, own.flow[where], behind[where])
         side, where, behind = self._taken_back(self.after)
         worse = where[behind[where] > least[side.flow[where]] + self._slack(side.flow[where])]
         edges = self._edges(side)
+        worse = worse[~faults.flows[side.flow[worse]]]
         for at in worse.tolist():
             expected = f"right edge {edges[at] + behind[at]}, as it was offered before"
             self._fault(faults, "right edge taken back", at, expected, str(edges[at]), side)
