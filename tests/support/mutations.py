@@ -1,7 +1,7 @@
-"""Golden traces with one thing wrong, and traces that differ in nothing that matters: each a name, a recipe, a change.
+"""Golden traces with one thing wrong, and others that differ in nothing that matters: a name, a recipe, a change.
 
-``wrong()`` yields more than 500 of the first kind, with the check that has to reject them; ``harmless()`` as many of the
-second, which no check may mind. Both are lists that do not change, so that a test may take every n-th.
+``wrong()`` yields more than 500 of the first kind, with the check that has to reject them; ``harmless()`` as many of
+the second, which no check may mind. Both are lists that do not change, so that a test may take every n-th.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _frames(placement: str, flow: int) -> Iterator[_Kind]:
         taps = TAPS[2 * hop : 2 * hop + 2]
         yield f"mac-{label}-{hop}", "next_hop", _everywhere(taps, label, flow, dst_mac="02:00:00:00:00:99")
     for label, tap in (("request", TAPS[2]), ("response", TAPS[1]), ("request", TAPS[4]), ("response", TAPS[3])):
-        yield f"twice-{label}-{tap}", "claims", _twice(tap, label, flow)
+        yield f"twice-{label}-{tap}", "passage", _twice(tap, label, flow)
 
 
 def _whole_flows(placement: str, flow: int) -> Iterator[_Kind]:
@@ -122,10 +122,15 @@ def _swapped(payload: bytes) -> bytes:
 
 
 def _real_answer_too(chain: Chain, flow: int) -> None:
+    """The server's own SYN-ACK comes through to the client, behind the box's."""
     real = chain.find(TAPS[4], "synack", flow)[0]
-    for late, tap in enumerate((TAPS[1], TAPS[0]), start=1):
-        spoof = chain.find(tap, "spoof", flow)[0]
-        chain.taps[tap].append(replace(spoof, seq=real.seq, time_ns=real.time_ns + 12_000_000 + late * 20_000))
+    for late, tap in enumerate(TAPS[3::-1], start=1):
+        if not chain.find(tap, "synack", flow):
+            source, target = (
+                chain.recipe.macs[TAPS.index(tap) + side] for side in ((1, 0), (0, -1))[tap in TAPS[1::2]]
+            )
+            moment = real.time_ns + late * (12_000_000 if tap in TAPS[:2] else 20_000)
+            chain.taps[tap].append(replace(real, time_ns=moment, src_mac=source, dst_mac=target))
 
 
 def harmless(count: int = 520) -> Iterator[Variant]:

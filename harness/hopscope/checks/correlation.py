@@ -15,6 +15,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class Passage:
     up: bool
     place: str
     proven: bool
-    """Both captures are healthy: what is missing was lost, and not missed."""
+    """Both captures have counters that prove them whole: what is missing was lost, and not missed."""
     before: View
     after: View
     twins: tuple[Ints, Ints]
@@ -79,8 +80,17 @@ class Passage:
         return [each for each in self.ranges if each.kind is kind]
 
 
-def correlate(trace: Trace) -> list[Passage]:
-    """Both directions over every stretch between neighbouring taps, from the client on."""
+_known: WeakKeyDictionary[Trace, tuple[Passage, ...]] = WeakKeyDictionary()
+
+
+def correlate(trace: Trace) -> tuple[Passage, ...]:
+    """Both directions over every stretch between neighbouring taps, from the client on; worked out once for a trace."""
+    if trace not in _known:
+        _known[trace] = tuple(_correlate(trace))
+    return _known[trace]
+
+
+def _correlate(trace: Trace) -> list[Passage]:
     passages: list[Passage] = []
     seen: dict[Position, View] = {}
     for stretch in between(trace):
@@ -103,7 +113,7 @@ def _passage(trace: Trace, stretch: Stretch, up: bool, seen: dict[Position, View
         *_changed(trace, before, after, first, second, place, link=not stretch.boxes),
         *_unmatched(trace, before, after, first, second, place),
     ]
-    proven = not complaints(trace, source) and not complaints(trace, target)
+    proven = all(trace.taps[end].health is not None and not complaints(trace, end) for end in (source, target))
     return Passage(stretch, up, place, proven, before, after, (first, second), tuple(ranges))
 
 

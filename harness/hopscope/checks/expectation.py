@@ -15,6 +15,7 @@ from hopscope.checks.clocks import clocks
 from hopscope.checks.delivery import delivery
 from hopscope.checks.next_hop import next_hop
 from hopscope.checks.ordering import ordering
+from hopscope.checks.passage import passage
 from hopscope.checks.placement import placement
 from hopscope.checks.teardown import teardown
 from hopscope.checks.translation import translation
@@ -32,6 +33,7 @@ def standard() -> tuple[Check, ...]:
         translation(),
         windows(),
         clocks(),
+        passage(),
         delivery(),
         checksums(),
         next_hop(),

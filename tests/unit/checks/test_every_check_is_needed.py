@@ -66,6 +66,13 @@ def echo_of_nothing(chain: Chain) -> None:
                 golden.change(chain, tap, label, nth=nth, opt_tsval=lambda value: value - 1_000_000)
 
 
+def copied(chain: Chain) -> None:
+    """A copy that the box made: whatever lies behind it sees it, too."""
+    for tap in golden.TAPS[4:]:
+        request = chain.find(tap, "request")[0]
+        chain.taps[tap].append(golden.replace(request, time_ns=request.time_ns + 3_000))
+
+
 def changed_byte(chain: Chain) -> None:
     for tap in golden.TAPS[3:]:
         golden.change(chain, tap, "request", payload=lambda payload: b"\x00" + payload[1:])
@@ -98,6 +105,7 @@ CASES = {
     "translation": Case(STAMP, forgotten_edge, "SACK edge without its twin's number"),
     "windows": Case(STAMP, closing_window, "right edge shrunk"),
     "clocks": Case(STAMP, echo_of_nothing, "TSecr that echoes nothing"),
+    "passage": Case(STAMP, copied, "once more, made inside servernic"),
     "delivery": Case(STAMP, changed_byte, "changed between clientnic-eth1 and servernic-eth0"),
     "checksums": Case(STAMP, bad_sum, "bad checksum"),
     "next_hop": Case(STAMP, stale_mac, "from a wrong address"),

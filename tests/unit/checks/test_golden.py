@@ -13,6 +13,7 @@ Which test proves that a check can fail (each check's module has a test module o
     placement       test_placement: every claim against every kind of trace
     windows         test_windows: an edge that shrinks, grows, is taken back; a window that a link changes
     clocks          test_clocks: an echo of nothing, a clock that goes back
+    passage         test_passage: a copy that a box has made, in either direction
     claims          test_claims: answered by somebody else, a segment that never left, more counted than sent
 """
 
@@ -31,7 +32,7 @@ from support.golden import Recipe
 from support.golden_folders import FOLDERS, ROOT
 
 REWRITTEN = ("hold", "stamp", "early")
-INFERRED = {"ordering", "carried_by", "translation", "windows", "clocks"}
+INFERRED = {"ordering", "carried_by", "translation", "windows", "clocks", "passage"}
 SILENT = {"claims"}
 """Plain TCP, and bare captures: no box says anything."""
 
