@@ -123,14 +123,12 @@ def _swapped(payload: bytes) -> bytes:
 
 def _real_answer_too(chain: Chain, flow: int) -> None:
     """The server's own SYN-ACK comes through to the client, behind the box's."""
-    real = chain.find(TAPS[4], "synack", flow)[0]
-    for late, tap in enumerate(TAPS[3::-1], start=1):
-        if not chain.find(tap, "synack", flow):
-            source, target = (
-                chain.recipe.macs[TAPS.index(tap) + side] for side in ((1, 0), (0, -1))[tap in TAPS[1::2]]
-            )
-            moment = real.time_ns + late * (12_000_000 if tap in TAPS[:2] else 20_000)
-            chain.taps[tap].append(replace(real, time_ns=moment, src_mac=source, dst_mac=target))
+    real, macs = chain.find(TAPS[4], "synack", flow)[0], chain.recipe.macs
+    for at in range(3, -1, -1):
+        if not chain.find(TAPS[at], "synack", flow):
+            source, target = (at, at - 1) if at % 2 else (at + 1, at)
+            moment = real.time_ns + (20_000 if at >= 2 else 12_000_000) + (3 - at) * 20_000
+            chain.taps[TAPS[at]].append(replace(real, time_ns=moment, src_mac=macs[source], dst_mac=macs[target]))
 
 
 def harmless(count: int = 520) -> Iterator[Variant]:

@@ -1,7 +1,7 @@
 """How many packets of a flow pass each tap, by who translates: a box that adds or swallows one is found by counting.
 
-    stamp, early   the WAN leg has one less than the client's side (the box's SYN-ACK), the server's side two more than
-                   the WAN leg (the real SYN-ACK, and the acknowledgement that completes the handshake)
+    stamp, early   the WAN leg has one less than the client's side (the box's SYN-ACK); the server's side has the real
+                   SYN-ACK more than the WAN leg, and where ServerNIC completes handshakes by itself its ACK as well
     hold           as many everywhere: the real SYN-ACK goes no further than the box that answered
     all            one SYN-ACK on the client's side; none on the WAN leg but in ``hold``
 
@@ -93,8 +93,11 @@ def wanted(trace: Trace) -> dict[Position, Ints]:
     found = {}
     for position in trace.taps:
         off = 0
-        if position >= Position.CLIENTNIC_WAN:
-            off = -1 if position <= Position.SERVERNIC_WAN else 1
+        if Position.CLIENTNIC_WAN <= position <= Position.SERVERNIC_WAN:
+            off = -1
+        elif position >= Position.SERVERNIC_LAN and by_server.any():
+            # A system completes handshakes in one way: that of most of its flows.
+            off = int(np.median((packets(trace, position) - seen)[by_server]) > 0)
         found[position] = np.where(known, seen + off * by_server, -1)
     return found
 
