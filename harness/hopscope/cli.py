@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     shape = one.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="print the judgement as JSON")
     shape.add_argument("--ladder", metavar="FLOW", help="draw one flow over all taps instead: its port, or its number")
+    shape.add_argument("--flow", metavar="FLOW", help="judge one flow alone, and tell and draw all that it did")
+    one.add_argument("--top", metavar="NAME=COUNT", help="also list flows: slowest, first-byte, repeats or largest")
     one.set_defaults(command=_judge)
 
     two = commands.add_parser("preflight", help="what this machine can do, tried out, and what is lost without it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass, replace
 
 from hopscope.checks import proxy
@@ -58,8 +58,11 @@ class Expectation:
         """Whether a proxy is claimed, or declared by what the run put on the path."""
         return self.placement == proxy.CLAIM or (self.placement is None and proxy.declared(trace))
 
-    def judge(self, trace: Trace) -> tuple[Verdict, ...]:
-        """One verdict for each check. A PASS that rests on a capture that lost packets is INCONCLUSIVE."""
+    def judge(self, trace: Trace, progress: Callable[[str], object] = lambda _: None) -> tuple[Verdict, ...]:
+        """One verdict for each check; ``progress`` is told which.
+
+        A PASS that rests on a capture that lost packets is INCONCLUSIVE.
+        """
         if self.proxied(trace):
             lossy = unhealthy(trace)
             return tuple(_weighed(verdict, lossy) for verdict in proxy.judge(self.checks, trace))
@@ -67,7 +70,11 @@ class Expectation:
         if self.placement is not None and not any(check.name == "placement" for check in checks):
             checks = (*checks[:1], placement(self.placement), *checks[1:])
         lossy = unhealthy(trace)
-        return tuple(_weighed(check(trace), lossy) for check in checks)
+        verdicts = []
+        for number, check in enumerate(checks, 1):
+            progress(f"check {number} of {len(checks)}: {check.name}")
+            verdicts.append(_weighed(check(trace), lossy))
+        return tuple(verdicts)
 
 
 def expectation(*checks: Check, placement: str | None = None) -> Expectation:

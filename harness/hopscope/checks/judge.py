@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,9 +115,14 @@ def judge_folder(path: Path, expect: str | None = None) -> Judgement:
 
 
 def judge_trace(
-    trace: Trace, expect: str | None = None, *, source: str = "", expectation: Expectation | None = None
+    trace: Trace,
+    expect: str | None = None,
+    *,
+    source: str = "",
+    expectation: Expectation | None = None,
+    progress: Callable[[str], object] = lambda _: None,
 ) -> Judgement:
-    """Judge a trace; ``expectation`` replaces the standard checks."""
+    """Judge a trace; ``expectation`` replaces the standard checks, ``progress`` is told what is being done."""
     chosen = expectation or Expectation(standard(), expect)
     return Judgement(
         source=source,
@@ -129,7 +134,7 @@ def judge_trace(
         flows=len(trace.whole),
         whole=int(np.count_nonzero(trace.whole)),
         placements=counts(trace),
-        verdicts=chosen.judge(trace),
+        verdicts=chosen.judge(trace, progress),
         latencies=latencies(trace),
         rtt_ns=trace.rtt_ns,
         notes=tuple(trace.notes),

@@ -9,7 +9,7 @@ of a box are told from the packets (orient.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Content:
     """Captures that the side-car names and that are not there."""
 
 
-def read(path: Path) -> Content:
+def read(path: Path, progress: Callable[[str], object] = lambda _: None) -> Content:
     """Read all captures of a folder. Raises HarnessFault: no folder, none named after a host, or one that cannot
     be read."""
     if not path.is_dir():
@@ -61,6 +61,7 @@ def read(path: Path) -> Content:
             continue
         if entry.get("problem"):
             notes.append(f"{file.name}: {entry['problem']}")
+        progress(f"reading {file.name}")
         candidates += _candidates(file, host, entry, said)
     missing = tuple(name for name in entries if not (path / name).is_file())
     notes += [f"{name}: named in {SIDECAR} and not there" for name in missing]
