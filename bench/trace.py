@@ -105,8 +105,10 @@ def checksums(path: Path) -> None:
 def sides(path: Path) -> None:
     """Correlate both sides of the box, payload compared; print what was found."""
     from hopscope.checks.correlation import Kind, correlate
+    from hopscope.report.memory import give_back
     from hopscope.wire.trace import Trace
 
+    give_back()
     trace = Trace.load(path)
     passages = correlate(trace)
     found = {kind.value: sum(len(way.of(kind)) for way in passages) for kind in Kind}

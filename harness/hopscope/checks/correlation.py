@@ -67,10 +67,12 @@ class Passage:
     place: str
     proven: bool
     """Both captures have counters that prove them whole: what is missing was lost, and not missed."""
-    before: View
-    after: View
+    source: Position
+    target: Position
+    came: Ints
+    """The flow of every segment that came out."""
     twins: tuple[Ints, Ints]
-    """Rows of ``before`` and ``after`` that are one segment, by index."""
+    """Rows of the taps ``source`` and ``target`` that are one segment."""
     ranges: tuple[Range, ...] = field(repr=False)
 
     def bytes_of(self, kind: Kind) -> int:
@@ -93,10 +95,15 @@ def correlate(trace: Trace) -> tuple[Passage, ...]:
 def _correlate(trace: Trace) -> list[Passage]:
     passages: list[Passage] = []
     seen: dict[Position, View] = {}
-    for stretch in between(trace):
+    stretches = between(trace)
+    # On links handshakes count as well; where there are none, they need not be looked at.
+    wanted = FIN if all(way.boxes for way in stretches) else SYN | FIN | RST
+    for stretch in stretches:
         for position in (stretch.near, stretch.far):
             if position not in seen:
-                seen[position] = view(trace, position, trace.whole)
+                packets = trace.taps[position].packets
+                moving = (packets.payload_len > 0) | (packets.flags & wanted > 0)
+                seen[position] = view(trace, position, trace.whole, moving)
         passages += (_passage(trace, stretch, up, seen) for up in (True, False))
         seen.pop(stretch.near)
     return passages
@@ -114,7 +121,8 @@ def _passage(trace: Trace, stretch: Stretch, up: bool, seen: dict[Position, View
         *_unmatched(trace, before, after, first, second, place),
     ]
     proven = all(trace.taps[end].health is not None and not complaints(trace, end) for end in (source, target))
-    return Passage(stretch, up, place, proven, before, after, (first, second), tuple(ranges))
+    twins = before.row[first], after.row[second]
+    return Passage(stretch, up, place, proven, source, target, after.flow, twins, tuple(ranges))
 
 
 def _judged(seen: View, up: bool, *, link: bool) -> View:

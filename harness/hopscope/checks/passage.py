@@ -33,11 +33,11 @@ class Passage:
         for way in correlate(trace):
             if not way.stretch.boxes:
                 continue
-            segments += int(np.count_nonzero(flows[way.after.flow]))
-            judged[way.after.flow] = True
+            segments += int(np.count_nonzero(flows[way.came]))
+            judged[way.came] = True
             made = [each for each in way.of(Kind.CREATED) if flows[each.flow]]
             if not way.proven:
-                faults.miss(trace.taps[way.before.position].file, len(made))
+                faults.miss(trace.taps[way.source].file, len(made))
                 continue
             faults.add(f"made {way.place}", np.array([each.flow for each in made], np.int64))
             for each in made:

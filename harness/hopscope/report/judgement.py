@@ -13,6 +13,7 @@ from hopscope.checks.text import render
 from hopscope.errors import UsageError, exit_code
 from hopscope.report import flows
 from hopscope.report.ladder import find_flow, ladder
+from hopscope.report.memory import give_back
 from hopscope.report.progress import Progress
 from hopscope.run import rundir
 from hopscope.wire.trace import Trace
@@ -74,6 +75,7 @@ def ladders(path: Path, flow: str) -> list[tuple[Path, str]]:
 
 
 def command(arguments: argparse.Namespace) -> int:
+    give_back()
     path = named(Path(arguments.path))
     if arguments.ladder is not None:
         for folder, text in ladders(path, arguments.ladder):

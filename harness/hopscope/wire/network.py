@@ -125,8 +125,10 @@ def _decode_v6(data: NDArray[np.uint8], out: Network, end: NDArray[np.int64], wi
         following, units = gather.u8(data, where), gather.u8(data, where + 1)
         size = np.select([which == _FRAGMENT, which == _AUTHENTICATION], [8, (units + 2) * 4], (units + 1) * 8)
         inside = (where + 8 <= end[rows[step]]) & (where + size <= stop[step])
-        out.fragment[rows[step[which == _FRAGMENT]]] = True
-        later = (which == _FRAGMENT) & (gather.u16(data, where + 2) & 0xFFF8 != 0)
+        part = gather.u16(data, where + 2)
+        # The only part of a datagram is no fragment, whatever its header is called (RFC 6946).
+        out.fragment[rows[step[(which == _FRAGMENT) & (part & 0xFFF9 != 0)]]] = True
+        later = (which == _FRAGMENT) & (part & 0xFFF8 != 0)
         carried[step[~inside | later]] = False
         out.malformed[rows[step[~inside]]] = Malformed.NETWORK
         inner[step], kind[step] = where + size, following

@@ -118,6 +118,7 @@ class Trace:
             flow[segments[at].rows] = number[found.flow_of[at]]
             to_server[segments[at].rows] = found.to_server[at]
             rows[position] = TapRows(tap.packets, flow, to_server & (flow >= 0), count)
+        del segments  # as large as the columns that they were made from
         inferred = infer.infer(rows, count)
         complete = whole.whole(placed, rows, count, same_clock=same_clock) if rows else np.zeros(0, np.bool_)
         aside = len(on_path) - count
