@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hopscope.checks.expectation import Expectation, standard, worst
 from hopscope.checks.observations import Observation, observe
@@ -120,6 +121,7 @@ def judge_trace(
     *,
     source: str = "",
     expectation: Expectation | None = None,
+    observing: bool = True,
     progress: Callable[[str], object] = lambda _: None,
 ) -> Judgement:
     """Judge a trace; ``expectation`` replaces the standard checks, ``progress`` is told what is being done."""
@@ -135,27 +137,36 @@ def judge_trace(
         whole=int(np.count_nonzero(trace.whole)),
         placements=counts(trace),
         verdicts=chosen.judge(trace, progress),
-        latencies=latencies(trace),
+        latencies=latencies(samples(trace)),
         rtt_ns=trace.rtt_ns,
         notes=tuple(trace.notes),
-        observations=() if chosen.proxied(trace) else observe(trace),
+        observations=observe(trace) if observing and not chosen.proxied(trace) else (),
     )
 
 
-def latencies(trace: Trace) -> tuple[Latency, ...]:
+Samples = dict[tuple[str, str], NDArray[np.float64]]
+"""By metric and placement, a value of every whole flow, NaN where it does not show it."""
+
+
+def samples(trace: Trace) -> Samples:
+    return {
+        (metric, one.value): values[trace.whole & (trace.placement == index)]
+        for metric, values in wire_metrics.per_flow(trace).items()
+        for index, one in enumerate(PLACEMENTS)
+    }
+
+
+def latencies(taken: Samples) -> tuple[Latency, ...]:
     """Quantiles of every per-flow metric, by placement, over whole flows."""
     found = []
-    for metric, values in wire_metrics.per_flow(trace).items():
-        for index, one in enumerate(PLACEMENTS):
-            mine = values[trace.whole & (trace.placement == index)]
-            present = mine[~np.isnan(mine)]
-            if not len(present):
-                continue
-            middle = quantile(present.tolist(), 0.5)
-            tail = float(np.quantile(present, 0.99))
-            absent = len(mine) - len(present)
-            place = one.value
-            found.append(Latency(metric, place, len(present), absent, middle.value, middle.low, middle.high, tail))
+    for (metric, place), mine in taken.items():
+        present = np.sort(mine[~np.isnan(mine)])
+        if not len(present):
+            continue
+        middle = quantile(present.tolist(), 0.5)
+        tail = float(np.quantile(present, 0.99))
+        absent = len(mine) - len(present)
+        found.append(Latency(metric, place, len(present), absent, middle.value, middle.low, middle.high, tail))
     return tuple(found)
 
 

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hopscope.checks.judge import judge_trace
+from hopscope.checks.judge import Judgement, judge_trace
 from hopscope.checks.text import render
 from hopscope.errors import UsageError, exit_code
-from hopscope.report import flows
+from hopscope.report import flows, shards
 from hopscope.report.ladder import find_flow, ladder
 from hopscope.report.memory import give_back
 from hopscope.report.progress import Progress
@@ -89,18 +89,27 @@ def command(arguments: argparse.Namespace) -> int:
     every = folders(path)
     with Progress(sys.stderr) as progress:
         for number, folder in enumerate(every):
+            count = shards.needed(folder, arguments.workers)
+            if count > 1:
+                if wanted is not None:
+                    raise UsageError(f"{folder}: judged in {count} shards: --top wants all flows in memory at once")
+                judgement = shards.judge(
+                    folder, arguments.expect or claimed(folder), workers=arguments.workers, count=count,
+                    progress=progress,
+                )  # fmt: skip
+                codes.append(judgement.exit_code)
+                progress.clear()
+                _tell(folder, path, number, judgement, documents if arguments.json else None)
+                continue
             trace = Trace.load(folder, progress)
             judgement = judge_trace(trace, arguments.expect or claimed(folder), source=str(folder), progress=progress)
             codes.append(judgement.exit_code)
             listed = None if wanted is None else flows.top_flows(trace, *wanted)
-            if arguments.json:
-                more = {} if listed is None else {"flows_listed": listed}
-                documents.append({"folder": str(folder), **judgement.to_json(), **more})
-                continue
             progress.clear()
-            if folder != path:
-                print(("\n" if number else "") + f"== {folder.relative_to(path)}")
-            print(render(judgement))
+            more = {} if listed is None else {"flows_listed": listed}
+            _tell(folder, path, number, judgement, documents if arguments.json else None, **more)
+            if arguments.json:
+                continue
             if listed is not None:
                 print(f"\n{arguments.top}:\n{flows.top_text(listed)}")
             drawn = flows.first_failing(trace, judgement)
@@ -109,6 +118,18 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(documents[0] if every[0] == path else documents, indent=1))
     return exit_code(codes)
+
+
+def _tell(
+    folder: Path, path: Path, number: int, judgement: Judgement, documents: list[dict[str, Any]] | None, **more: Any
+) -> None:
+    """Print a judgement, or add it to the documents that are printed at the end."""
+    if documents is not None:
+        documents.append({"folder": str(folder), **judgement.to_json(), **more})
+        return
+    if folder != path:
+        print(("\n" if number else "") + f"== {folder.relative_to(path)}")
+    print(render(judgement))
 
 
 def _one_flow(path: Path, wanted: str, expect: str | None) -> list[int]:

@@ -15,7 +15,7 @@ LARGEST_FRAME = 262144
 SPAN = 64 << 20
 """Bytes of a file that are read at a time."""
 
-_COLUMNS = ("offset", "caplen", "wirelen", "time", "interface", "linktype")
+COLUMNS = ("offset", "caplen", "wirelen", "time", "interface", "linktype")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +38,15 @@ class Records:
         return len(self.offset)
 
     def __getitem__(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_]) -> Records:
-        return Records(**{name: getattr(self, name)[rows] for name in _COLUMNS}, truncated=self.truncated)
+        return Records(**{name: getattr(self, name)[rows] for name in COLUMNS}, truncated=self.truncated)
 
 
 def joined(parts: Sequence[Records]) -> Records:
     """Parts that follow each other as one."""
     if len(parts) == 1:
         return parts[0]
-    none: dict[str, NDArray[Any]] = dict.fromkeys(_COLUMNS, np.zeros(0, np.int64)) | dict.fromkeys(
-        _COLUMNS[4:], np.zeros(0, np.int32)
+    none: dict[str, NDArray[Any]] = dict.fromkeys(COLUMNS, np.zeros(0, np.int64)) | dict.fromkeys(
+        COLUMNS[4:], np.zeros(0, np.int32)
     )
-    columns = {name: np.concatenate([none[name], *(getattr(part, name) for part in parts)]) for name in _COLUMNS}
+    columns = {name: np.concatenate([none[name], *(getattr(part, name) for part in parts)]) for name in COLUMNS}
     return Records(**columns, truncated=any(part.truncated for part in parts))
