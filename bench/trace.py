@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,13 +107,22 @@ def sides(path: Path) -> None:
     """Correlate both sides of the box, payload compared; print what was found."""
     from hopscope.checks.correlation import Kind, correlate
     from hopscope.report.memory import give_back
+    from hopscope.report.shards import needed
+    from hopscope.wire import shards
     from hopscope.wire.trace import Trace
 
     give_back()
-    trace = Trace.load(path)
-    passages = correlate(trace)
-    found = {kind.value: sum(len(way.of(kind)) for way in passages) for kind in Kind}
-    print(json.dumps({"flows": len(trace), "twins": sum(len(way.twins[0]) for way in passages), **found}))
+    total: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as spill:
+        count = needed(path, 1)
+        plan = shards.cut(path, count, Path(spill)) if count > 1 else None
+        for number in range(count):
+            trace = Trace.load(path) if plan is None else plan.load(number)
+            total["flows"] += len(trace)
+            for way in correlate(trace):
+                total["twins"] += len(way.twins[0])
+                total.update({kind.value: len(way.of(kind)) for kind in Kind})
+    print(json.dumps(total))
 
 
 def against_tshark(folder: Path, frames: int, pairs: int) -> None:

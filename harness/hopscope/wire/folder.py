@@ -51,8 +51,9 @@ def read(
 ) -> Content:
     """Read all captures of a folder, with ``reader`` (default: whole files).
 
-    ``placed`` says by file and interface where each capture was taken, instead of its packets. Raises HarnessFault: no folder, none named after a host, or one that cannot
-    be read."""
+    ``placed`` says by file and interface where each capture was taken, instead of its packets. Raises HarnessFault: no
+    folder, none named after a host, or one that cannot be read.
+    """
     if not path.is_dir():
         raise HarnessFault(f"{path}: no such folder of captures")
     said = sidecar.read(path / SIDECAR)

@@ -56,7 +56,9 @@ class Shards:
 
     def _read(self, path: Path, shard: int) -> Packets:
         table = np.fromfile(self.spill / f"{path.name}.{shard}", np.int64).reshape(-1, len(COLUMNS) + 1)
-        columns = {name: table[:, at].astype(np.int32 if at >= 4 else np.int64) for at, name in enumerate(COLUMNS)}
+        columns: dict[str, Any] = {
+            name: table[:, at].astype(np.int32 if at >= 4 else np.int64) for at, name in enumerate(COLUMNS)
+        }
         records = Records(**columns, truncated=self.ends[path.name][2])
         packets = decode.columns(str(path), pcap.mapped(path), records)
         packets.frame[:] = table[:, -1]
