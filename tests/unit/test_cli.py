@@ -64,6 +64,16 @@ def test_one_flow_is_judged_alone_and_told_whole(capsys: pytest.CaptureFixture[s
     assert run(capsys, "judge", str(CAPTURES / "stamp"), "--flow", "77777")[0] == 64
 
 
+def test_workers_come_to_the_same_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
+    judge = ("judge", str(CAPTURES / "stamp"), "--json")
+    whole, parts = (json.loads(run(capsys, *judge, *more)[1]) for more in ((), ("--workers", "2")))
+    columns = ("check", "outcome", "judged", "failed")
+    assert [[v[c] for c in columns] for v in whole["verdicts"]] == [[v[c] for c in columns] for v in parts["verdicts"]]
+    assert parts["notes"][-1] == "judged in 2 shards"
+    assert whole["latencies"] == parts["latencies"]
+    assert run(capsys, "judge", str(CAPTURES / "stamp"), "--workers", "0")[0] == 64
+
+
 def test_the_slowest_flows_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "judge", str(CAPTURES / "stamp"), "--top", "slowest=1")
     assert code == 0
