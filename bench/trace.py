@@ -21,11 +21,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import captures
 import report
+
+if TYPE_CHECKING:  # the children import what they measure, and nothing before they have to
+    from hopscope.wire.shards import Shards
 
 NEAR = captures.FILES[0]
 TIMEOUT_S = 1800
@@ -105,11 +109,9 @@ def checksums(path: Path) -> None:
 
 def sides(path: Path) -> None:
     """Correlate both sides of the box, payload compared; print what was found."""
-    from hopscope.checks.correlation import Kind, correlate
     from hopscope.report.memory import give_back
     from hopscope.report.shards import needed
     from hopscope.wire import shards
-    from hopscope.wire.trace import Trace
 
     give_back()
     total: Counter[str] = Counter()
@@ -117,12 +119,20 @@ def sides(path: Path) -> None:
         count = needed(path, 1)
         plan = shards.cut(path, count, Path(spill)) if count > 1 else None
         for number in range(count):
-            trace = Trace.load(path) if plan is None else plan.load(number)
-            total["flows"] += len(trace)
-            for way in correlate(trace):
-                total["twins"] += len(way.twins[0])
-                total.update({kind.value: len(way.of(kind)) for kind in Kind})
+            total.update(_matched(path if plan is None else plan, number))
     print(json.dumps(total))
+
+
+def _matched(source: Path | Shards, number: int) -> Counter[str]:
+    """A folder, or a shard of one: flows, segments that have a twin, and what has none."""
+    from hopscope.checks.correlation import Kind, correlate
+    from hopscope.wire.trace import Trace
+
+    trace = Trace.load(source) if isinstance(source, Path) else source.load(number)
+    found = Counter(flows=len(trace))
+    for way in correlate(trace):
+        found.update(twins=len(way.twins[0]), **{kind.value: len(way.of(kind)) for kind in Kind})
+    return found
 
 
 def against_tshark(folder: Path, frames: int, pairs: int) -> None:

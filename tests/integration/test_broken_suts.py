@@ -100,6 +100,24 @@ UNDER_A_MILLISECOND = [
         {"teardown": "10 flows"},
         passes=("ordering", "carried_by", "translation", "checksums", "delivery", "next_hop", "claims"),
     ),
+    Row(
+        "narrow-window",
+        "stamp",
+        {"windows": "right edge shrunk"},
+        passes=("ordering", "carried_by", "translation", "clocks", "passage", "checksums", "delivery", "next_hop"),
+    ),
+    Row(
+        "other-clock",
+        "stamp",
+        {"clocks": "TSecr that echoes nothing"},
+        passes=("ordering", "carried_by", "windows", "passage", "checksums", "delivery", "next_hop"),
+    ),
+    Row(
+        "sends-twice",
+        "stamp",
+        {"passage": "made inside servernic"},
+        passes=("ordering", "carried_by", "windows", "checksums", "delivery", "next_hop"),
+    ),
 ]  # fmt: skip
 
 
