@@ -80,6 +80,10 @@ class WaitTimeout(EnvironmentFault):
     pass
 
 
+class ConnectionLost(EnvironmentFault):
+    pass
+
+
 class SettingRefused(EnvironmentFault):
     pass
 

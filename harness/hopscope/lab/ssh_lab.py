@@ -1,0 +1,57 @@
+"""A lab whose hosts are reached by SSH through its management network: practice for hosts that somebody else owns.
+
+The management network is in no namespace of this machine's own, so a connection enters the namespace of the host
+``management`` and goes on from there: ``proxy_command`` of a target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hopscope.errors import ToolMissing
+from hopscope.hosts.netns import NetnsExecutor
+from hopscope.hosts.ssh_connection import Target
+from hopscope.lab import management, sshd
+from hopscope.lab.lab import Lab
+from hopscope.lab.sshd import Account
+
+KEY = "ssh-key"
+
+
+def open_doors(lab: Lab, accounts: Mapping[str, Account] | None = None, *, user: str = "root") -> dict[str, Target]:
+    """Start an SSH server on every host but ``management``; how each is reached, by name.
+
+    The topology of the lab is one of ``management.with_management``. One key opens all: ``KEY`` in the lab's directory.
+    """
+    center = lab.hosts[management.NAME]
+    if not isinstance(center, NetnsExecutor):
+        raise ToolMissing("SSH servers are for labs of namespaces")
+    key = lab.directory / KEY
+    sshd.make_key(center, key, comment=f"lab {lab.name}")
+    return {
+        name: _target(lab, host, center, key, (accounts or {}).get(name), user)
+        for name, host in lab.hosts.items()
+        if isinstance(host, NetnsExecutor) and name != management.NAME
+    }
+
+
+def _target(
+    lab: Lab, host: NetnsExecutor, center: NetnsExecutor, key: Path, account: Account | None, user: str
+) -> Target:
+    address = management.address(lab.topology, host.name)
+    server = sshd.start(
+        host, host.directory / "ssh", key.with_name(f"{KEY}.pub"), address=address, account=account
+    )
+    return Target(
+        address,
+        sshd.PORT,
+        user,
+        keys=(key,),
+        fingerprint=server.fingerprint,
+        proxy_command=(
+            *("nsenter", f"--net=/proc/{center.keeper}/fd/{center.netns_fd}", "--"),
+            *("socat", "-", "TCP:{address}:{port},nodelay"),
+        ),
+        max_sessions=(account or Account()).max_sessions,
+    )
