@@ -63,7 +63,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory):
 def host(request: pytest.FixtureRequest, doors) -> Iterator[Executor]:
     executor = BACKENDS[request.param](*doors)
     with ExitStack() as stack:
-        stack.callback(lambda: [] == executor.close() or pytest.fail("it did not close"))
+        stack.callback(lambda: executor.close() == [] or pytest.fail("it did not close"))
         yield executor
 
 
@@ -96,7 +96,26 @@ def test_a_signal_is_told_from_a_code(host: Executor, name: str) -> None:
     assert host.run(["sh", "-c", f"exit {128 + number}"], check=False).returncode == 128 + number
 
 
-WORDS = ["", " ", "a b", "it's", '"', "\\", "\\'", "\\n", "$HOME", "`id`", "*", "~", "!!", "#", "new\nline", "ä→", "-n", ";&|<>"]
+WORDS = [
+    "",
+    " ",
+    "a b",
+    "it's",
+    '"',
+    "\\",
+    "\\'",
+    "\\n",
+    "$HOME",
+    "`id`",
+    "*",
+    "~",
+    "!!",
+    "#",
+    "new\nline",
+    "ä→",
+    "-n",
+    ";&|<>",
+]
 
 
 def test_arguments_arrive_as_they_are(host: Executor) -> None:
@@ -166,7 +185,9 @@ def test_at_the_deadline_the_whole_group_is_killed(host: Executor) -> None:
         ends(host, pid)
 
 
-@pytest.mark.parametrize("script", ["sleep 60 & echo $!", "(while :; do echo more; sleep 0.01; done) & echo $! >&2; sleep 0.1"])
+@pytest.mark.parametrize(
+    "script", ["sleep 60 & echo $!", "(while :; do echo more; sleep 0.01; done) & echo $! >&2; sleep 0.1"]
+)
 def test_the_end_is_the_exit_and_not_the_end_of_output(host: Executor, script: str) -> None:
     started = time.monotonic()
     result = host.run(["sh", "-c", script], timeout=20)
@@ -183,7 +204,9 @@ def test_what_was_written_last_is_there(host: Executor) -> None:
 
 def test_more_at_once_than_there_are_sessions(host: Executor) -> None:
     with ThreadPoolExecutor(3 * MAX_SESSIONS) as pool:
-        answers = pool.map(lambda n: host.run(["sh", "-c", f"sleep 0.1; echo {n}"], timeout=30).text, range(3 * MAX_SESSIONS))
+        answers = pool.map(
+            lambda n: host.run(["sh", "-c", f"sleep 0.1; echo {n}"], timeout=30).text, range(3 * MAX_SESSIONS)
+        )
     assert list(answers) == [str(n) for n in range(3 * MAX_SESSIONS)]
 
 
@@ -249,7 +272,9 @@ def test_one_that_is_not_ready_leaves_its_log_and_nothing_else(host: Executor) -
 
 
 def test_a_process_as_another_user_with_an_environment_of_its_own(host: Executor) -> None:
-    process = host.spawn(["sh", "-c", "id -un; pwd; echo $WORD"], name="other", user="nobody", cwd="/usr", env={"WORD": "x y"})
+    process = host.spawn(
+        ["sh", "-c", "id -un; pwd; echo $WORD"], name="other", user="nobody", cwd="/usr", env={"WORD": "x y"}
+    )
     assert process.wait(5) == 0
     assert process.lines() == ["nobody", "/usr", "x y"]
 

@@ -29,7 +29,9 @@ def build_sudo(folder: Path) -> Path:
 
 
 @contextmanager
-def lab_with_doors(directory: Path, accounts: dict[str, Account] | None = None) -> Iterator[tuple[Lab, dict[str, Target]]]:
+def lab_with_doors(
+    directory: Path, accounts: dict[str, Account] | None = None
+) -> Iterator[tuple[Lab, dict[str, Target]]]:
     """A chain without delay, each of its hosts with an SSH server."""
     topology = management.with_management(data.topology("chain-lan"))
     with NetnsProvider().acquire(topology, directory=directory) as lab:

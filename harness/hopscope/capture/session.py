@@ -19,7 +19,6 @@ from typing import Any, Self, TypeVar
 from hopscope.capture.programs import Options
 from hopscope.capture.tap import CaptureTap, TapReport
 from hopscope.errors import CaptureUnhealthy, EnvironmentFault, HarnessFault
-from hopscope.hosts.netns import NetnsExecutor
 from hopscope.lab.lab import Lab
 from hopscope.model.topology import Port
 
@@ -73,7 +72,8 @@ class CaptureSession:
         return tuple(self._taps)
 
     def start(self) -> None:
-        """Start every tap; returns when all are live.
+        """Start every tap; returns when all are live. What the lab sets aside on a port (the harness's own SSH
+        connection) is not captured.
 
         Raises EnvironmentFault when the disk has no room or a tap does not start; nothing is left running then.
         """
@@ -86,7 +86,7 @@ class CaptureSession:
                 self._lab.hosts[port.host],
                 port,
                 self.directory / f"{port.tap}.pcap",
-                self._options,
+                self._options.without(self._lab.aside.get(port.key)),
                 program=self._program,
             )
             for port in self.ports
@@ -152,8 +152,9 @@ class CaptureSession:
         sidecar = {
             "taps": {report.file.name: fact for report, fact in zip(self.reports, facts, strict=True)},
             "links": links,
-            "same_clock": all(isinstance(self._lab.hosts[port.host], NetnsExecutor) for port in self.ports),
+            "same_clock": self._lab.same_clock,
             "filter": self._options.filter,
+            **({"aside": dict(self._lab.aside)} if self._lab.aside else {}),
             **extra,
         }
         part = self.directory / f".{SIDECAR}.part"

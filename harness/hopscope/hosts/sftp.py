@@ -41,7 +41,7 @@ class Refused(OSError):
 
 
 class Sftp:
-    """A session of the subsystem. After any error but Refused outside of ``read`` and ``write`` it is of no more use."""
+    """A session of the subsystem. After an error, but for a Refused of the smaller requests, it is of no more use."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel

@@ -1,8 +1,8 @@
 """Hosts reached by SSH.
 
 A command is a session of the one connection that a host has. Whoever logs in may be a plain user: with ``sudo`` every
-command becomes root by ``sudo -n``, which never asks. See ``ssh_shell`` for what the login shell is given, ``ssh_stream``
-for when a command has ended, ``ssh_process`` for what stays, ``ssh_connection`` for trust and bounds.
+command becomes root by ``sudo -n``, which never asks. See ``ssh_shell`` for what the login shell is given,
+``ssh_stream`` for when a command has ended, ``ssh_process`` for what stays, ``ssh_connection`` for trust and bounds.
 """
 
 from __future__ import annotations
@@ -270,7 +270,7 @@ class SshExecutor:
         return self.connection.open("file transfers", timeout=BEGIN_SECONDS)
 
     def _hash(self, path: str, size: int) -> str:
-        """By hashlib where it pays to start Python: OpenSSL's sha256 is up to eight times as fast as that of coreutils."""
+        """By hashlib where it pays to start Python: its sha256 may be eight times as fast as that of coreutils."""
         argv = ["sha256sum", "--", path] if size < HASH_HERE else [self.python, "-I", "-S", "-c", _SHA256, path]
         return self._run(argv, timeout=HASH_SECONDS).text.split()[0].lstrip("\\")
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import paramiko
 from paramiko.common import MSG_CHANNEL_REQUEST
@@ -62,7 +62,7 @@ class Target:
         return f"{self.user}@{self.address}:{self.port}"
 
 
-class _Transport(paramiko.Transport):
+class _Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
     """Hears also which signal ended a command (RFC 4254, 6.10), which paramiko drops, and wakes whoever waits."""
 
     _preferred_ciphers = CIPHERS + tuple(c for c in paramiko.Transport._preferred_ciphers if c not in CIPHERS)
@@ -81,7 +81,10 @@ class _Transport(paramiko.Transport):
         if kind.startswith("exit-") and getattr(channel, "wake", None) is not None:
             channel.wake.set()
 
-    _channel_handler_table = {**paramiko.Transport._channel_handler_table, MSG_CHANNEL_REQUEST: _request}
+    _channel_handler_table: ClassVar[dict[int, Any]] = {
+        **paramiko.Transport._channel_handler_table,
+        MSG_CHANNEL_REQUEST: _request,
+    }
 
 
 def _signal_number(name: str) -> int:
@@ -127,7 +130,9 @@ class Connection:
         if not gate.acquire(timeout=timeout):
             running = "\n".join(sorted(self._busy.values()))
             raise CommandTimeout(
-                f"no session became free within {timeout:g} s for `{what}`", host=self.name, evidence=f"busy:\n{running}"
+                f"no session became free within {timeout:g} s for `{what}`",
+                host=self.name,
+                evidence=f"busy:\n{running}",
             )
         try:
             channel = self._open(timeout)
@@ -172,7 +177,9 @@ class Connection:
             )
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise EnvironmentFault(
-                f"{self.target.place} does not lead on to {target.address}:{target.port}", host=self.name, evidence=str(error)
+                f"{self.target.place} does not lead on to {target.address}:{target.port}",
+                host=self.name,
+                evidence=str(error),
             ) from error
 
     def _open(self, timeout: float) -> paramiko.Channel:
@@ -194,9 +201,11 @@ class Connection:
             return wait_until(opened, timeout=max(timeout, REFUSED_SECONDS), interval=0.02, what="a session")
         except WaitTimeout as late:
             raise EnvironmentFault(
-                f"{self.target.place} opens no session: is MaxSessions below max_sessions ({self.target.max_sessions})?",
+                f"{self.target.place} opens no session: is max_sessions ({self.target.max_sessions}) its MaxSessions?",
                 host=self.name,
-                evidence=f"{len(refusals)} refusals, the last: {refusals[-1]}\nbusy: {', '.join(self._busy.values()) or 'none'}",
+                evidence="\n".join(
+                    [f"{len(refusals)} refusals, the last: {refusals[-1]}", "busy:", *self._busy.values()]
+                ),
             ) from late
 
     def _live(self) -> paramiko.Transport:
@@ -252,7 +261,9 @@ class Connection:
     def _unreachable(self, why: str) -> EnvironmentFault:
         said = self._proxy.said if self._proxy is not None else ""
         return EnvironmentFault(
-            f"{self.target.place} cannot be reached by SSH", host=self.name, evidence="\n".join(filter(None, [why, said]))
+            f"{self.target.place} cannot be reached by SSH",
+            host=self.name,
+            evidence="\n".join(filter(None, [why, said])),
         )
 
     # -- trust ------------------------------------------------------------------------------------------------------
@@ -272,7 +283,9 @@ class Connection:
             return
         options = transport.get_security_options()
         known = self._known()
-        first = [each for each in options.key_types if each in known or (each.startswith("rsa-sha2") and "ssh-rsa" in known)]
+        first = [
+            each for each in options.key_types if each in known or (each.startswith("rsa-sha2") and "ssh-rsa" in known)
+        ]
         options.key_types = [*first, *(each for each in options.key_types if each not in first)]
 
     def _trust(self, key: paramiko.PKey) -> None:
@@ -311,7 +324,9 @@ class Connection:
                 return
             tried.append(f"{label}: accepted, but the host also wants {', '.join(left)}")
         raise EnvironmentFault(
-            f"{self.target.place} takes none of the keys", host=self.name, evidence="\n".join(tried) or "there was no key"
+            f"{self.target.place} takes none of the keys",
+            host=self.name,
+            evidence="\n".join(tried) or "there was no key",
         )
 
     def _keys(self, tried: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
@@ -323,7 +338,9 @@ class Connection:
             try:
                 yield str(file), paramiko.PKey.from_path(file.expanduser())
             except (paramiko.SSHException, OSError, ValueError, TypeError) as error:
-                tried.append(f"{file}: {str(error) or type(error).__name__} (a key with a passphrase belongs in the agent)")
+                tried.append(
+                    f"{file}: {str(error) or type(error).__name__} (a key with a passphrase belongs in the agent)"
+                )
         if target.agent or not target.keys:
             for key in paramiko.Agent().get_keys():
                 yield f"agent: {key.get_name()} {key.fingerprint}", key
@@ -338,12 +355,11 @@ class _Proxy:
         for name, value in values.items():
             argv = [word.replace(name, value) for word in argv]
         self.socket, theirs = socket.socketpair()
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed with the rest
         with theirs:
+            end = theirs.fileno()
             try:
-                self._child = subprocess.Popen(
-                    argv, stdin=theirs, stdout=theirs, stderr=self._errors, start_new_session=True
-                )
+                self._child = subprocess.Popen(argv, stdin=end, stdout=end, stderr=self._errors, start_new_session=True)
             except OSError as error:
                 self.socket.close()
                 self._errors.close()

@@ -9,7 +9,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import paramiko
@@ -93,5 +93,7 @@ class Files:
         digest = hashlib.file_digest(ours, "sha256").hexdigest()  # type: ignore[arg-type]
         if theirs != digest:
             raise EnvironmentFault(
-                f"{name} is not what was copied", host=self._host, evidence=f"there: sha256 {theirs}\nhere:  sha256 {digest}"
+                f"{name} is not what was copied",
+                host=self._host,
+                evidence=f"there: sha256 {theirs}\nhere:  sha256 {digest}",
             )

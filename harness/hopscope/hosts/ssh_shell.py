@@ -1,12 +1,12 @@
 """The line that a host's login shell is given, and the small programs in it. Everything sent to a shell is made here.
 
-sshd hands a command to the login shell of the account: ``bash -c LINE``, but also zsh, fish or dash. Only what these read
-alike may be in the line, and it begins with ``exec``, so that the process that sshd started, which leads a session and a
-process group of its own, becomes the command: its end is the end that sshd tells, its group is the one to be killed.
+sshd hands a command to the login shell of the account: ``bash -c LINE``, but also zsh, fish or dash. Only what these
+read alike may be in the line, and it begins with ``exec``, so that the process that sshd started, which leads a session
+and a process group of its own, becomes the command: its end is the end that sshd tells, its group is what is killed.
 
 Start-up files run before the line: bash reads ~/.bashrc when sshd starts it (Debian and others build it so), zsh reads
-~/.zshenv, fish its config.fish. They cannot be switched off from here. What they print comes before a token that the line
-prints first on both streams, and is set aside; what they export is left behind by ``env -i``.
+~/.zshenv, fish its config.fish. They cannot be switched off from here. What they print comes before a token that the
+line prints first on both streams, and is set aside; what they export is left behind by ``env -i``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _TRICKY = re.compile(r"(['\\])")
 
 # $1 is the token. The group is the fifth field of proc_pid_stat(5); the second, (sh), has no blank in it.
-_BEGIN = 'read -r _ _ _ _ g _ </proc/$$/stat; echo "$1 $$ $g"; echo "$1" >&2; shift; '
+_BEGIN = 'read -r _ _ _ _ g _ </proc/$$/stat; echo "$1 $$ $g $SSH_CONNECTION"; echo "$1" >&2; shift; '
 
-# Standard input of a process that stays is its life-line: at its end, which the end of the connection is, the group goes.
+# Standard input of a process that stays is its life-line: the group goes at its end, which the end of the connection is.
 # The watcher ignores TERM and is nobody's child; it pins the number of the group for as long as it waits.
 _LIFE_LINE = (
     "exec 3<&0 </dev/null; "
@@ -37,8 +37,8 @@ _KILL = 'kill -s "$1" -- "$2"'
 
 
 def quote(word: str) -> str:
-    """A word that sh, bash, dash, zsh and fish all read as ``word``: fish takes a backslash between single quotes for an
-    escape, so backslashes stand outside of them. UsageError for a zero byte, which no argument can have."""
+    """A word that sh, bash, dash, zsh and fish all read as ``word``. Fish takes a backslash between single quotes for an
+    escape, so backslashes stand outside. UsageError for a zero byte, which no argument can have."""
     if "\0" in word:
         raise UsageError(f"an argument cannot contain a zero byte: {word!r}")
     if _SAFE.fullmatch(word):
@@ -55,8 +55,12 @@ def join(words: Sequence[str]) -> str:
 
 
 def begin(command: Sequence[str], *, token: str, become: Sequence[str] = (), stays: bool = False) -> str:
-    """The line that runs ``command``. Its first line on standard output is ``TOKEN PID GROUP``, on standard error
-    ``TOKEN``. ``become`` stands before it (sudo); with ``stays`` the command ends with its standard input."""
+    """The line that runs ``command``.
+
+    Its first line on standard output is ``TOKEN PID GROUP`` and what sshd says of the connection (address and port of
+    the client, then the server's; nothing behind sudo), on standard error ``TOKEN``. ``become`` stands before it (sudo);
+    with ``stays`` the command ends with its standard input.
+    """
     program = _BEGIN + (_LIFE_LINE if stays else "") + _COMMAND
     return "exec " + join([*become, "sh", "-c", program, "hopscope", token, *command])
 

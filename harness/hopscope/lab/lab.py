@@ -50,6 +50,10 @@ class Lab:
         self.proven: Mapping[tuple[str, str], str] = {}
         self._in_force: list[tuple[str, str]] = []
         self.life_line: Lifeline | None = None
+        self.same_clock = True
+        """All hosts have one clock."""
+        self.aside: Mapping[str, str] = {}
+        """By port, what is no traffic of the lab and is not captured, in the language of pcap-filter(7)."""
         self.closed = False
         self._stack = ExitStack()
         self._lock = threading.RLock()

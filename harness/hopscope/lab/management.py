@@ -23,7 +23,8 @@ def with_management(topology: Topology) -> Topology:
         raise UsageError(f"topology {topology.name} has a host {NAME!r}, the name of the one to be added")
     links = [_link(host, index, subnet) for index, (host, subnet) in enumerate(zip(topology.hosts, _free(topology)))]
     hosts = [
-        host.model_copy(update={"ports": (*host.ports, link.b)}) for host, link in zip(topology.hosts, links, strict=True)
+        host.model_copy(update={"ports": (*host.ports, link.b)})
+        for host, link in zip(topology.hosts, links, strict=True)
     ]
     center = Host(name=NAME, forwarding=False, ports=tuple(link.a for link in links))
     return topology.model_copy(update={"hosts": (*hosts, center), "links": (*topology.links, *links)})

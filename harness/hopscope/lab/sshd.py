@@ -50,7 +50,9 @@ class Sshd:
         return self.process.stderr.read_text(errors="replace")
 
 
-def start(host: NetnsExecutor, directory: Path, authorized: Path, *, address: str, account: Account | None = None) -> Sshd:
+def start(
+    host: NetnsExecutor, directory: Path, authorized: Path, *, address: str, account: Account | None = None
+) -> Sshd:
     """Start a server for the holder of the key ``authorized`` (a public key's file), and return once it listens.
 
     ``directory`` is made for it. Raises ToolMissing without openssh-server, EnvironmentFault in a plain user's lab.

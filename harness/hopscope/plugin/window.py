@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from hopscope.capture.session import CaptureSession
 from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault, WaitTimeout
+from hopscope.hosts.program import now_ns
 from hopscope.lab import drift
 from hopscope.lab.lab import Lab
 from hopscope.lab.quiet import wait_quiet
@@ -89,11 +89,11 @@ class Window:
             self._events += [{"host": host, **event} for event in events]
         self._events += [{"host": host, "event": "died", "returncode": code} for host, code in died.items()]
 
-    @staticmethod
-    def _moment(event: str, sut: RunningSut) -> dict[str, object]:
-        """When a SUT came to the path or left it: flows that began in between were its to carry."""
+    def _moment(self, event: str, sut: RunningSut) -> dict[str, object]:
+        """When a SUT came to the path or left it, on the client's clock: flows that began in between were its to carry."""
         placement = str(sut.sut.placement)
-        return {"event": event, "sut": sut.sut.name, "placement": placement, "time_ns": time.time_ns()}
+        at = now_ns(self.chain.host("client"))
+        return {"event": event, "sut": sut.sut.name, "placement": placement, "time_ns": at}
 
     def settle(self) -> None:
         """Wait until nothing moves and, where the SUT tells, its flow tables are empty (or have had their time)."""

@@ -12,6 +12,7 @@ import pytest
 
 from hopscope import data
 from hopscope.capture import session as session_module
+from hopscope.capture import tap as tap_module
 from hopscope.capture.session import CaptureSession
 from hopscope.errors import CaptureUnhealthy, EnvironmentFault, HarnessFault
 from hopscope.wire.writer import write_pcap
@@ -28,6 +29,12 @@ def capturing(process: FakeProcess, sig: int) -> None:
         process.say(COUNTS)
     else:
         process.code = 0
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host's clock is what ``date`` answers."""
+    monkeypatch.setattr(tap_module, "now_ns", lambda executor: int(executor.run(["date", "+%s%N"]).text))
 
 
 def link_of(argv: list[str]) -> bytes:
