@@ -176,7 +176,7 @@ def test_a_program_that_is_missing_is_told(host: Executor) -> None:
 
 def test_at_the_deadline_the_whole_group_is_killed(host: Executor) -> None:
     started = time.monotonic()
-    with pytest.raises(CommandTimeout, match="did not end within 0.4 s") as caught:
+    with pytest.raises(CommandTimeout, match=r"did not end within 0\.4 s") as caught:
         host.run(["sh", "-c", "trap '' TERM; sleep 60 & echo $! $$; wait"], timeout=0.4)
     assert time.monotonic() - started < 5
     pids = (caught.value.evidence or "").split()
@@ -239,7 +239,7 @@ def test_a_process_hears_signals_and_writes_to_two_files(host: Executor) -> None
         process.signal(signal.SIGUSR1)
         wait_until(lambda: process.stderr.read_text() == "one\n", timeout=5, what="its answer")
         assert process.stdout.read_text() == "up\n"
-        with pytest.raises(CommandTimeout, match="listener did not end within 0.1 s"):
+        with pytest.raises(CommandTimeout, match=r"listener did not end within 0\.1 s"):
             process.wait(0.1)
         assert process.stop(sig=signal.SIGINT) == -signal.SIGINT
 
@@ -263,7 +263,7 @@ def test_input_of_a_process_is_empty(host: Executor) -> None:
 
 
 def test_one_that_is_not_ready_leaves_its_log_and_nothing_else(host: Executor) -> None:
-    with pytest.raises(EnvironmentFault, match="waited 0.3 s for late to be ready: a line matching 'up'") as caught:
+    with pytest.raises(EnvironmentFault, match=r"waited 0\.3 s for late to be ready: a line matching 'up'") as caught:
         host.spawn(["sh", "-c", "echo pid $$; sleep 60"], name="late", ready=LogLine("up"), ready_timeout=0.3)
     ends(host, (caught.value.evidence or "").split()[-1])
     with pytest.raises(EnvironmentFault, match="early ended with 4 before it was ready") as caught:

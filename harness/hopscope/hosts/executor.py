@@ -126,8 +126,8 @@ class Executor(Protocol):
     ) -> Process:
         """Start a process that stays, and return once it is ready.
 
-        Its output goes to ``DIRECTORY/NAME.out`` and ``NAME.err`` on this machine. Raises EnvironmentFault with the tail
-        of its log when it ends or is not ready within ``ready_timeout`` seconds; nothing is left running then.
+        Its output goes to ``DIRECTORY/NAME.out`` and ``NAME.err`` on this machine. Raises EnvironmentFault with the
+        tail of its log when it ends or is not ready within ``ready_timeout`` seconds; nothing is left running then.
         """
         ...
 

@@ -75,6 +75,8 @@ class SshExecutor:
         self._accounts: dict[str, Account] = {}
         self._lock = threading.Lock()
         self._made = False
+        self.seen_from = ("", "", "", "")
+        """Address and port of both ends of the connection as the host sees it: ours first."""
 
     def run(
         self,
@@ -191,6 +193,8 @@ class SshExecutor:
                 self._end(stream, become, words, outcome)
         if not stream.begun:
             raise self._not_begun(stream, words, outcome.returncode)
+        if len(stream.connection) == 4:
+            self.seen_from = stream.connection
         return conclude(argv, outcome, timeout=timeout, check=check, host=self.name)
 
     def _end(self, stream: Stream, become: Sequence[str], words: str, outcome: Outcome) -> None:

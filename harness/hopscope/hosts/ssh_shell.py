@@ -24,7 +24,7 @@ _TRICKY = re.compile(r"(['\\])")
 # $1 is the token. The group is the fifth field of proc_pid_stat(5); the second, (sh), has no blank in it.
 _BEGIN = 'read -r _ _ _ _ g _ </proc/$$/stat; echo "$1 $$ $g $SSH_CONNECTION"; echo "$1" >&2; shift; '
 
-# Standard input of a process that stays is its life-line: the group goes at its end, which the end of the connection is.
+# Standard input of a process that stays is its life-line: at its end, the end of the connection, the group goes.
 # The watcher ignores TERM and is nobody's child; it pins the number of the group for as long as it waits.
 _LIFE_LINE = (
     "exec 3<&0 </dev/null; "
@@ -37,8 +37,8 @@ _KILL = 'kill -s "$1" -- "$2"'
 
 
 def quote(word: str) -> str:
-    """A word that sh, bash, dash, zsh and fish all read as ``word``. Fish takes a backslash between single quotes for an
-    escape, so backslashes stand outside. UsageError for a zero byte, which no argument can have."""
+    """A word that sh, bash, dash, zsh and fish all read as ``word``. Fish takes a backslash between single quotes for
+    an escape, so backslashes stand outside. UsageError for a zero byte, which no argument can have."""
     if "\0" in word:
         raise UsageError(f"an argument cannot contain a zero byte: {word!r}")
     if _SAFE.fullmatch(word):
@@ -58,8 +58,8 @@ def begin(command: Sequence[str], *, token: str, become: Sequence[str] = (), sta
     """The line that runs ``command``.
 
     Its first line on standard output is ``TOKEN PID GROUP`` and what sshd says of the connection (address and port of
-    the client, then the server's; nothing behind sudo), on standard error ``TOKEN``. ``become`` stands before it (sudo);
-    with ``stays`` the command ends with its standard input.
+    the client, then the server's; nothing behind sudo), on standard error ``TOKEN``. ``become`` stands before it
+    (sudo); with ``stays`` the command ends with its standard input.
     """
     program = _BEGIN + (_LIFE_LINE if stays else "") + _COMMAND
     return "exec " + join([*become, "sh", "-c", program, "hopscope", token, *command])

@@ -80,6 +80,11 @@ class Stream:
         return int(self._word(1))
 
     @property
+    def connection(self) -> tuple[str, ...]:
+        """What sshd says of the connection: address and port of the client, then the server's. Nothing behind sudo."""
+        return tuple(word.decode() for word in (self.out.words or [])[2:])
+
+    @property
     def noise(self) -> str:
         """What the login said before our command began, on both streams."""
         return (bytes(self.out.noise) + bytes(self.err.noise)).decode(errors="replace").strip()

@@ -21,7 +21,8 @@ def with_management(topology: Topology) -> Topology:
     """The topology with the host ``management`` and a port ``mgmt0`` on every other host."""
     if any(host.name == NAME for host in topology.hosts):
         raise UsageError(f"topology {topology.name} has a host {NAME!r}, the name of the one to be added")
-    links = [_link(host, index, subnet) for index, (host, subnet) in enumerate(zip(topology.hosts, _free(topology)))]
+    free = _free(topology)
+    links = [_link(host, index, next(free)) for index, host in enumerate(topology.hosts)]
     hosts = [
         host.model_copy(update={"ports": (*host.ports, link.b)})
         for host, link in zip(topology.hosts, links, strict=True)

@@ -13,13 +13,14 @@ from hopscope.lab.wait import wait_until
 SHORTEST_S = 0.25
 
 
-def packets(executor: Executor) -> tuple[int, ...]:
-    """Packets received and sent by every interface of a host, from /proc/net/dev."""
+def packets(executor: Executor, ports: Iterable[str]) -> tuple[int, ...]:
+    """Packets received and sent by these interfaces of a host, from /proc/net/dev."""
+    wanted = set(ports)
     counters: list[int] = []
     for line in executor.run(["cat", "/proc/net/dev"], timeout=5).text.splitlines():
         name, colon, rest = line.partition(":")
         fields = rest.split()
-        if colon and name.strip() != "lo" and len(fields) >= 10:
+        if colon and name.strip() in wanted and len(fields) >= 10:
             counters += [int(fields[1]), int(fields[9])]
     return tuple(counters)
 
@@ -29,14 +30,14 @@ def wait_quiet(lab: Lab, hosts: Iterable[str], *, rtt_s: float = 0.0, timeout: f
 
     Raises WaitTimeout when something still moves after ``timeout`` seconds.
     """
-    executors = [lab.hosts[name] for name in hosts]
+    watched = [(lab.hosts[name], [port.name for port in lab.topology.host(name).ports]) for name in hosts]
     silence = SHORTEST_S + 1.5 * rtt_s
     last: tuple[int, ...] = ()
     since = time.monotonic()
 
     def silent() -> bool:
         nonlocal last, since
-        seen = sum((packets(executor) for executor in executors), ())
+        seen = sum((packets(executor, ports) for executor, ports in watched), ())
         if seen != last:
             last, since = seen, time.monotonic()
         return time.monotonic() - since >= silence

@@ -6,6 +6,7 @@ The management network is in no namespace of this machine's own, so a connection
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,6 +35,27 @@ def open_doors(lab: Lab, accounts: Mapping[str, Account] | None = None, *, user:
         for name, host in lab.hosts.items()
         if isinstance(host, NetnsExecutor) and name != management.NAME
     }
+
+
+def write_inventory(file: Path, lab: Lab, targets: Mapping[str, Target]) -> None:
+    """The inventory of these hosts, of use for as long as the lab is up."""
+    hosts = {
+        name: {
+            "address": target.address,
+            "port": target.port,
+            "user": target.user,
+            "keys": [str(key) for key in target.keys],
+            "fingerprint": target.fingerprint,
+            "proxy_command": list(target.proxy_command),
+            "max_sessions": target.max_sessions,
+        }
+        for name, target in targets.items()
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.part")
+    # JSON is YAML too, and quotes what YAML would read otherwise
+    part.write_text(json.dumps({"description": f"lab {lab.name}", "hosts": hosts}, indent=2) + "\n")
+    part.replace(file)
 
 
 def _target(

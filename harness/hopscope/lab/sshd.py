@@ -68,8 +68,10 @@ def start(
     make_key(host, directory / "host_key", comment=host.name)
     (directory / "sshd_config").write_text(_config(address, account))
     process = host.spawn(
-        ["unshare", "--mount", "--propagation", "private", "--", "sh", str(PROGRAMS / "sshd_room.sh"), str(directory)]
-        + [server, "-D", "-e", "-f", "/run/host/sshd_config"],
+        [
+            *("unshare", "--mount", "--propagation", "private", "--", "sh", str(PROGRAMS / "sshd_room.sh")),
+            *(str(directory), server, "-D", "-e", "-f", "/run/host/sshd_config"),
+        ],
         name="sshd",
         ready=ListeningPort(PORT),
         directory=directory,

@@ -31,8 +31,8 @@ class Reach(BaseModel):
 class InventoryHost(Reach):
     """A host of the topology.
 
-    ``sudo`` says that the user becomes root by ``sudo -n``; ``ports`` maps a port of the topology to an interface's name
-    or MAC where its subnet does not tell; scratch files go below ``directory``.
+    ``sudo`` says that the user becomes root by ``sudo -n``; ``ports`` maps a port of the topology to an interface's
+    name or MAC where its subnet does not tell; scratch files go below ``directory``.
     """
 
     sudo: StrictBool = False

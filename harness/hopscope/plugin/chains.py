@@ -126,6 +126,7 @@ def acquire(
     directory = run.directory / "labs" / topology.name
     directory.mkdir(parents=True, exist_ok=True)
     with _up(options, topology, source, hooks) as lab:
+        topology = lab.topology  # hosts that were found have interfaces and a round trip of their own
         facts: dict[str, Any] = {"topology": topology.document(), "provider": options.provider, "lab": lab.name}
         try:
             client, server = topology.role("client").name, topology.service.host
@@ -147,7 +148,8 @@ def _up(options: LabOptions, topology: Topology, source: Path, hooks: Hooks) -> 
             attached.claim(lab)
             yield lab
         return
-    hands = hooks.provider(options.provider) or provider(options.provider)
+    given = {} if options.inventory is None else {"inventory": options.inventory}
+    hands = hooks.provider(options.provider) or provider(options.provider, **given)
     lab = hands.acquire(topology, directory=options.labs_dir)
     proven = False
     try:

@@ -36,6 +36,7 @@ class LabOptions:
     use: str | None = None
     keep: str = "never"
     pause: bool = False
+    inventory: Path | None = None
 
 
 def add(parser: pytest.Parser) -> None:
@@ -43,6 +44,7 @@ def add(parser: pytest.Parser) -> None:
     for name, metavar, text in (
         ("provider", "NAME", "how to get hosts: " + ", ".join(sorted(PROVIDERS)) + " (default: netns)"),
         ("topology", "FILE", f"topology of tests that name none (default: {TOPOLOGY})"),
+        ("inventory", "FILE", "hosts that are there already, for --lab-provider inventory"),
         ("sut", "NAME[,HOST=NAME…]", "system under test, or a mix: stamp,servernic=mine (default: the topology's)"),
         ("rtt", "MS", "round trip that the WAN leg adds, instead of the topology's"),
         ("run-dir", "DIR", f"where runs are written (default: {RUN_DIR})"),
@@ -78,6 +80,9 @@ def resolve(config: pytest.Config) -> LabOptions:
         raise pytest.UsageError(
             f"--lab-provider {provider}: no such provider; there are: {', '.join(sorted(PROVIDERS))}"
         )
+    inventory = _value(config, "lab_inventory")
+    if (provider == "inventory") != (inventory is not None):
+        raise pytest.UsageError("--lab-provider inventory and --lab-inventory FILE go together")
     strict = config.getoption("lab_strict")
     return LabOptions(
         provider=provider,
@@ -88,6 +93,7 @@ def resolve(config: pytest.Config) -> LabOptions:
         strict=bool(config.getini("lab_strict") if strict is None else strict),
         budgets_ms=limits.resolve(config),
         labs_dir=config.rootpath / LABS_DIR,
+        inventory=None if inventory is None else config.invocation_params.dir / inventory,
         **_staying(config),
     )
 

@@ -90,7 +90,7 @@ class Window:
         self._events += [{"host": host, "event": "died", "returncode": code} for host, code in died.items()]
 
     def _moment(self, event: str, sut: RunningSut) -> dict[str, object]:
-        """When a SUT came to the path or left it, on the client's clock: flows that began in between were its to carry."""
+        """When a SUT came or left, on the client's clock: flows that began in between were its to carry."""
         placement = str(sut.sut.placement)
         at = now_ns(self.chain.host("client"))
         return {"event": event, "sut": sut.sut.name, "placement": placement, "time_ns": at}
