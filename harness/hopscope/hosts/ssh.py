@@ -29,7 +29,7 @@ from hopscope.hosts.ssh_files import Files
 from hopscope.hosts.ssh_process import SshProcess, log_files
 from hopscope.hosts.ssh_stream import Stream
 
-KILL_SECONDS = 5.0
+KILL_SECONDS = 3.0
 BEGIN_SECONDS = 20.0  # start-up files of a login shell may be slow
 HASH_SECONDS = 120.0
 HASH_HERE = 8 << 20

@@ -189,7 +189,8 @@ class Connection:
         def opened() -> paramiko.Channel | None:
             transport = self._live()
             try:
-                return transport.open_session(window_size=WINDOW, max_packet_size=PACKET, timeout=CONNECT_SECONDS)
+                patience = min(CONNECT_SECONDS, max(1.0, timeout))
+                return transport.open_session(window_size=WINDOW, max_packet_size=PACKET, timeout=patience)
             except paramiko.ChannelException as refusal:
                 refusals.append(str(refusal))
                 return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal as signals
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,7 @@ from hopscope.errors import CommandTimeout, ConnectionLost, EnvironmentFault
 from hopscope.hosts.process import log_tail
 from hopscope.hosts.ssh_stream import Stream
 
-KILL_SECONDS = 5.0
+KILL_SECONDS = 3.0
 
 
 class SshProcess:
@@ -122,7 +121,3 @@ def log_files(directory: Path, name: str) -> tuple[tuple[Path, Path], tuple[Bina
     directory.mkdir(parents=True, exist_ok=True)
     paths = directory / f"{name}.out", directory / f"{name}.err"
     return paths, (paths[0].open("wb", buffering=0), paths[1].open("wb", buffering=0))
-
-
-def deadline(seconds: float) -> float:
-    return time.monotonic() + seconds

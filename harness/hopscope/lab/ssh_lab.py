@@ -62,7 +62,7 @@ def _target(
     lab: Lab, host: NetnsExecutor, center: NetnsExecutor, key: Path, account: Account | None, user: str
 ) -> Target:
     address = management.address(lab.topology, host.name)
-    server = sshd.start(host, host.directory / "ssh", key.with_name(f"{KEY}.pub"), address=address, account=account)
+    server = sshd.start(host, host.directory / "ssh", key.with_name(f"{KEY}.pub"), account)
     return Target(
         address,
         sshd.PORT,

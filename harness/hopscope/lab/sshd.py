@@ -50,9 +50,7 @@ class Sshd:
         return self.process.stderr.read_text(errors="replace")
 
 
-def start(
-    host: NetnsExecutor, directory: Path, authorized: Path, *, address: str, account: Account | None = None
-) -> Sshd:
+def start(host: NetnsExecutor, directory: Path, authorized: Path, account: Account | None = None) -> Sshd:
     """Start a server for the holder of the key ``authorized`` (a public key's file), and return once it listens.
 
     ``directory`` is made for it. Raises ToolMissing without openssh-server, EnvironmentFault in a plain user's lab.
@@ -66,7 +64,7 @@ def start(
     _furnish(directory, account)
     shutil.copy(authorized, directory / "authorized_keys")
     make_key(host, directory / "host_key", comment=host.name)
-    (directory / "sshd_config").write_text(_config(address, account))
+    (directory / "sshd_config").write_text(_config(account))
     process = host.spawn(
         [
             *("unshare", "--mount", "--propagation", "private", "--", "sh", str(PROGRAMS / "sshd_room.sh")),
@@ -106,10 +104,9 @@ def _furnish(directory: Path, account: Account) -> None:
     (directory / "shadow").chmod(0o600)
 
 
-def _config(address: str, account: Account) -> str:
+def _config(account: Account) -> str:
     return "\n".join(
         [
-            f"ListenAddress {address}",
             f"Port {PORT}",
             "HostKey /run/host/host_key",
             "AuthorizedKeysFile /run/host/authorized_keys",
