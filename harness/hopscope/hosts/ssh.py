@@ -176,7 +176,7 @@ class SshExecutor:
         login: bool = False,
     ) -> Result:
         """``login``: as whoever logs in, without becoming root."""
-        become, line, token = self._line(argv, user, cwd, env, login=login)
+        become, line, token = self._line(argv, user, cwd, env, login=login, reads=bool(stdin))
         words = shlex.join(argv)
         started = time.monotonic()
         deadline = started + timeout
@@ -185,7 +185,7 @@ class SshExecutor:
             stream = Stream(channel, token, outcome.stdout.extend, outcome.stderr.extend)
             try:
                 channel.exec_command(line)
-                outcome.returncode = stream.complete(stdin or b"", deadline, OUTPUT_LIMIT)
+                outcome.returncode = stream.complete(stdin, deadline, OUTPUT_LIMIT)
             except (ConnectionLost, OSError, EOFError, paramiko.SSHException) as error:
                 raise self.connection.lost(words, _tail(outcome)) from error
             outcome.seconds = time.monotonic() - started
@@ -229,7 +229,7 @@ class SshExecutor:
         with self.connection.session(f"kill {name} {target}", timeout=KILL_SECONDS, reserved=True) as channel:
             stream = Stream(channel, "", lambda data: None, lambda data: None)
             channel.exec_command(ssh_shell.kill(name, target, become=become))
-            stream.complete(b"", time.monotonic() + KILL_SECONDS)
+            stream.complete(None, time.monotonic() + KILL_SECONDS)
 
     def _line(
         self,
@@ -239,6 +239,7 @@ class SshExecutor:
         env: Mapping[str, str] | None,
         *,
         stays: bool = False,
+        reads: bool = False,
         login: bool = False,
     ) -> tuple[Sequence[str], str, str]:
         """What stands before every command of this account, the whole line, and its token."""
@@ -260,7 +261,7 @@ class SshExecutor:
             argv, directory=str(self.directory / (cwd or "")), environment=environment, account=switch
         )
         token = f"hopscope-{secrets.token_hex(8)}"
-        return become, ssh_shell.begin(command, token=token, become=become, stays=stays), token
+        return become, ssh_shell.begin(command, token=token, become=become, stays=stays, reads=reads), token
 
     def _account(self, user: str) -> Account:
         if user not in self._accounts:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_REQUEST
+from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST
 
 from hopscope.errors import CommandTimeout, ConnectionLost, EnvironmentFault, HopscopeError, WaitTimeout
 from hopscope.hosts.wait import wait_until
@@ -81,9 +81,31 @@ class _Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko has no t
         if kind.startswith("exit-") and getattr(channel, "wake", None) is not None:
             channel.wake.set()
 
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._closing = threading.Lock()
+
+    def end_input(self, channel: Any) -> None:
+        """Say that no more input comes, unless the channel is closed: OpenSSH ends the whole connection when it is told
+        so of a channel that it has just closed, and a command may end at any time."""
+        with self._closing:
+            if not channel.closed:
+                channel.shutdown_write()
+
+    @staticmethod
+    def _close(channel: Any, message: paramiko.Message) -> None:
+        lock = channel.get_transport()._closing
+        held = lock.acquire(timeout=1.0)  # who holds it may be waiting for new keys, which this thread has to make
+        try:
+            channel._handle_close(message)
+        finally:
+            if held:
+                lock.release()
+
     _channel_handler_table: ClassVar[dict[int, Any]] = {
         **paramiko.Transport._channel_handler_table,
         MSG_CHANNEL_REQUEST: _request,
+        MSG_CHANNEL_CLOSE: _close,
     }
 
 

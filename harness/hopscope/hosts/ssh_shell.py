@@ -32,6 +32,7 @@ _LIFE_LINE = (
     "(read -r _ <&3; kill -s TERM -- -$g; sleep 2; kill -s KILL -- -$g) >/dev/null 2>&1 &); "
     "exec 3<&-; "
 )
+_NO_INPUT = "exec </dev/null; "
 _COMMAND = 'exec "$@"'
 _KILL = 'kill -s "$1" -- "$2"'
 
@@ -54,14 +55,16 @@ def join(words: Sequence[str]) -> str:
     return line
 
 
-def begin(command: Sequence[str], *, token: str, become: Sequence[str] = (), stays: bool = False) -> str:
+def begin(
+    command: Sequence[str], *, token: str, become: Sequence[str] = (), stays: bool = False, reads: bool = False
+) -> str:
     """The line that runs ``command``.
 
     Its first line on standard output is ``TOKEN PID GROUP`` and what sshd says of the connection (address and port of
     the client, then the server's; nothing behind sudo), on standard error ``TOKEN``. ``become`` stands before it
-    (sudo); with ``stays`` the command ends with its standard input.
+    (sudo); with ``stays`` the command ends with its standard input, else it has one only when it ``reads``.
     """
-    program = _BEGIN + (_LIFE_LINE if stays else "") + _COMMAND
+    program = _BEGIN + (_LIFE_LINE if stays else "" if reads else _NO_INPUT) + _COMMAND
     return "exec " + join([*become, "sh", "-c", program, "hopscope", token, *command])
 
 

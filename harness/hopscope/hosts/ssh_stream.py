@@ -90,10 +90,12 @@ class Stream:
         return (bytes(self.out.noise) + bytes(self.err.noise)).decode(errors="replace").strip()
 
     def until(self, condition: Callable[[], bool], deadline: float) -> bool:
-        """Move bytes until ``condition`` holds, the command has ended, or the deadline. True unless it was the last."""
-        while not condition() and not self._ended():
-            if not self._move() and not self._wait(deadline):
-                return False
+        """Move bytes until ``condition`` holds, or the command has ended, or the deadline. Whether it holds."""
+        while not condition():
+            if self._move():
+                continue
+            if self._ended() or not self._wait(deadline):
+                return condition()
         return True
 
     def complete(self, stdin: bytes | None, deadline: float | None, limit: int | None = None) -> int | None:
@@ -102,8 +104,6 @@ class Stream:
         None when the deadline or the limit of bytes came first. Raises ConnectionLost.
         """
         pending = memoryview(stdin or b"")
-        if stdin is not None and not pending:
-            self.channel.shutdown_write()
         while True:
             moved = self._move()
             if pending and not self.channel.closed:
@@ -159,7 +159,7 @@ class Stream:
             return memoryview(b""), True  # nobody reads any more
         pending = pending[sent:]
         if not pending:
-            self.channel.shutdown_write()
+            self.channel.get_transport().end_input(self.channel)
         return pending, True
 
     def _wait(self, deadline: float | None, longest: float | None = None) -> bool:
