@@ -293,7 +293,7 @@ def test_a_large_file_goes_there_and_back(host: Executor, tmp_path: Path) -> Non
     source, back = tmp_path / "large", tmp_path / "below" / "back"
     block = os.urandom(1 << 20)
     with source.open("wb") as file:
-        for number in range(FILE_MEGABYTES):
+        for number in range(FILE_MEGABYTES // (4 if getattr(host, "sudo", False) else 1)):
             file.write(number.to_bytes(4, "big") + block[4:])
     host.put(source, "files/large")
     host.get("files/large", back)
