@@ -11,6 +11,7 @@ from typing import Any
 from hopscope.hosts.process import Process
 from hopscope.hosts.program import python_program
 from hopscope.hosts.ready import LogLine
+from hopscope.lab.deploy import put_module
 from hopscope.lab.settings.nft_table import Chain as NftChain
 from hopscope.lab.settings.nft_table import NftTable
 from hopscope.plugin.chains import Chain
@@ -63,5 +64,6 @@ def craft(chain: Chain, scene: str, *, from_port: int, port: int = 8080) -> dict
     """Play a scene of ``craft.py`` on the client, within :func:`hands_off`."""
     client = chain.host("client")
     program = python_program(client, CRAFT)[-1]
-    argv = [client.python, "-I", program, scene, address(chain), str(port), str(from_port)]  # it needs Scapy
-    return dict(json.loads(client.run(argv, timeout=40).text))
+    env = {} if client.here else {"PYTHONPATH": put_module(client, "scapy")}
+    argv = [client.python, program, scene, address(chain), str(port), str(from_port)]
+    return dict(json.loads(client.run(argv, timeout=40, env=env).text))

@@ -30,11 +30,11 @@ def build_sudo(folder: Path) -> Path:
 
 @contextmanager
 def lab_with_doors(
-    directory: Path, accounts: dict[str, Account] | None = None
+    directory: Path, accounts: dict[str, Account] | None = None, *, offloads: bool = False
 ) -> Iterator[tuple[Lab, dict[str, Target]]]:
     """A chain without delay, each of its hosts with an SSH server."""
     topology = management.with_management(data.topology("chain-lan"))
-    with NetnsProvider().acquire(topology, directory=directory) as lab:
+    with NetnsProvider().acquire(topology, directory=directory, offloads=offloads) as lab:
         targets = ssh_lab.open_doors(lab, accounts)
         yield lab, targets
 

@@ -30,6 +30,8 @@ from hopscope.hosts.ssh_process import SshProcess, log_files
 from hopscope.hosts.ssh_stream import Stream
 
 KILL_SECONDS = 3.0
+BROKEN = (ConnectionLost, OSError, EOFError, paramiko.SSHException)
+"""What a connection that breaks may show itself as."""
 BEGIN_SECONDS = 20.0  # start-up files of a login shell may be slow
 HASH_SECONDS = 120.0
 HASH_HERE = 8 << 20
@@ -113,8 +115,10 @@ class SshExecutor:
         try:
             channel.exec_command(line)
             self._begin(stream, words, time.monotonic() + BEGIN_SECONDS)
-        except BaseException:
+        except BaseException as error:
             self.connection.release(channel)
+            if isinstance(error, BROKEN):
+                raise self.connection.lost(words) from error
             raise
         process = SshProcess(
             name,
@@ -186,7 +190,7 @@ class SshExecutor:
             try:
                 channel.exec_command(line)
                 outcome.returncode = stream.complete(stdin, deadline, OUTPUT_LIMIT)
-            except (ConnectionLost, OSError, EOFError, paramiko.SSHException) as error:
+            except BROKEN as error:
                 raise self.connection.lost(words, _tail(outcome)) from error
             outcome.seconds = time.monotonic() - started
             if outcome.returncode is None and stream.begun:
@@ -211,7 +215,7 @@ class SshExecutor:
         if stream.begun:
             return
         if stream.channel.closed and stream.ending is None:
-            raise self.connection.lost(words)
+            raise ConnectionLost("the connection was lost")
         raise self._not_begun(stream, words, stream.ending)
 
     def _not_begun(self, stream: Stream, words: str, code: int | None) -> EnvironmentFault:
@@ -228,8 +232,11 @@ class SshExecutor:
         name = signals.Signals(sig).name.removeprefix("SIG")
         with self.connection.session(f"kill {name} {target}", timeout=KILL_SECONDS, reserved=True) as channel:
             stream = Stream(channel, "", lambda data: None, lambda data: None)
-            channel.exec_command(ssh_shell.kill(name, target, become=become))
-            stream.complete(None, time.monotonic() + KILL_SECONDS)
+            try:
+                channel.exec_command(ssh_shell.kill(name, target, become=become))
+                stream.complete(None, time.monotonic() + KILL_SECONDS)
+            except BROKEN as error:
+                raise self.connection.lost(f"kill {name} {target}") from error
 
     def _line(
         self,

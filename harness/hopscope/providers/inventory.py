@@ -33,6 +33,7 @@ from hopscope.model.inventory import Inventory, InventoryHost, Reach
 from hopscope.model.topology import Link, Role, Topology
 from hopscope.providers import found
 from hopscope.providers.found import Problem
+from hopscope.providers.lease import TTL_SECONDS, Lease
 
 T = TypeVar("T")
 
@@ -46,8 +47,10 @@ NO_DELAY_MS = 1.0
 class InventoryProvider:
     """``inventory`` is the file of the hosts."""
 
-    def __init__(self, inventory: Path | None = None) -> None:
+    def __init__(self, inventory: Path | None = None, *, ttl: float = TTL_SECONDS) -> None:
+        """``ttl`` is how long a host that hears nothing of us waits until it brings itself back."""
         self._file = inventory
+        self._ttl = ttl
 
     def acquire(self, topology: Topology, *, directory: Path = LABS, name: str | None = None) -> Lab:
         """The topology on the hosts of the inventory, with their own interfaces and addresses.
@@ -64,7 +67,7 @@ class InventoryProvider:
             host.name: _executor(host.name, inventory.hosts[host.name], own / host.name) for host in topology.hosts
         }
         try:
-            return _Finding(topology, inventory, own, hosts).lab()
+            return _Finding(topology, inventory, own, hosts, self._ttl).lab()
         except BaseException:
             _each(hosts.values(), lambda executor: executor.close())
             shutil.rmtree(own, ignore_errors=True)
@@ -80,14 +83,22 @@ class InventoryProvider:
 
 class _Finding:
     def __init__(
-        self, topology: Topology, inventory: Inventory, directory: Path, hosts: Mapping[str, SshExecutor]
+        self,
+        topology: Topology,
+        inventory: Inventory,
+        directory: Path,
+        hosts: Mapping[str, SshExecutor],
+        ttl: float,
     ) -> None:
         self.topology = topology
         self.inventory = inventory
         self.directory = directory
         self.hosts = hosts
+        self.ttl = ttl
+        self.leases: dict[str, Lease] = {}
 
     def lab(self) -> Lab:
+        self._take_leases()
         surveys, clocks = self._surveys()
         problems = found.unready(self.topology, surveys, clocks)
         topology, unmapped = found.mapped(self.topology, self.inventory, surveys)
@@ -104,6 +115,9 @@ class _Finding:
         lab.on_close(partial(shutil.rmtree, self.directory, ignore_errors=True))
         for executor in self.hosts.values():
             lab.on_close(partial(_close, executor))
+        for lease in self.leases.values():
+            lab.on_close(lease.release)
+        lab.journal = lambda setting: self.leases[setting.host].about_to(setting)
         try:
             self._describe(lab, surveys)
             self._settle(lab)
@@ -111,6 +125,19 @@ class _Finding:
             lab.__exit__(type(error), error, error.__traceback__)
             raise
         return lab
+
+    def _take_leases(self) -> None:
+        """One session at a time has a host. Hosts that cannot be reached, or are taken, are told together."""
+        problems: list[Problem] = []
+
+        def take(executor: SshExecutor) -> None:
+            try:
+                self.leases[executor.name] = Lease(executor, self.directory.name, ttl=self.ttl)
+            except HopscopeError as error:
+                problems.append(Problem(executor.name, str(error).removeprefix(f"{executor.name}: ")))
+
+        _each(self.hosts.values(), take)
+        _refuse(problems)
 
     def _surveys(self) -> tuple[dict[str, Any], dict[str, int]]:
         """What each host is like, and by how much its clock is ahead of ours. Hosts that do not answer are told
@@ -212,7 +239,9 @@ def _aside(topology: Topology, hosts: Mapping[str, SshExecutor]) -> dict[str, st
 
 def _compare(lab: Lab, before: drift.Facts) -> None:
     """The hosts have to be left as they were found."""
-    changes = drift.differences(before, drift.look(lab))
+    now = drift.look(lab)
+    new = frozenset(key for key in now if key not in before and key[1].startswith("sysctl "))  # looked at since then
+    changes = drift.differences(before, now, new)
     if changes:
         raise EnvironmentFault(
             "hosts are not as they were found",
