@@ -197,9 +197,7 @@ def test_hosts_bring_themselves_back(doors, tmp_path: Path, how: str) -> None:
 
     def as_before() -> bool:
         now = snapshot(lab)
-        return {key: now[key] for key in now if "/tmp" not in key} == {
-            key: before[key] for key in before if "/tmp" not in key
-        }
+        return now == before
 
     with session(doors, tmp_path) as child:
         assert not as_before()
@@ -216,6 +214,3 @@ def test_hosts_bring_themselves_back(doors, tmp_path: Path, how: str) -> None:
                 lab.hosts["management"].run(["ip", "link", "set", "dev", port, "up"])
     with acquire(doors, tmp_path, name="next"):
         pass
-    for name in ("client", "clientnic", "servernic", "server"):
-        for left in (ssh_hosts.server_directory(lab, name) / "tmp").glob("hopscope-*"):
-            subprocess.run(["rm", "-rf", str(left)], check=True)

@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 from hopscope.capture.programs import Options
 from hopscope.capture.tap import CaptureTap, TapReport
 from hopscope.errors import CaptureUnhealthy, EnvironmentFault, HarnessFault
+from hopscope.hosts.executor import Executor
 from hopscope.lab.lab import Lab
 from hopscope.model.topology import Port
 
@@ -137,6 +138,13 @@ class CaptureSession:
 
     def _check_disk(self) -> None:
         wanted = RESERVE_BYTES * max(1, len(self.ports))
+        far = {port.host for port in self.ports if not self._lab.hosts[port.host].here}
+        for name, there in zip(far, _together([partial(_free, self._lab.hosts[name]) for name in far]), strict=True):
+            if there < (needed := RESERVE_BYTES * sum(port.host == name for port in self.ports)):
+                raise EnvironmentFault(
+                    f"no room for captures: {there // 2**20} MiB are free, its taps need {needed // 2**20} MiB",
+                    host=name,
+                )
         free = shutil.disk_usage(self.directory).free
         if free < wanted:
             raise EnvironmentFault(
@@ -185,6 +193,11 @@ class CaptureSession:
             "mac": address,
         }
         return facts | {"problem": report.problem} if report.problem else facts
+
+
+def _free(host: Executor) -> int:
+    """Bytes that are free for a host's scratch files."""
+    return int(host.run(["df", "--output=avail", "-B1", str(host.directory)]).text.split()[-1])
 
 
 def _together(calls: Sequence[Callable[[], T]]) -> list[T]:

@@ -6,8 +6,8 @@ It holds the lock file LOCK, which has OWNER in it, for as long as the session h
 "held"}`` once it does; where another session does, it names that one and exits with 3. Signals: USR1 is a sign of life,
 USR2 the end of the lease, the host being as it was found. When its connection ends without that, or no sign of life has
 come for TTL_S seconds, it brings the host back by itself: the connection's processes end with it, then the commands in
-the file UNDO are run, the last one first (JSON, one a line: ``{"argv": [...], "stdin": TEXT}``). What it did is in
-LOCK.log.
+the file UNDO are run, the last one first (JSON, one a line: ``{"argv": [...], "stdin": TEXT}``), and the
+session's scratch directory, the folder of UNDO, is removed. What could not be done is in LOCK.log.
 
 It is two processes: one that the connection can end, and one in a session of its own that learns of that by a pipe.
 """
@@ -18,6 +18,7 @@ import fcntl
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +104,7 @@ def guard(pipe: int, lock: str, undo: str, seconds: float, above: int) -> None:
         with suppress(ProcessLookupError):
             os.kill(above, signal.SIGKILL)  # what was started through it has its life-line there
     failed = restore(undo)
+    shutil.rmtree(os.path.dirname(undo), ignore_errors=True)
     with open(f"{lock}.log", "w") as log:
         log.write("\n".join([f"{time.strftime('%Y-%m-%d %H:%M:%S')} lease ended: {why}", *failed, ""]))
     os.unlink(lock)

@@ -83,6 +83,8 @@ def resolve(config: pytest.Config) -> LabOptions:
     inventory = _value(config, "lab_inventory")
     if (provider == "inventory") != (inventory is not None):
         raise pytest.UsageError("--lab-provider inventory and --lab-inventory FILE go together")
+    if inventory is not None and (_value(config, "lab_keep") or "never") != "never":
+        raise pytest.UsageError("--lab-keep is for labs that are built: hosts of an inventory stay in any case")
     strict = config.getoption("lab_strict")
     return LabOptions(
         provider=provider,

@@ -18,6 +18,7 @@ class Host:
     """A host whose eth0 has seen one packet more each time it is asked, until ``busy`` questions are over."""
 
     name = "client"
+    here = True
 
     def __init__(self, busy: int) -> None:
         self.asked = 0
