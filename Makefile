@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 PYTEST_ARGS ?=
-SSH_LAB_TOPOLOGY ?= chain-lan
+SSH_LAB_TOPOLOGY ?= chain
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18

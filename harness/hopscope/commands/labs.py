@@ -17,6 +17,7 @@ from hopscope.report.terminal import table
 
 if TYPE_CHECKING:
     from hopscope.lab.lab import Lab
+    from hopscope.lab.plan import Mechanism
 
     Subparsers = argparse._SubParsersAction[Any]
 
@@ -91,10 +92,12 @@ def command_up(arguments: argparse.Namespace) -> int:
     if arguments.ssh is not None:
         topology = management.with_management(topology)
     labs = root(arguments)
-    with NetnsProvider().acquire(topology, directory=labs, name=arguments.name or topology.name) as lab:
+    made: Mechanism | None = None if arguments.ssh is None else "packet-line"
+    name = arguments.name or topology.name
+    with NetnsProvider().acquire(topology, directory=labs, name=name, mechanism=made) as lab:
         proof = prove(lab)
         if arguments.ssh is not None:
-            ssh_lab.write_inventory(Path(arguments.ssh), lab, ssh_lab.open_doors(lab))
+            ssh_lab.write_inventory(Path(arguments.ssh), lab, ssh_lab.open_doors(lab), ssh_lab.open_middles(lab))
         if sut is not None:
             RunningSut(lab, sut, lab.directory / "sut").__enter__()
         held = staying.hand_over(lab, arguments.ttl, source=source, sut=None if sut is None else sut.name)

@@ -18,6 +18,7 @@ from hopscope.lab.lab import Lab
 from hopscope.lab.sshd import Account
 
 KEY = "ssh-key"
+ENDS = ("a", "b")
 
 
 def open_doors(lab: Lab, accounts: Mapping[str, Account] | None = None, *, user: str = "root") -> dict[str, Target]:
@@ -37,8 +38,30 @@ def open_doors(lab: Lab, accounts: Mapping[str, Account] | None = None, *, user:
     }
 
 
-def write_inventory(file: Path, lab: Lab, targets: Mapping[str, Target]) -> None:
+def open_middles(lab: Lab) -> dict[str, Target]:
+    """An SSH server in the middle of each impaired link, whose delay line ends: whoever comes in may delay packets, and
+    without somebody nothing crosses. By the names of links; ``ENDS`` are the ports. ``open_doors`` comes first."""
+    targets = {}
+    for link, middle in lab.middles.items():
+        assert isinstance(middle, NetnsExecutor)
+        lab.lines.pop(link).stop()
+        middle.run(["ip", "link", "set", "dev", "lo", "up"])
+        server = sshd.start(middle, middle.directory / "ssh", lab.directory / f"{KEY}.pub")
+        targets[link] = Target(
+            "127.0.0.1",
+            sshd.PORT,
+            keys=(lab.directory / KEY,),
+            fingerprint=server.fingerprint,
+            proxy_command=_way(middle),
+        )
+    return targets
+
+
+def write_inventory(
+    file: Path, lab: Lab, targets: Mapping[str, Target], middles: Mapping[str, Target] | None = None
+) -> None:
     """The inventory of these hosts, of use for as long as the lab is up."""
+    boxes = {link: f"wan{index}" for index, link in enumerate(middles or {})}
     hosts = {
         name: {
             "address": target.address,
@@ -49,12 +72,13 @@ def write_inventory(file: Path, lab: Lab, targets: Mapping[str, Target]) -> None
             "proxy_command": list(target.proxy_command),
             "max_sessions": target.max_sessions,
         }
-        for name, target in targets.items()
+        for name, target in {**targets, **dict(zip(boxes.values(), (middles or {}).values(), strict=True))}.items()
     }
+    links = {link: {"host": box, "ports": ENDS} for link, box in boxes.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.part")
     # JSON is YAML too, and quotes what YAML would read otherwise
-    part.write_text(json.dumps({"description": f"lab {lab.name}", "hosts": hosts}, indent=2) + "\n")
+    part.write_text(json.dumps({"description": f"lab {lab.name}", "hosts": hosts, "links": links}, indent=2) + "\n")
     part.replace(file)
 
 
@@ -69,9 +93,14 @@ def _target(
         user,
         keys=(key,),
         fingerprint=server.fingerprint,
-        proxy_command=(
-            *("nsenter", f"--net=/proc/{center.keeper}/fd/{center.netns_fd}", "--"),
-            *("socat", "-", "TCP:{address}:{port},nodelay"),
-        ),
+        proxy_command=_way(center),
         max_sessions=(account or Account()).max_sessions,
+    )
+
+
+def _way(inside: NetnsExecutor) -> tuple[str, ...]:
+    """A connection that begins in a namespace of the lab."""
+    return (
+        *("nsenter", f"--net=/proc/{inside.keeper}/fd/{inside.netns_fd}", "--"),
+        *("socat", "-", "TCP:{address}:{port},nodelay"),
     )

@@ -41,13 +41,25 @@ class InventoryHost(Reach):
     ports: Mapping[str, str] = Field(default_factory=dict)
 
 
+class Middle(BaseModel):
+    """A box in the middle of a link, by the name of its host in the inventory and its two ports: that to the link's
+    first end, and that to the second. It may not forward: what crosses it is ours to delay."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str
+    ports: tuple[str, str]
+
+
 class Inventory(BaseModel):
-    """``hosts`` by the names that the topology has for them."""
+    """``hosts`` by the names that the topology has for them; ``links`` that have a box in the middle, by their names
+    (``clientnic:eth1--servernic:eth0``). Boxes are hosts of the inventory and not of the topology."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     description: str = ""
     hosts: Mapping[str, InventoryHost] = Field(min_length=1)
+    links: Mapping[str, Middle] = Field(default_factory=dict)
 
     def relative_to(self, folder: Path) -> Inventory:
         """With every path of a key or of known_hosts absolute, as seen from a document in ``folder``."""

@@ -49,6 +49,14 @@ def unmatched(topology: Topology, inventory: Inventory) -> list[Problem]:
         for host in topology.hosts
         if host.name not in inventory.hosts
     ]
+    names = [link.name for link in topology.links]
+    for link, middle in inventory.links.items():
+        if link not in names:
+            problems.append(Problem(middle.host, f"it is in the middle of {link!r}; links are {', '.join(names)}"))
+        if middle.host not in inventory.hosts:
+            problems.append(
+                Problem(middle.host, f"the inventory has it in the middle of {link} and not among its hosts")
+            )
     for name, entry in inventory.hosts.items():
         known = {port.name for host in topology.hosts if host.name == name for port in host.ports}
         problems += [
@@ -105,8 +113,8 @@ def _lacks(name: str, survey: Survey) -> list[Problem]:
 def mapped(
     topology: Topology, inventory: Inventory, surveys: Mapping[str, Survey]
 ) -> tuple[Topology | None, list[Problem]]:
-    """The topology with each port's own interface, MAC, MTU and addresses, and without impairments: what links do is
-    theirs, and measured. None where a port was not found."""
+    """The topology with each port's own interface, MAC, MTU and addresses, and without impairments but those of links
+    with a box in the middle: what other links do is theirs, and measured. None where a port was not found."""
     ports: dict[str, Port] = {}
     problems: list[Problem] = []
     for port in topology.ports:
@@ -115,14 +123,16 @@ def mapped(
             ports[port.key] = found
     if len(ports) < len(topology.ports):
         return None, problems
-    links = tuple(_link(link, ports) for link in topology.links)
+    links = tuple(_link(link, ports, link.name in inventory.links) for link in topology.links)
     hosts = tuple(_host(host, ports) for host in topology.hosts)
     return topology.model_copy(update={"links": links, "hosts": hosts}), problems
 
 
-def _link(link: Link, ports: Mapping[str, Port]) -> Link:
+def _link(link: Link, ports: Mapping[str, Port], ours: bool) -> Link:
     a, b = ports[link.a.key], ports[link.b.key]
-    return link.model_copy(update={"a": a, "b": b, "mtu": min(a.mtu, b.mtu), "impairment": Impairment()})
+    return link.model_copy(
+        update={"a": a, "b": b, "mtu": min(a.mtu, b.mtu), "impairment": link.impairment if ours else Impairment()}
+    )
 
 
 def _host(host: Host, ports: Mapping[str, Port]) -> Host:

@@ -19,17 +19,21 @@ from typing import Any, TypeVar
 
 from hopscope.errors import EnvironmentFault, HopscopeError, LabFailed, UsageError
 from hopscope.hosts.program import python_program
+from hopscope.hosts.ready import LogLine
 from hopscope.hosts.ssh import SshExecutor
 from hopscope.hosts.ssh_connection import Target
 from hopscope.lab import drift
 from hopscope.lab.lab import Lab
 from hopscope.lab.lifeline import PROGRAMS
+from hopscope.lab.plan import line_options
 from hopscope.lab.rtt import measure_idle_rtt
-from hopscope.lab.setting import SettingRecord
+from hopscope.lab.setting import Setting, SettingRecord
+from hopscope.lab.settings.bridge import Bridge
+from hopscope.lab.settings.impairment import LineImpairment
 from hopscope.lab.settings.offload import Offload
 from hopscope.lab.state import LABS
 from hopscope.model.document import load_inventory
-from hopscope.model.inventory import Inventory, InventoryHost, Reach
+from hopscope.model.inventory import Inventory, InventoryHost, Middle, Reach
 from hopscope.model.topology import Link, Role, Topology
 from hopscope.providers import found
 from hopscope.providers.found import Problem
@@ -63,9 +67,8 @@ class InventoryProvider:
         _refuse(found.unmatched(topology, inventory))
         own = directory.absolute() / (name or f"{topology.name}-{os.getpid()}-{secrets.token_hex(3)}")
         own.mkdir(parents=True)
-        hosts = {
-            host.name: _executor(host.name, inventory.hosts[host.name], own / host.name) for host in topology.hosts
-        }
+        names = [host.name for host in topology.hosts] + [middle.host for middle in inventory.links.values()]
+        hosts = {name: _executor(name, inventory.hosts[name], own / name) for name in dict.fromkeys(names)}
         try:
             return _Finding(topology, inventory, own, hosts, self._ttl).lab()
         except BaseException:
@@ -93,7 +96,8 @@ class _Finding:
         self.topology = topology
         self.inventory = inventory
         self.directory = directory
-        self.hosts = hosts
+        self.all = hosts
+        self.hosts = {host.name: hosts[host.name] for host in topology.hosts}
         self.ttl = ttl
         self.leases: dict[str, Lease] = {}
 
@@ -105,26 +109,60 @@ class _Finding:
         problems += unmapped
         if topology is None:
             raise _unready(problems)
+        self.mapped = topology
         problems += found.misrouted(topology, self._ways(topology))
-        if not problems:  # a ping is of no use where routes are wrong
-            problems += self._too_small(topology)
         _refuse(problems)
-        lab = Lab(
-            self.directory.name, topology, self.directory, self.hosts, {link.name: MECHANISM for link in topology.links}
-        )
+        lab = Lab(self.directory.name, topology, self.directory, self.hosts, self._mechanisms(topology))
         lab.on_close(partial(shutil.rmtree, self.directory, ignore_errors=True))
-        for executor in self.hosts.values():
+        for executor in self.all.values():
             lab.on_close(partial(_close, executor))
         for lease in self.leases.values():
             lab.on_close(lease.release)
-        lab.journal = lambda setting: self.leases[setting.host].about_to(setting)
+        lab.journal = self._journal
         try:
             self._describe(lab, surveys)
+            self._join(lab)
+            _refuse(self._too_small(topology))
             self._settle(lab)
         except BaseException as error:
             lab.__exit__(type(error), error, error.__traceback__)
             raise
         return lab
+
+    def _middles(self, topology: Topology) -> dict[str, tuple[Link, Middle]]:
+        """Links with a box in the middle, by the names that they have on these hosts."""
+        pairs = zip(self.topology.links, topology.links, strict=True)
+        middles = self.inventory.links
+        return {ours.name: (ours, middles[each.name]) for each, ours in pairs if each.name in middles}
+
+    def _mechanisms(self, topology: Topology) -> dict[str, str]:
+        middles = self._middles(topology)
+        return {
+            link.name: MECHANISM if link.name not in middles else "packet-line" if link.impairment.active else "bridge"
+            for link in topology.links
+        }
+
+    def _join(self, lab: Lab) -> None:
+        """Have the boxes in the middle of links pass packets on: by a delay line, or a bridge without a delay."""
+        middles = {}
+        for name, (link, middle) in self._middles(lab.topology).items():
+            box = middles[name] = self.all[middle.host]
+            lab.middles = middles
+            if link.impairment.active:
+                lab.lines[name] = box.spawn(
+                    [*python_program(box, PROGRAMS / "delayline.py"), json.dumps(_line(box, middle, link))],
+                    name="line",
+                    ready=LogLine('"event": "ready"', "stdout"),
+                )
+            else:
+                lab.apply(Bridge(name, middle.ports))
+
+    def _journal(self, setting: Setting) -> Callable[[], None]:
+        """Settings of a link are those of a process or a bridge in its middle. A process ends with the connection."""
+        if isinstance(setting, LineImpairment):
+            return lambda: None
+        names = {name: middle.host for name, (_, middle) in self._middles(self.mapped).items()}
+        return self.leases[names.get(setting.host, setting.host)].about_to(setting)
 
     def _take_leases(self) -> None:
         """One session at a time has a host. Hosts that cannot be reached, or are taken, are told together."""
@@ -136,7 +174,7 @@ class _Finding:
             except HopscopeError as error:
                 problems.append(Problem(executor.name, str(error).removeprefix(f"{executor.name}: ")))
 
-        _each(self.hosts.values(), take)
+        _each(self.all.values(), take)
         _refuse(problems)
 
     def _surveys(self) -> tuple[dict[str, Any], dict[str, int]]:
@@ -201,10 +239,16 @@ class _Finding:
         lab.on_close(partial(_compare, lab, before))
         _each(lab.topology.ports, lambda port: lab.apply(Offload(port.host, port.name)))
         ends = [host.name for host in lab.topology.hosts if host.role is Role.CLIENT] + [lab.topology.service.host]
-        if len(ends) == 2 and ends[0] != ends[1]:
+        if len(ends) == 2 and ends[0] != ends[1] and not lab.lines:
             milliseconds = measure_idle_rtt(lab, ends[0], ends[1]) / 1e6
             if milliseconds >= NO_DELAY_MS:
                 lab.topology = lab.topology.with_rtt(round(milliseconds, 3))
+
+
+def _line(box: SshExecutor, middle: Middle, link: Link) -> dict[str, Any]:
+    near, far = ({"netns": "/proc/self/ns/net", "port": port} for port in middle.ports)
+    control = str(box.directory / "line.json")
+    return {"kind": "packet", "a": near, "b": far, "control": control, "seed": 1, **line_options(link.impairment)}
 
 
 def target(reach: Reach) -> Target:
