@@ -176,6 +176,23 @@ def test_a_way_back_that_is_missing_is_told_as_one_there() -> None:
     ]
 
 
+WAN = "clientnic:eth1--servernic:eth0"
+
+
+def test_a_link_with_a_box_in_the_middle_is_as_declared() -> None:
+    hosts = {name: {"address": "192.0.2.1"} for name in [*NAMES, "wan"]}
+    given = {"hosts": hosts, "links": {WAN: {"host": "wan", "ports": ["a", "b"]}}}
+    with_box = Inventory.model_validate(given)
+    topology, problems = found.mapped(CHAIN, with_box, surveys())
+    assert topology is not None
+    assert (topology.rtt_ms("client", "server"), problems, found.unmatched(CHAIN, with_box)) == (20, [], [])
+    del given["hosts"]["wan"]
+    given["links"]["wan"] = given["links"].pop(WAN)
+    told = [str(problem) for problem in found.unmatched(CHAIN, Inventory.model_validate(given))]
+    assert told[0].startswith("wan: it is in the middle of 'wan'; links are client:eth0--clientnic:eth0, ")
+    assert told[1] == "wan: the inventory has it in the middle of wan and not among its hosts"
+
+
 def test_an_inventory_that_does_not_fit_says_where() -> None:
     short = Inventory.model_validate({"hosts": {"client": {"address": "x", "ports": {"eth7": "ens5"}}}})
     told = [str(problem) for problem in found.unmatched(CHAIN, short)]
