@@ -7,7 +7,6 @@ neither is refused and never learnt. One transport serves a host, as logging in 
 from __future__ import annotations
 
 import logging
-import signal
 import socket
 import subprocess
 import tempfile
@@ -16,12 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST
 
 from hopscope.errors import CommandTimeout, ConnectionLost, EnvironmentFault, HopscopeError, WaitTimeout
+from hopscope.hosts.ssh_transport import Transport
 from hopscope.hosts.wait import wait_until
 
 CONNECT_SECONDS = 10.0
@@ -30,7 +29,6 @@ USER_TIMEOUT_MS = 10_000
 KEEPALIVE_SECONDS = 3
 PACKET = 128 * 1024
 WINDOW = 32 * 1024 * 1024
-CIPHERS = ("aes128-gcm@openssh.com", "aes128-ctr")
 LOG = "hopscope.hosts.ssh"
 logging.getLogger(LOG).setLevel(logging.CRITICAL)  # what paramiko logs with a traceback is raised as an error as well
 DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
@@ -60,58 +58,6 @@ class Target:
     @property
     def place(self) -> str:
         return f"{self.user}@{self.address}:{self.port}"
-
-
-class _Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko has no types
-    """Hears also which signal ended a command (RFC 4254, 6.10), which paramiko drops, and wakes whoever waits."""
-
-    _preferred_ciphers = CIPHERS + tuple(c for c in paramiko.Transport._preferred_ciphers if c not in CIPHERS)
-
-    @staticmethod
-    def _request(channel: Any, message: paramiko.Message) -> None:
-        said = paramiko.Message(message.get_remainder())
-        kind = said.get_text()
-        said.get_boolean()
-        if kind == "exit-status":
-            channel.ending = said.get_int()
-        elif kind == "exit-signal":
-            channel.ending = -_signal_number(said.get_text())
-            channel.status_event.set()
-        channel._handle_request(message)
-        if kind.startswith("exit-") and getattr(channel, "wake", None) is not None:
-            channel.wake.set()
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        self._closing = threading.Lock()
-
-    def end_input(self, channel: Any) -> None:
-        """Say that no more input comes, unless the channel is closed: OpenSSH ends the whole connection when it is told
-        so of a channel that it has just closed, and a command may end at any time."""
-        with self._closing:
-            if not channel.closed:
-                channel.shutdown_write()
-
-    @staticmethod
-    def _close(channel: Any, message: paramiko.Message) -> None:
-        lock = channel.get_transport()._closing
-        held = lock.acquire(timeout=1.0)  # who holds it may be waiting for new keys, which this thread has to make
-        try:
-            channel._handle_close(message)
-        finally:
-            if held:
-                lock.release()
-
-    _channel_handler_table: ClassVar[dict[int, Any]] = {
-        **paramiko.Transport._channel_handler_table,
-        MSG_CHANNEL_REQUEST: _request,
-        MSG_CHANNEL_CLOSE: _close,
-    }
-
-
-def _signal_number(name: str) -> int:
-    """The number of TERM or KILL; one beyond all for a signal that SSH has no name for (XFSZ, BUS)."""
-    return int(getattr(signal, f"SIG{name}", signal.NSIG))
 
 
 class Connection:
@@ -248,7 +194,7 @@ class Connection:
 
     def _connect(self) -> paramiko.Transport:
         stream = self._stream()
-        transport = _Transport(stream, default_window_size=WINDOW, default_max_packet_size=PACKET)
+        transport = Transport(stream, default_window_size=WINDOW, default_max_packet_size=PACKET)
         transport.set_log_channel(LOG)
         try:
             self._prefer_known_keys(transport)
