@@ -11,6 +11,7 @@ import pytest
 from hopscope.errors import HopscopeError, UsageError
 from hopscope.plugin.building import asked_checks, building
 from hopscope.plugin.session import Session, session_of
+from hopscope.run.rundir import FACTS, note_fault, write_json
 
 # The rooms below take half a second to import. pytest loads this module in every session of its user, most of which
 # want no lab, so each fixture imports what it needs when it is first asked for.
@@ -69,7 +70,9 @@ def sut(chain: Chain, hopscope_session: Session) -> str:
 @pytest.fixture
 def test_directory(request: pytest.FixtureRequest, hopscope_session: Session) -> Path:
     """This test's folder in the run directory."""
-    return hopscope_session.run.test_directory(request.node.nodeid)
+    directory = hopscope_session.run.test_directory(request.node.nodeid)
+    hopscope_session.directories[request.node.nodeid] = directory
+    return directory
 
 
 @pytest.fixture
@@ -79,8 +82,9 @@ def capture(
     """The test's window: live captures on every tap and the SUT on the path, from before it to its last packet."""
     from hopscope.plugin import unasked
     from hopscope.plugin.impaired import impaired
-    from hopscope.plugin.window import Window, note_failure
+    from hopscope.plugin.window import Window
 
+    write_json(test_directory / FACTS, {"test": request.node.nodeid, **chain.facts()})
     with impaired(request.node, chain) as chain_now:
         window = Window(
             chain_now,
@@ -95,7 +99,7 @@ def capture(
             if hopscope_session.passed(request.node) and window.is_open:
                 unasked.conclude(window)
         except HopscopeError as error:
-            note_failure(test_directory, error)
+            note_fault(test_directory, error)
             raise
         finally:
             try:

@@ -18,6 +18,7 @@ TOPOLOGY = "chain.yaml"
 RUN_DIR = ".hopscope/runs"
 LABS_DIR = ".hopscope/labs"
 KEEP = ("never", "failed", "always")
+ATTACH = ("failed", "always", "never")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class LabOptions:
     labs_dir: Path = Path(LABS_DIR)
     use: str | None = None
     keep: str = "never"
+    attach: str = "failed"
+    """When all evidence of a test goes into its Allure result."""
     pause: bool = False
 
 
@@ -48,6 +51,11 @@ def add(parser: pytest.Parser) -> None:
         ("run-dir", "DIR", f"where runs are written (default: {RUN_DIR})"),
         ("use", "NAME", "test on this lab, which is up (hopscope lab up) and stays so"),
         ("keep", "|".join(KEEP), "keep the session's lab at the end, and print the command that walks in"),
+        (
+            "attach",
+            "|".join(ATTACH),
+            "which tests' captures, logs and settings go into Allure results (default: failed)",
+        ),
     ):
         dest = f"lab_{name.replace('-', '_')}"
         group.addoption(f"--lab-{name}", dest=dest, metavar=metavar, help=text)
@@ -88,8 +96,16 @@ def resolve(config: pytest.Config) -> LabOptions:
         strict=bool(config.getini("lab_strict") if strict is None else strict),
         budgets_ms=limits.resolve(config),
         labs_dir=config.rootpath / LABS_DIR,
+        attach=_attach(config),
         **_staying(config),
     )
+
+
+def _attach(config: pytest.Config) -> str:
+    attach = _value(config, "lab_attach") or ATTACH[0]
+    if attach not in ATTACH:
+        raise pytest.UsageError(f"--lab-attach {attach}: must be one of {', '.join(ATTACH)}")
+    return attach
 
 
 def _staying(config: pytest.Config) -> dict[str, Any]:

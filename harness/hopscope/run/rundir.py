@@ -1,8 +1,11 @@
 """The run directory: one folder per session, from which everything that people see is rendered.
 
     RUN/manifest.json            what ran, on what, with which settings; verdicts of each test
+    RUN/labs/TOPOLOGY/           how the lab was built and proven; logs and preflight where it could not be
     RUN/tests/SLUG/capture-1/    one folder per capture window: *.pcap and taps.json
     RUN/tests/SLUG/*.out *.err   logs of the systems under test and of the traffic
+    RUN/tests/SLUG/test.json     which test it is, on which lab
+    RUN/tests/SLUG/story.jsonl   what was done, step by step
     RUN/tests/SLUG/verdicts.json
 
 The newest :data:`KEEP_RUNS` runs are kept, at most :data:`KEEP_BYTES` in all; a run whose session is alive is never
@@ -21,11 +24,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hopscope.errors import UsageError
+from hopscope.errors import HopscopeError, UsageError
 
 KEEP_RUNS = 20
 KEEP_BYTES = 5 * 10**9
 MANIFEST = "manifest.json"
+FAULT = "fault.json"
+FACTS = "test.json"
 SCHEMA = 1
 
 _SLUG_LENGTH = 80
@@ -87,6 +92,12 @@ class Run:
             else:
                 return directory
 
+    def lab_directory(self, topology: str) -> Path:
+        """The folder of a lab of this run: how it was built and proven, or why it could not be."""
+        directory = self.directory / "labs" / slug(topology)
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
     def record(self, key: str, value: Any) -> None:
         self._manifest[key] = value
         self._write()
@@ -101,6 +112,12 @@ class Run:
 
     def _write(self) -> None:
         write_json(self.directory / MANIFEST, self._manifest)
+
+
+def note_fault(directory: Path, error: HopscopeError) -> None:
+    """Leave a fault beside the captures, so that the folder explains itself."""
+    fault = {"kind": error.kind, "message": error.message, "host": error.host, "evidence": error.evidence}
+    write_json(directory / FAULT, fault)
 
 
 def read_manifest(directory: Path) -> dict[str, Any] | None:
