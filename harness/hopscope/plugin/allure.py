@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from hopscope.report.allure import Rendered, Step
     from hopscope.report.attachment import Attachment
 
+#: Lines of a fault in a result's message; the rest is attached.
+SHOWN_LINES = 6
+#: Fixtures of ours that mean nothing to a reader.
+PLUMBING = ("_hopscope_capture", "hopscope_session", "test_directory")
+
 _KIND = pytest.StashKey[tuple[str, str, str]]()
 """Of a test that has not passed: whose fault it is, Allure's status, and the message."""
 
@@ -58,6 +63,7 @@ def _redactor() -> object:
 
         @allure_commons.hookimpl(tryfirst=True)
         def report_container(self, container: Any) -> None:
+            container.befores = [one for one in container.befores if one.name not in PLUMBING]
             redact(*container.befores, *container.afters)
 
     return Redactor()
@@ -154,8 +160,14 @@ def _blame(result: Any, kind: str, status: str, message: str) -> None:
 
     trace = result.statusDetails.trace if result.statusDetails is not None else None
     result.status = status
-    result.statusDetails = StatusDetails(message=f"{kind}: {message}", trace=trace)
+    result.statusDetails = StatusDetails(message=shortened(f"{kind}: {message}"), trace=trace)
     result.labels.append(Label(name="fault", value=kind))
+
+
+def shortened(message: str) -> str:
+    lines = message.splitlines()
+    more = [f"    ... {len(lines) - SHOWN_LINES} more lines: see Start here"] if len(lines) > SHOWN_LINES else []
+    return "\n".join([*lines[:SHOWN_LINES], *more])
 
 
 def _identify(result: Any, item: pytest.Item, rendered: Rendered) -> None:

@@ -61,10 +61,13 @@ def render(case: Case, work: Path, *, attach: str, limits: Limits | None = None)
         if case.windows:
             rendered.attachments = Evidence(case, work, limits).passed()
         return rendered
-    groups = Evidence(case, work, limits).failed()
-    rendered.attachments = groups[0].attachments
-    now = max((step.stop_ms for step in rendered.steps), default=0)
-    rendered.steps += [Step(group.title, "passed", now, now, [], group.attachments) for group in groups[1:]]
+    start, *rest = Evidence(case, work, limits).failed()
+    began = min((step.start_ms for step in rendered.steps), default=0)
+    ended = max((step.stop_ms for step in rendered.steps), default=0)
+    status = "passed" if case.kind is None else STATUS.get(case.kind, "broken")
+    # A step that is not green is shown opened, and this one comes first.
+    rendered.steps.insert(0, Step(start.title, status, began, began, [], start.attachments))
+    rendered.steps += [Step(group.title, "passed", ended, ended, [], group.attachments) for group in rest]
     return rendered
 
 

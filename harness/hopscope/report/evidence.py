@@ -98,7 +98,11 @@ class Evidence:
 
     def failed(self) -> list[Group]:
         """Everything. The first group has what to look at first; of what is left out, ``notes`` say what and where."""
-        first, captures, logs = Group("Start here"), Group("Captures of each tap"), Group("Logs")
+        first, captures, logs = (
+            Group("Start here: what was wrong, and what shows it"),
+            Group("Captures of each tap"),
+            Group("Logs"),
+        )
         details = Group("Settings and health")
         if verdicts := self.case.verdicts():
             self._add(first, attachment.text("Verdicts", verdict_text(verdicts), limit=self.limits.text))
@@ -239,18 +243,22 @@ class Evidence:
             "harness": "**Nothing may be concluded**: the harness could not see enough.",
             "usage": "**What was asked for makes no sense**: mend the test, the topology or the options.",
         }.get(self.case.kind or "", "The test passed.")
-        lines = [what, ""]
-        if self.case.message:
-            lines += ["```", attachment.bounded(self.case.message, 4000), "```", ""]
+        head, _, rest = self.case.message.partition("\n")
+        lines = [what, "", *([f"`{head}`", ""] if head else [])]
         if self.flow is not None:
             lines += [f"- Flow shown here: `{self._label()}`"]
             lines += [f"- Wireshark filter, for all-taps.pcapng: `{self.filter()}`"]
-        lines += [f"- `{tap}`: frame {', '.join(map(str, frames[:10]))}" for tap, frames in self._frames().items()]
+        lines += [
+            f"- Verdicts point at `{tap}`, frame {', '.join(map(str, frames[:10]))}"
+            for tap, frames in self._frames().items()
+        ]
         place = self.case.directory or self.case.lab or self.case.run
         lines += [f"- Everything is in `{place}`"]
         if self.window is not None:
             lines += [f"- Judge it again: `hopscope judge {self.window}`"]
         lines += [f"- Note: {note}; the whole is in the folder above" for note in self.notes]
+        if rest:
+            lines += ["", "```", attachment.bounded(rest, 4000), "```"]
         return "\n".join(lines) + "\n"
 
     def _label(self) -> str:
