@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import traceback
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,7 @@ class AllureResults:
         if lab_of(item) is None or not session.started:
             return
         from hopscope.report.allure import render
+        from hopscope.report.attachment import text
         from hopscope.report.evidence import Case
 
         case = Case(
@@ -124,10 +126,14 @@ class AllureResults:
             kind=kind,
             message=message,
         )
-        with tempfile.TemporaryDirectory(prefix="hopscope-") as work:
-            rendered = render(case, Path(work), attach=session.options.attach)
-            _Result(listener.allure_logger, result).take(rendered)
-        _identify(result, item, rendered)
+        taken = _Result(listener.allure_logger, result)
+        try:
+            with tempfile.TemporaryDirectory(prefix="hopscope-") as work:
+                rendered = render(case, Path(work), attach=session.options.attach)
+                taken.take(rendered)
+            _identify(result, item, rendered)
+        except Exception:  # a mistake here must not cost the session its other tests
+            taken.attach(text("The evidence could not be attached", traceback.format_exc()))
 
 
 def blame(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -200,7 +206,7 @@ class _Result:
         for step in rendered.steps:
             self._step(step)
         for one in rendered.attachments:
-            self._attach(one)
+            self.attach(one)
         if theirs:  # steps that the test has told itself, where they belong
             self._result.steps.sort(key=lambda step: step.start)
 
@@ -213,10 +219,10 @@ class _Result:
         for part in step.steps:
             self._step(part)
         for one in step.attachments:
-            self._attach(one)
+            self.attach(one)
         self._reporter.stop_step(uuid)
 
-    def _attach(self, one: Attachment) -> None:
+    def attach(self, one: Attachment) -> None:
         mime, extension = one.kind
         what = {"name": one.name, "attachment_type": mime, "extension": extension}
         if isinstance(one.body, Path):

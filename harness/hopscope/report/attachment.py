@@ -20,9 +20,9 @@ JSON = ("application/json", "json")
 HEAD_SHARE = 4
 
 _PEM = re.compile(r"-----BEGIN [^-\n]*KEY[^-\n]*-----.*?(?:-----END [^-\n]*-----|\Z)", re.DOTALL | re.IGNORECASE)
-_NAMES = "password|passwd|passphrase|secret|token|api[_-]?key|access[_-]?key|authorization"
+_NAMES = "password|passwd|passphrase|secret|token|authorization|(?:api|access|private|secret)[_-]?key"
 _VALUE = r"""("[^"\n]*"|'[^'\n]*'|(?:(?:bearer|basic)\s+)?[^\s,;"'}]+)"""
-_NAMED = re.compile(rf"""([\w.-]*(?:{_NAMES})[\w.-]*["']?\s*[:=]\s*){_VALUE}""", re.IGNORECASE)
+_NAMED = re.compile(rf"""([\w.-]*(?:{_NAMES})s?(?![a-z])[\w.-]*["']?\s*[:=]\s*){_VALUE}""", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -150,13 +150,13 @@ class Evidence:
         whole = sum(file.stat().st_size for file in files) <= self.limits.capture * 2
         name = "all-taps.pcapng"
         if whole:
-            merged = self._work / name
-            sources = [
-                Source(file.stem, file, _describe(window, file.name)) for file in files if file.stat().st_size >= EMPTY
-            ]
-            if sources:
-                write_merged(merged, sources)
-                yield Attachment(name, attachment.PCAPNG, merged)
+            sources = [Source(file.stem, file, _describe(window, file.name)) for file in files]
+            try:
+                write_merged(self._work / name, sources)
+            except HarnessFault as fault:
+                self.notes.append(f"{name} could not be made: {fault.message}")
+            else:
+                yield Attachment(name, attachment.PCAPNG, self._work / name)
         else:
             self.notes.append(f"{name} has the shown flow alone: all captures together are too large to attach")
             if (capture := self._flow_capture(name, self.limits.capture)) is not None:
