@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 from hopscope.checks.evidence import display_filter
@@ -258,7 +259,7 @@ class Evidence:
             lines += [f"- Judge it again: `hopscope judge {self.window}`"]
         lines += [f"- Note: {note}; the whole is in the folder above" for note in self.notes]
         if rest:
-            lines += ["", "```", attachment.bounded(rest, 4000), "```"]
+            lines += ["", "```", attachment.bounded(dedent(rest), 4000), "```"]
         return "\n".join(lines) + "\n"
 
     def _label(self) -> str:
