@@ -140,7 +140,7 @@ def blame(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRep
     """Whose fault it is that a phase did not pass, None where it did or where nobody of ours can tell.
 
     By the class of what was raised: a HopscopeError says it itself; an assertion in the body of a test on a lab is one
-    about the product; what keeps such a test from being run is the environment's.
+    about the product; what keeps such a test from being run is the environment's; any other exception is the test's.
     """
     if call.excinfo is None or hasattr(report, "wasxfail"):
         return None
@@ -158,7 +158,7 @@ def blame(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRep
         return "environment", "broken", str(error)
     if report.when == "call" and isinstance(error, AssertionError | pytest.fail.Exception):
         return "product", "failed", call.excinfo.exconly()
-    return None
+    return "test", "broken", call.excinfo.exconly()
 
 
 def _blame(result: Any, kind: str, status: str, message: str) -> None:
@@ -190,8 +190,9 @@ class _Result:
         self._result = result
 
     def take(self, rendered: Rendered) -> None:
-        from allure_commons.model2 import Parameter
+        from allure_commons.model2 import Link, Parameter
 
+        self._result.links += [Link(type="link", url=url, name=name) for name, url in rendered.links]
         ours = {each.name for each in rendered.parameters}
         # pytest's own parameter of the chain is a path on this machine.
         kept = [one for one in self._result.parameters if one.name != "chain" and one.name not in ours]

@@ -49,12 +49,16 @@ class Rendered:
     parameters: list[Parameter]
     steps: list[Step]
     attachments: list[Attachment]
+    links: list[tuple[str, str]] = field(default_factory=list)
+    """Name and address."""
 
 
 def render(case: Case, work: Path, *, attach: str, limits: Limits | None = None) -> Rendered:
     """``attach`` is ``failed``, ``always`` or ``never``: when all evidence goes into the report; a test that passed
     gets a little with ``failed``, and nothing with ``never``."""
-    rendered = Rendered(parameters(case), steps(case), [])
+    place = case.directory or case.lab
+    links = [("its folder in the run directory", place.absolute().as_uri())] if place is not None else []
+    rendered = Rendered(parameters(case), steps(case), [], links)
     if attach == "never":
         return rendered
     if case.kind is None and attach == "failed":

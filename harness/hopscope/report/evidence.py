@@ -242,6 +242,7 @@ class Evidence:
             "product": "**The system under test did wrong**, as far as the captures show.",
             "environment": "**The environment was not as claimed**: nothing is said about the system under test.",
             "harness": "**Nothing may be concluded**: the harness could not see enough.",
+            "test": "**The test itself went wrong**: nothing is said about the system under test.",
             "usage": "**What was asked for makes no sense**: mend the test, the topology or the options.",
         }.get(self.case.kind or "", "The test passed.")
         head, _, rest = self.case.message.partition("\n")

@@ -59,6 +59,7 @@ TESTS = """
     def test_passes(capture): pass
     def test_product(capture): raise ProductFault("ordering FAIL: too late", evidence="secret=hunter2")
     def test_count(capture): assert 3 == 4
+    def test_mistake(capture): {}["absent"]
     def test_unseen(capture): raise HarnessFault("2 packets were dropped")
     @pytest.fixture
     def late(capture):
@@ -88,7 +89,7 @@ def results(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
         fixed = ("-p", "hopscope.plugin", "-p", "allure_pytest.plugin", "--lab-provider=nowhere", "--alluredir=results")
         pytester.runpytest_subprocess(*fixed, *args, timeout=60)
         found = [json.loads(file.read_text()) for file in pytester.path.glob("results/*-result.json")]
-        assert len(found) == 9
+        assert len(found) == 10
         return {result["name"]: result for result in found}
 
     return run
@@ -116,6 +117,7 @@ def test_each_test_has_what_its_end_asks_for(pytester, results):
         ("test_passes", "passed", None, "", LITTLE),
         ("test_product", "failed", "product", "product: ordering FAIL: too late", ALL),
         ("test_count", "failed", "product", "product: AssertionError", ALL),
+        ("test_mistake", "broken", "test", "test: KeyError: 'absent'", ALL),
         ("test_unseen", "skipped", "harness", "harness: INCONCLUSIVE: 2 packets were dropped", ALL),
         ("test_late", "failed", "product", "product: carried by the kernel", ALL),
         ("test_unbuilt", "broken", "environment", "environment: no hosts here",

@@ -93,10 +93,11 @@ def test_how_much_is_attached(tmp_path, kind, attach, first, everything):
     work.mkdir()
     rendered = render(runs.case(tmp_path, kind=kind), work, attach=attach)
     assert rendered.steps[0].title.startswith(first)
+    assert rendered.links[0][1].endswith("/tests/test_x.test_x")
     assert any(step.title == "Captures of each tap" for step in rendered.steps) == everything
     assert bool(rendered.attachments) == (kind is None and attach == "failed")
 
 
 def test_a_test_without_a_folder_or_a_lab_has_nothing_to_tell(tmp_path):
     rendered = render(Case(tmp_path, None, None), tmp_path, attach="failed")
-    assert (rendered.parameters, rendered.steps, rendered.attachments) == ([], [], [])
+    assert (rendered.parameters, rendered.steps, rendered.attachments, rendered.links) == ([], [], [], [])
