@@ -15,7 +15,8 @@ from hopscope.lab.quiet import wait_quiet
 from hopscope.lab.sut import RunningSut
 from hopscope.lab.wait import wait_until
 from hopscope.plugin.chains import Chain
-from hopscope.run import story
+from hopscope.run import story, tape
+from hopscope.run.tape import Tape
 from hopscope.wire.trace import Trace
 
 #: Flow tables have to be empty this long after the last segment; the teardown check is what judges it.
@@ -46,6 +47,7 @@ class Window:
         self._died: dict[str, int] = {}
         self._left: list[str] = []
         self.capture_directory: Path | None = None
+        self.tape = Tape(directory)
 
     @property
     def is_open(self) -> bool:
@@ -53,6 +55,10 @@ class Window:
 
     def open(self, sut: str | None) -> None:
         """Start the captures, then the SUT named, if any. EnvironmentFault when the lab is not as it was proven."""
+        with self.tape.call("open", sut=sut, folder=f"capture-{self._count + 1}" if self._captured else None):
+            self._open(sut)
+
+    def _open(self, sut: str | None) -> None:
         drift.check(self.chain.lab)
         if self._captured:
             self._count += 1
@@ -64,10 +70,14 @@ class Window:
             self._spoilt = sum(spoilt(self.chain.lab).values())
         self._events = []
         if sut is not None:
-            self.start_sut(sut)
+            self._start_sut(sut)
 
     def start_sut(self, name: str) -> RunningSut:
         """Put a SUT on the path; the one before it must have been stopped."""
+        with self.tape.call("start_sut", sut=name):
+            return self._start_sut(name)
+
+    def _start_sut(self, name: str) -> RunningSut:
         if self._sut is not None:
             raise HarnessFault(f"SUT {self._sut.sut.name} is still on the path")
         with story.step(self.directory, f"SUT {name} started", sut=name) as step:
@@ -99,22 +109,41 @@ class Window:
         placement = str(sut.sut.placement)
         return {"event": event, "sut": sut.sut.name, "placement": placement, "time_ns": time.time_ns()}
 
+    def moment(self) -> int:
+        """Now, in ns on the clock of the captures; a replay is given the same."""
+        now = time.time_ns()
+        self.tape.note("moment", time_ns=now)
+        return now
+
     def settle(self) -> None:
         """Wait until nothing moves and, where the SUT tells, its flow tables are empty (or have had their time)."""
         wait_quiet(self.chain.lab, self.chain.ends(), rtt_s=self.chain.rtt_ns / 1e9)
 
-    def wait_tables(self) -> None:
-        """Give the flow tables their time to empty. That they did not is for the teardown check to say."""
+    def wait_tables(self, *, lingering: bool = False) -> None:
+        """Give the flow tables their time to empty. That they did not is for the teardown check to say.
+
+        Flows that are over and remembered for a moment longer (``lingering``) are waited for when asked: that takes
+        seconds, and one test of a box is enough to see it forget them.
+        """
         sut = self._sut
         if sut is None or sut.died():
             return
         try:
-            wait_until(lambda: not sut.open_flows(), timeout=TABLES_EMPTY_S, interval=0.1, what="empty flow tables")
+            wait_until(
+                lambda: not sut.open_flows(lingering=lingering),
+                timeout=TABLES_EMPTY_S,
+                interval=0.1,
+                what="empty flow tables",
+            )
         except WaitTimeout:
             return
 
     def close(self) -> Trace | None:
         """Settle, drain, stop; returns the window's Trace, or None when it was not captured."""
+        with self.tape.call("close", folder=self.capture_directory.name if self.capture_directory else None):
+            return self._close()
+
+    def _close(self) -> Trace | None:
         if self._session is None:
             self.stop_sut()
             self._refuse_leftovers()
@@ -160,12 +189,22 @@ class Window:
         try:
             self.stop_sut()
         finally:
-            session.stop(extra={"rtt_ns": self.chain.rtt_ns, "sut": self._events})
+            try:
+                session.stop(extra={"rtt_ns": self.chain.rtt_ns, "sut": self._events})
+            finally:
+                self.tape.note("end", folder=directory.name, files=_sealed(directory))
         return directory
 
     def evidence(self) -> dict[str, object]:
-        """What ran in this window, for the manifest."""
-        return {"suts": self._identity, "captures": str(self.capture_directory) if self.capture_directory else None}
+        """What ran in the windows of this test, for the manifest."""
+        told = {"suts": self._identity, "captures": str(self.capture_directory) if self.capture_directory else None}
+        sealed = {"calls": tape.seal(self.tape.path)} if self.tape.path.is_file() else {}
+        return {**told, "rtt_ns": self.chain.rtt_ns, **sealed}
+
+
+def _sealed(directory: Path) -> dict[str, tape.Seal]:
+    """The captures of a folder and what is told of them."""
+    return {file.name: tape.seal(file) for file in sorted(directory.iterdir()) if file.suffix in (".pcap", ".json")}
 
 
 def spoilt(lab: Lab) -> dict[str, int]:

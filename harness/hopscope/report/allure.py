@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hopscope.report.attachment import Attachment
-from hopscope.report.evidence import VERDICTS, WORST, Case, Evidence, Limits, read_json
+from hopscope.report.evidence import WORST, Case, Evidence, Limits, read_json
 from hopscope.run import rundir, story
 from hopscope.wire import sidecar
 
@@ -143,7 +143,7 @@ def _shortened(every: list[Step]) -> list[Step]:
 
 def _verdicts(case: Case, folder: str, reached: list[dict[str, Any]]) -> Step:
     assert case.directory is not None
-    when = (case.directory / folder / VERDICTS).stat().st_mtime_ns // 10**6
+    when = (case.directory / folder / rundir.VERDICTS).stat().st_mtime_ns // 10**6
     counts = Counter(str(one.get("outcome")) for one in reached)
     told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in VERDICT_STATUS if counts[outcome])
     where = f" of {folder}" if folder not in (".", "capture-1") else ""

@@ -21,7 +21,6 @@ from hopscope.wire.merged import Source, write_merged
 from hopscope.wire.trace import Trace
 
 WORST = ("FAIL", "INCONCLUSIVE")
-VERDICTS = "verdicts.json"
 EMPTY = 24
 """Bytes of a pcap file without packets."""
 
@@ -61,7 +60,7 @@ class Case:
         if self.directory is None:
             return {}
         found = {}
-        for file in sorted(self.directory.rglob(VERDICTS), key=lambda file: file.stat().st_mtime_ns):
+        for file in sorted(self.directory.rglob(rundir.VERDICTS), key=lambda file: file.stat().st_mtime_ns):
             found[str(file.parent.relative_to(self.directory))] = read_json(file, [])
         return found
 
