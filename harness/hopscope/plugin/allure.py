@@ -100,6 +100,7 @@ class AllureResults:
             "topology": session.options.topology,
             "SUT": session.options.sut or "as the topology says",
             "strict": session.options.strict,
+            "replay of": session.options.replay and session.options.replay.directory.name,
         }
         allure_files.write(Path(config.getoption("allure_report_dir")), runs, os.environ, chosen)
 

@@ -85,24 +85,18 @@ def parameters(case: Case) -> list[Parameter]:
         found.append(Parameter("RTT achieved", f"{facts.get('rtt_ms', 0):.2f} ms", measured=True))
     elif case.lab is not None:
         found.append(Parameter("topology", case.lab.name))
-    told = [] if case.directory is None else story.read(case.directory)
-    suts = dict.fromkeys(str(one.facts["sut"]) for one in told if "sut" in one.facts)
-    placements = dict.fromkeys(str(one.facts["placement"]) for one in told if "placement" in one.facts)
-    for name, values in (("SUT", suts), ("placement", placements), ("datapath", _datapaths(case))):
-        if values:
+    said = [one.facts for one in story.read(case.directory)] if case.directory is not None else []
+    said += _events(case)  # a replay has no story; and boxes say how packets get to them
+    for name, key in (("SUT", "sut"), ("placement", "placement"), ("datapath", "datapath")):
+        if values := dict.fromkeys(str(one[key]) for one in said if isinstance(one.get(key), str)):
             found.append(Parameter(name, ", ".join(values)))
     return found
 
 
-def _datapaths(case: Case) -> dict[str, None]:
-    """What boxes say of how packets get to them."""
-    found: dict[str, None] = {}
-    for window in case.windows:
-        events = read_json(window / sidecar.NAME, {}).get("sut")
-        for event in events if isinstance(events, list) else ():
-            if isinstance(event, dict) and isinstance(event.get("datapath"), str):
-                found[event["datapath"]] = None
-    return found
+def _events(case: Case) -> list[dict[str, Any]]:
+    """Of the SUT, in the side-cars of its windows."""
+    told = [read_json(window / sidecar.NAME, {}).get("sut") for window in case.windows]
+    return [event for events in told if isinstance(events, list) for event in events if isinstance(event, dict)]
 
 
 def steps(case: Case) -> list[Step]:

@@ -35,6 +35,16 @@ def test_parameters_are_what_tells_tests_apart_and_what_was_measured(tmp_path):
     ]
 
 
+def test_a_replay_knows_its_sut_from_the_captures(tmp_path):
+    case = runs.case(tmp_path)
+    (case.directory / story.FILE).unlink()
+    sidecar = case.windows[0] / "taps.json"
+    document = json.loads(sidecar.read_text())
+    document["sut"].append({"event": "sut_started", "sut": "hold", "placement": "hold", "time_ns": 1})
+    sidecar.write_text(json.dumps(document))
+    assert parameters(case)[-2:] == [Parameter("SUT", "hold"), Parameter("placement", "hold")]
+
+
 def test_the_story_is_the_lab_what_was_done_and_the_verdicts(tmp_path):
     case = runs.case(tmp_path, "plain", expect="stamp", kind="product")
     told = steps(case)
