@@ -17,7 +17,6 @@ from hopscope.checks.capture_health import capture_health
 from hopscope.checks.latency import LatencyBudget, Limit
 from hopscope.checks.verdict import Verdict
 from hopscope.errors import EnvironmentFault, HarnessFault, ProductFault, UsageError
-from hopscope.hosts.program import now_ns
 from hopscope.plugin.judged import Judged, raise_for
 from hopscope.plugin.window import Window
 from hopscope.traffic.report import RATE_TOLERANCE, TrafficReport
@@ -140,7 +139,6 @@ def compare(
         raise UsageError(
             f"count={count}: a comparison needs {ALTERNATIONS} blocks of {BLOCK}, so {ALTERNATIONS * BLOCK}"
         )
-    client = window.chain.host("client")
     blocks: list[Block] = []
     completed = 0
     reports: dict[str, list[TrafficReport]] = {baseline: [], sut: []}
@@ -148,9 +146,9 @@ def compare(
         size = count // ALTERNATIONS + (pair < count % ALTERNATIONS)
         for variant in (baseline, sut) if pair % 2 == 0 else (sut, baseline):
             window.start_sut(variant)
-            start_ns = now_ns(client)
+            start_ns = window.moment()
             report = traffic.connections(count=size, rate=rate, check_rate=False, **load)
-            end_ns = now_ns(client)
+            end_ns = window.moment()
             window.settle()
             window.stop_sut()
             completed += report.completed

@@ -11,6 +11,7 @@ import pytest
 from hopscope.errors import HopscopeError, UsageError
 from hopscope.plugin.building import asked_checks, building
 from hopscope.plugin.session import Session, session_of
+from hopscope.run.rundir import FACTS, note_fault, write_json
 
 # The rooms below take half a second to import. pytest loads this module in every session of its user, most of which
 # want no lab, so each fixture imports what it needs when it is first asked for.
@@ -32,6 +33,9 @@ def hopscope_session(pytestconfig: pytest.Config) -> Session:
 @pytest.fixture(scope="session")
 def chain(request: pytest.FixtureRequest, hopscope_session: Session) -> Iterator[Chain]:
     """The lab, up and proven. One per topology; tests are grouped by it."""
+    if hopscope_session.replay is not None:
+        yield hopscope_session.replay.chain(hopscope_session.run)
+        return
     with building(hopscope_session, request.param) as built:
         yield built
 
@@ -69,7 +73,9 @@ def sut(chain: Chain, hopscope_session: Session) -> str:
 @pytest.fixture
 def test_directory(request: pytest.FixtureRequest, hopscope_session: Session) -> Path:
     """This test's folder in the run directory."""
-    return hopscope_session.run.test_directory(request.node.nodeid)
+    directory = hopscope_session.run.test_directory(request.node.nodeid)
+    hopscope_session.directories[request.node.nodeid] = directory
+    return directory
 
 
 @pytest.fixture
@@ -79,14 +85,21 @@ def capture(
     """The test's window: live captures on every tap and the SUT on the path, from before it to its last packet."""
     from hopscope.plugin import unasked
     from hopscope.plugin.impaired import impaired
-    from hopscope.plugin.window import Window, note_failure
+    from hopscope.plugin.standins import StoredWindow
+    from hopscope.plugin.window import Window
 
-    with impaired(request.node, chain) as chain_now:
-        window = Window(
-            chain_now,
-            test_directory,
-            captured=request.node.get_closest_marker("lab_uncaptured") is None,
-            folders=(request.path.parent, request.config.rootpath),
+    write_json(test_directory / FACTS, {"test": request.node.nodeid, **chain.facts()})
+    replay = hopscope_session.replay
+    with impaired(request.node, chain) if replay is None else replay.impaired(chain) as chain_now:
+        window = (
+            Window(
+                chain_now,
+                test_directory,
+                captured=request.node.get_closest_marker("lab_uncaptured") is None,
+                folders=(request.path.parent, request.config.rootpath),
+            )
+            if replay is None
+            else StoredWindow(chain_now, test_directory, replay.test)
         )
         own_switching = "compare" in request.fixturenames
         try:
@@ -95,13 +108,15 @@ def capture(
             if hopscope_session.passed(request.node) and window.is_open:
                 unasked.conclude(window)
         except HopscopeError as error:
-            note_failure(test_directory, error)
+            note_fault(test_directory, error)
             raise
         finally:
             try:
                 window.abandon()
             finally:
-                hopscope_session.run.append("tests", {"test": request.node.nodeid, **window.evidence()})
+                run = hopscope_session.run
+                where = {"directory": str(test_directory.relative_to(run.directory)), "lab": chain.lab.name}
+                run.append("tests", {"test": request.node.nodeid, **where, **window.evidence()})
 
 
 @pytest.fixture(autouse=True)
@@ -112,11 +127,17 @@ def _hopscope_capture(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def traffic(capture: Window, test_directory: Path) -> Iterator[Traffic]:
+def traffic(capture: Window, test_directory: Path, hopscope_session: Session) -> Iterator[Traffic]:
     """Load from the client to the server: ``traffic.connections(count=200, rate=100)``."""
-    from hopscope.traffic.traffic import Traffic
+    from hopscope.plugin.recorded import RecordedTraffic
+    from hopscope.plugin.standins import StoredTraffic
 
-    with Traffic(capture.chain.lab, test_directory) as load:
+    lab, replay = capture.chain.lab, hopscope_session.replay
+    with (
+        RecordedTraffic(lab, test_directory, capture.tape)
+        if replay is None
+        else StoredTraffic(lab, test_directory, replay.test)
+    ) as load:
         yield load
 
 
@@ -125,7 +146,9 @@ def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Ses
     """``trace()`` ends the test's window and returns its correlated captures: ``trace().expect(ordering(), …)``."""
     from hopscope.plugin import limits
     from hopscope.plugin.judged import Judged
+    from hopscope.plugin.standins import StoredJudged
 
+    kind = Judged if hopscope_session.replay is None else StoredJudged
     more = asked_checks(request.config, capture.chain.topology)
 
     def end() -> Judged:
@@ -137,7 +160,7 @@ def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Ses
         ended = capture.close()
         assert ended is not None
         known = limits.limits(hopscope_session.options.budgets_ms, capture.chain.topology)
-        judged = Judged(ended, capture.capture_directory or capture.directory, known, more)
+        judged = kind(ended, capture.capture_directory or capture.directory, known, more)
         hopscope_session.watch(request.node, judged)
         return judged
 
