@@ -109,7 +109,7 @@ class CaptureTap:
         """Capture from now on: returns when the program listens. EnvironmentFault with its words otherwise."""
         self._process = self._executor.spawn(
             PROGRAMS[self._program](self._executor, self.port, self.file, self._options),
-            name=f"{self.port.tap}-{self._program}",
+            name=f"{self.file.stem}-{self._program}",
             ready=LogLine("listening on", stream="stderr"),
             ready_timeout=LIVE_SECONDS,
             directory=self.file.parent,
@@ -137,6 +137,22 @@ class CaptureTap:
             problem = self._why(process, died)
             end_ns = self._live_ns  # nobody knows when it ended
         return self._report(process, end_ns, problem)
+
+    def snapshot(self) -> TapReport:
+        """What it has taken so far, which is in the file by now; it captures on."""
+        process = self._started()
+        problem, end_ns = "", self._live_ns
+        try:
+            end_ns = self._drain()
+        except WaitTimeout as late:
+            problem = f"not drained: {late.message}"
+        if (died := process.poll()) is not None:
+            problem = self._why(process, died)
+        counts = statistics(_log(process))
+        last = counts[-1] if counts else Statistics(0, 0, 0)
+        return TapReport(
+            self.port, self.file, last.captured, last.received, last.dropped, self._live_ns, end_ns, problem
+        )
 
     def write_out(self) -> None:
         """Ask our recorder to write what it has taken, without waiting: for those who read along."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ from hopscope.hosts.executor import Executor
 
 if TYPE_CHECKING:
     from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 #: A lab may stay for days; clocks of hosts may be behind ours.
 VALID, EARLIER = timedelta(days=7), timedelta(hours=1)
@@ -81,7 +80,7 @@ class Authority:
         def named(text: str) -> x509.Name:
             return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         builder = (
             x509.CertificateBuilder(named("hopscope"), named(subject), public, x509.random_serial_number())
             .not_valid_before(now - EARLIER)

@@ -70,7 +70,7 @@ class RunningSut:
         return sorted(self._boxes, key=self._rank)
 
     def start_box(self, host: str) -> None:
-        """Start the box of one host, which must not run. Its logs have a number of their own from the second time on."""
+        """Start the box of one host, which must not run. From the second time on its logs are numbered."""
         if host in self._stacks:
             raise HarnessFault(f"the box of SUT {self.sut.name} on {host} has been started already")
         self._starts[host] = self._starts.get(host, 0) + 1

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hopscope.errors import UsageError
-from hopscope.model.sut import Box, Sut
+from hopscope.model.sut import Sut
 from hopscope.model.topology import Address, Host, Link, Network, Port, Role, Topology, suggestion
 from hopscope.model.tunnel import Transport
 
@@ -81,13 +80,6 @@ def lay(topology: Topology, sut: Sut) -> Laid:
         ends.append(LaidEnd(name, end.device, end.ips, end.configure, outer, port, networks, hosts))
     server = _host(topology, sut, sut.tunnel.transport.server)
     return Laid((ends[0], ends[1]), links, sut.tunnel.transport, server)
-
-
-def boxes(topology: Topology, sut: Sut) -> Mapping[str, Box]:
-    """The boxes by host, the end that is connected to first, so that nobody calls before there is somebody to answer."""
-    server = lay(topology, sut).server
-    found = topology.boxes(sut)
-    return {host: found[host] for host in sorted(found, key=lambda host: host != server)}
 
 
 def _host(topology: Topology, sut: Sut, key: str) -> str:

@@ -155,7 +155,7 @@ class Box(BaseModel):
 
 
 def substitute(words: tuple[str, ...], **values: str) -> tuple[str, ...]:
-    """Replace ``{python}``, ``{host_dir}`` and what else is given; every other brace stays (JSON and awk have theirs)."""
+    """Replace ``{python}`` and whatever is given; every other brace stays as it is (JSON and awk have theirs)."""
     return tuple(_BRACES.sub(lambda found: values.get(found[1], found[0]), word) for word in words)
 
 

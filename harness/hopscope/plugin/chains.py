@@ -85,7 +85,7 @@ def topology_of(options: LabOptions, wanted: str, beside: Path | None) -> tuple[
         return _topology_in_use(options, options.use, wanted, beside)
     source = data.find("topologies", wanted, beside=beside)
     topology = load_topology(source)
-    if options.rtt_ms is not None and wanted == options.topology:
+    if options.rtt_ms is not None and wanted in (options.topology, options.tunnel_topology):
         topology = topology.with_rtt(options.rtt_ms)
     return topology, source
 

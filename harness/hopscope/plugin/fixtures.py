@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hopscope.plugin.chains import Chain
     from hopscope.plugin.comparison import Comparison
     from hopscope.plugin.judged import Judged
+    from hopscope.plugin.tunnels import Tunnel
     from hopscope.plugin.window import Window
     from hopscope.traffic.traffic import Traffic
 
@@ -60,6 +61,25 @@ def server(chain: Chain) -> Executor:
     return chain.host("server")
 
 
+@pytest.fixture(scope="session")
+def tunnel(request: pytest.FixtureRequest, chain: Chain, hopscope_session: Session) -> Iterator[Tunnel]:
+    """A tunnel that is up and carries: ``tunnel.ping(both_directions=True, sizes=("small", "mtu"))``.
+
+    The topology's SUT, or ``--lab-sut``; several by ``@pytest.mark.parametrize("tunnel", ["openvpn", "socat"],
+    indirect=True)``.
+    """
+    from hopscope.plugin import tunnels
+
+    name = getattr(request, "param", None) or hopscope_session.options.sut or chain.topology.sut
+    item = hopscope_session.item
+    folders = (*((item.path.parent,) if item is not None else ()), request.config.rootpath)
+    found = chain.sut(name, folders)
+    directory = hopscope_session.run.directory / "labs" / chain.topology.name
+    with tunnels.up(chain, found, directory) as carrying:
+        hopscope_session.teller.say(f"tunnel {found.name} is up and carries, both ways")
+        yield carrying
+
+
 @pytest.fixture
 def sut(chain: Chain, hopscope_session: Session) -> str:
     """Name of the SUT that sits on the path during the test. Override it, or parametrize over ``sut``."""
@@ -88,12 +108,18 @@ def capture(
             captured=request.node.get_closest_marker("lab_uncaptured") is None,
             folders=(request.path.parent, request.config.rootpath),
         )
-        own_switching = "compare" in request.fixturenames
+        through: Tunnel | None = request.getfixturevalue("tunnel") if "tunnel" in request.fixturenames else None
+        own_switching = "compare" in request.fixturenames or through is not None
         try:
+            if through is not None:
+                through.revive()
             window.open(None if own_switching else request.getfixturevalue("sut"))
+            if through is not None:
+                through.begin(window)
+                hopscope_session.watch(request.node, through)
             yield window
             if hopscope_session.passed(request.node) and window.is_open:
-                unasked.conclude(window)
+                unasked.conclude(window, through)
         except HopscopeError as error:
             note_failure(test_directory, error)
             raise
@@ -101,6 +127,8 @@ def capture(
             try:
                 window.abandon()
             finally:
+                if through is not None:
+                    through.finish()
                 hopscope_session.run.append("tests", {"test": request.node.nodeid, **window.evidence()})
 
 

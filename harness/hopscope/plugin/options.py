@@ -15,6 +15,7 @@ from hopscope.plugin import limits
 from hopscope.providers.registry import PROVIDERS
 
 TOPOLOGY = "chain.yaml"
+TUNNEL_TOPOLOGY = "tunnel.yaml"
 RUN_DIR = ".hopscope/runs"
 LABS_DIR = ".hopscope/labs"
 KEEP = ("never", "failed", "always")
@@ -36,13 +37,19 @@ class LabOptions:
     use: str | None = None
     keep: str = "never"
     pause: bool = False
+    tunnel_topology: str = TUNNEL_TOPOLOGY
+    """Of tests with the fixture ``tunnel``: what ``--lab-topology`` says, where it says something."""
 
 
 def add(parser: pytest.Parser) -> None:
     group = parser.getgroup("hopscope", "Hopscope: labs, captures and verdicts")
     for name, metavar, text in (
         ("provider", "NAME", "how to get hosts: " + ", ".join(sorted(PROVIDERS)) + " (default: netns)"),
-        ("topology", "FILE", f"topology of tests that name none (default: {TOPOLOGY})"),
+        (
+            "topology",
+            "FILE",
+            f"topology of tests that name none (default: {TOPOLOGY}, of tunnels {TUNNEL_TOPOLOGY})",
+        ),
         ("sut", "NAME[,HOST=NAME…]", "system under test, or a mix: stamp,servernic=mine (default: the topology's)"),
         ("rtt", "MS", "round trip that the WAN leg adds, instead of the topology's"),
         ("run-dir", "DIR", f"where runs are written (default: {RUN_DIR})"),
@@ -82,6 +89,7 @@ def resolve(config: pytest.Config) -> LabOptions:
     return LabOptions(
         provider=provider,
         topology=_value(config, "lab_topology") or TOPOLOGY,
+        tunnel_topology=_value(config, "lab_topology") or TUNNEL_TOPOLOGY,
         sut=_sut(_value(config, "lab_sut")),
         rtt_ms=_milliseconds(_value(config, "lab_rtt")),
         run_dir=config.rootpath / (_value(config, "lab_run_dir") or RUN_DIR),

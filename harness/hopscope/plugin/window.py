@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from hopscope.capture.session import CaptureSession
-from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault, WaitTimeout
+from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault, UsageError, WaitTimeout
 from hopscope.lab import drift
 from hopscope.lab.lab import Lab
 from hopscope.lab.quiet import wait_quiet
 from hopscope.lab.sut import RunningSut
 from hopscope.lab.wait import wait_until
+from hopscope.model.topology import Port
 from hopscope.plugin.chains import Chain
 from hopscope.run.rundir import write_json
 from hopscope.wire.trace import Trace
@@ -46,6 +48,10 @@ class Window:
         self._died: dict[str, int] = {}
         self._left: list[str] = []
         self.capture_directory: Path | None = None
+        self.said: dict[str, Any] = {}
+        """What the side-car of the captures says besides, by key."""
+        self.before_end: list[Callable[[], None]] = []
+        """Asked before the window is judged; whoever is not satisfied raises."""
 
     @property
     def is_open(self) -> bool:
@@ -109,8 +115,39 @@ class Window:
         except WaitTimeout:
             return
 
+    def tap(self, *ports: Port) -> None:
+        """Capture on more ports until the window ends, such as devices that came up with a tunnel."""
+        for port in ports:
+            self._open_session().add(port)
+
+    def untap(self, *ports: Port) -> None:
+        """End the captures of ports that are about to go; what they hold stays in the window."""
+        for port in ports:
+            self._open_session().end(port)
+
+    def look(self) -> Path:
+        """The folder of captures as they are now, complete up to this moment; the window stays open."""
+        self._open_session().snapshot(extra=self._extra())
+        assert self.capture_directory is not None
+        return self.capture_directory
+
+    def _open_session(self) -> CaptureSession:
+        if self._session is None:
+            raise UsageError("there are no captures to look at: lab_uncaptured, or the window is closed")
+        return self._session
+
+    def _extra(self) -> dict[str, Any]:
+        return {"rtt_ns": self.chain.rtt_ns, "sut": self._events, **self.said}
+
     def close(self) -> Trace | None:
         """Settle, drain, stop; returns the window's Trace, or None when it was not captured."""
+        directory = self.end()
+        return None if directory is None else Trace.load(directory)
+
+    def end(self) -> Path | None:
+        """Settle, drain, stop; returns the folder of the captures, or None when there are none."""
+        for ask in self.before_end:
+            ask()
         if self._session is None:
             self.stop_sut()
             self._refuse_leftovers()
@@ -131,7 +168,7 @@ class Window:
         if self._died:
             told = ", ".join(f"{box} with {code}" for box, code in self._died.items())
             raise ProductFault(f"a box ended by itself: {told}; its log is in {self.directory}")
-        return Trace.load(trace_directory)
+        return trace_directory
 
     def abandon(self) -> None:
         """End everything without judging; captures so far stay in the run directory."""
@@ -155,7 +192,7 @@ class Window:
         try:
             self.stop_sut()
         finally:
-            session.stop(extra={"rtt_ns": self.chain.rtt_ns, "sut": self._events})
+            session.stop(extra=self._extra())
         return directory
 
     def evidence(self) -> dict[str, object]:
