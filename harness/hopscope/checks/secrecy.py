@@ -23,6 +23,8 @@ NEEDLE = 20
 """Bytes: as many as an IPv4 header has."""
 DISTINCT = 8
 """Of these, different ones: less may be met by chance, or be filling."""
+SHOWN = 5
+"""Pieces of evidence for each capture."""
 MOST = 60
 """Inner packets that are looked for, of each direction and device, spread over the whole capture."""
 
@@ -42,17 +44,18 @@ class Secrecy:
         outside = trace.outside
         if not any(len(each.packets) for each in outside):
             return inconclusive(self.name, "no frame was captured outside of the tunnel")
-        found: list[Evidence] = []
+        found, shown = [], []
         for capture in outside:
-            found += _in_frames(capture, needles)
-            found += _in_streams(trace, capture, needles)
+            here = [*_in_frames(capture, needles), *_in_streams(trace, capture, needles)]
+            found += here
+            shown += here[:SHOWN]
         searched = sum(int(each.packets.caplen.sum()) for each in outside)
         metrics = {"needles": len(needles), "bytes": searched}
         if found:
             first = found[0]
             return failed(
                 self.name, f"{first.seen} in clear on {first.tap}, frame {first.frames[0]}", judged=len(needles),
-                failed=len({each.flow for each in found}), evidence=found, metrics=metrics,
+                failed=len({each.flow for each in found}), evidence=shown, metrics=metrics,
             )  # fmt: skip
         return passed(
             self.name, f"none of {count(len(needles), 'piece')} of inner packets in {searched:,} bytes outside",

@@ -55,7 +55,7 @@ class Leftovers:
         left = [f"process {pid} ({name})" for pid, name in processes.items()]
         for pid in processes:
             self._quietly("kill", f"-{int(signal.SIGKILL)}", str(pid))
-        new = _look(self._executor) - self._before
+        new = _without_what_hangs_on(_look(self._executor) - self._before)
         for kind, line in new:
             self._take_away(kind, line.split())
         still = _look(self._executor) - self._before
@@ -92,6 +92,12 @@ class Leftovers:
     def _quietly(self, *argv: str) -> None:
         with suppress(HopscopeError):
             self._executor.run(argv, timeout=_COMMAND_S, check=False)
+
+
+def _without_what_hangs_on(seen: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    """Routes and queues of an interface that was left go with it, and need no line of their own."""
+    names = [f" dev {name} " for kind, name in seen if kind == "interface"]
+    return Counter({each: number for each, number in seen.items() if not any(name in f"{each[1]} " for name in names)})
 
 
 def _look(executor: Executor) -> Counter[tuple[str, str]]:

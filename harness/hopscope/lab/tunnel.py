@@ -7,6 +7,7 @@ far on hosts that reach each other is the product's fault, told with how far it 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -17,7 +18,6 @@ from typing import Any, Self
 
 from hopscope.errors import EnvironmentFault, ProductFault, WaitTimeout
 from hopscope.hosts.netns import NetnsExecutor
-from hopscope.hosts.process import log_tail
 from hopscope.lab import credentials
 from hopscope.lab.lab import Lab
 from hopscope.lab.settings.route import Route
@@ -30,6 +30,9 @@ from hopscope.model.sut import Sut
 GONE_S = 2.0
 #: How long one echo of those that ask whether the tunnel carries is waited for, beside the round trip.
 ECHO_S = 0.3
+#: Of the log of a daemon that does not carry: lines that speak of something wrong, and the last ones.
+BAD_LINES, LAST_LINES = 8, 8
+_WRONG = re.compile(r"error|fail|denied|refused|invalid|cannot|not permitted|unreachable|timed? ?out", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -162,12 +165,15 @@ class RunningTunnel:
         return count
 
     def logs(self) -> str:
-        """The ends of both daemons' logs."""
-        parts = []
+        """What both daemons say: lines of their logs that speak of something wrong, and the last ones."""
+        told = []
         for host in self.boxes.hosts:
             if (process := self.boxes.process(host)) is not None:
-                parts.append(f"{host}: {log_tail(process.stdout, process.stderr, lines=12)}")
-        return "\n".join(parts)
+                lines = [line for log in (process.stdout, process.stderr) for line in _lines(log)]
+                bad = [line for line in lines if _WRONG.search(line)]
+                kept = dict.fromkeys([*bad[:BAD_LINES], *lines[-LAST_LINES:]])
+                told += [f"{host}: {line}" for line in kept or ("its daemon wrote nothing",)]
+        return "\n".join(told)
 
     # -- getting up -------------------------------------------------------------------------------------------------
 
@@ -251,11 +257,18 @@ class RunningTunnel:
             ) from late
 
     def _transport(self) -> str:
-        if self.laid.transport.protocol != "tcp":
-            return f"its transport is {self.laid.transport.protocol} port {self.laid.transport.port}"
-        seen = {host: len(lines) for host, lines in self.established().items()}
-        told = ", ".join(f"{count} on {host}" for host, count in seen.items())
-        return f"established connections of its transport: {told}"
+        """What is known of the way: established connections, and whether the daemons read and write their devices."""
+        told = []
+        if self.laid.transport.protocol == "tcp":
+            seen = ", ".join(f"{len(lines)} on {host}" for host, lines in self.established().items())
+            told.append(f"established connections of its transport: {seen}")
+        for end in self.laid.ends:
+            if (device := self.device(end.host)) is not None:
+                counters = device.counters
+                told.append(
+                    f"{end.device} of {end.host}: tx {counters['tx']} (read by its daemon), rx {counters['rx']}"
+                )
+        return "; ".join(told)
 
 
 def parse_device(text: bytes) -> Device:
@@ -269,3 +282,7 @@ def parse_device(text: bytes) -> Device:
     }
     addresses = tuple(each["local"] for each in fields.get("addr_info", []) if each.get("scope") != "link")
     return Device(int(fields["ifindex"]), int(fields["mtu"]), addresses, counters)
+
+
+def _lines(log: Path) -> list[str]:
+    return log.read_text(errors="replace").splitlines() if log.exists() else []

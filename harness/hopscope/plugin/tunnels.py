@@ -171,7 +171,7 @@ class Tunnel:
         for way in self._ways(True, False):
             self.running.refuse_dead()
             wanted = self._size("mtu", way)
-            found.append(path_mtu(way.source, way.address, wanted=wanted, wait_s=0.5 + self.running.rtt_s))
+            found.append(path_mtu(way.source, way.address, wanted=wanted, wait_s=0.3 + self.running.rtt_s))
         small = [each for each in found if not each.ok]
         if small:
             evidence = [Evidence(None, each.host, (), f"{each.wanted} bytes", str(each)) for each in small]

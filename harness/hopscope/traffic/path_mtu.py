@@ -11,7 +11,7 @@ from hopscope.traffic.ping import ping
 
 LEAST = {4: 576, 6: 1280}
 """What every host takes (RFC 791, 3.1; RFC 8200, 5)."""
-TRIES = 2
+ECHOES = 2
 """One echo may be lost for another reason; a size counts as too large when each of so many was."""
 
 
@@ -35,10 +35,10 @@ class PathMtu:
         return f"{self.host} to {self.target}: {seen} of the {self.wanted} that the device says ({self.tried} tried)"
 
 
-def path_mtu(host: Executor, target: str, *, wanted: int, wait_s: float = 0.5) -> PathMtu:
+def path_mtu(host: Executor, target: str, *, wanted: int, wait_s: float = 0.3) -> PathMtu:
     """Measure the path MTU to ``target`` by echoes that may not be fragmented, up to ``wanted`` bytes.
 
-    Takes one round trip where the largest passes, else about ten times ``TRIES * wait_s`` at most.
+    Takes a round trip where the largest passes, else about ten times ``wait_s`` at most.
     """
     least = LEAST[ip_address(target).version]
     if wanted < least:
@@ -48,7 +48,7 @@ def path_mtu(host: Executor, target: str, *, wanted: int, wait_s: float = 0.5) -
     def passes(size: int) -> bool:
         nonlocal tried
         tried += 1
-        return any(ping(host, target, count=1, size=size, wait_s=wait_s).ok for _ in range(TRIES))
+        return ping(host, target, count=ECHOES, size=size, wait_s=wait_s).received > 0
 
     if passes(wanted):
         return PathMtu(host.name, target, wanted, wanted, tried)
