@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from hopscope.checks.tunnel import standing
 from hopscope.errors import EnvironmentFault, ProductFault
 from hopscope.lab.settings.nft_table import Chain, NftTable
 from hopscope.plugin import tunnels
@@ -70,7 +71,7 @@ def test_the_same_tunnel_without_a_fault_passes_all_of_it(broken):
         tunnel.counters(count=3)
         tunnel.established()
         assert [each.bytes for each in tunnel.mtu()] == [1500, 1500]
-        verdicts = tunnels.judge(TunnelTrace.load(tunnel.window.look()))
+        verdicts = standing(TunnelTrace.load(tunnel.window.look()))
         assert {verdict.check: str(verdict.outcome) for verdict in verdicts} == {
             "capture_health": "PASS", "secrecy": "PASS", "transport": "PASS",
         }  # fmt: skip
@@ -154,7 +155,7 @@ def test_a_tunnel_that_never_gets_up_says_how_far_it_came(broken, name, words):
 def test_a_tunnel_that_sends_in_clear(broken):
     with broken("in-clear") as tunnel:
         tunnel.ping(sizes=("small",), count=3)
-        verdicts = {each.check: each for each in tunnels.judge(TunnelTrace.load(tunnel.window.look()))}
+        verdicts = {each.check: each for each in standing(TunnelTrace.load(tunnel.window.look()))}
         secrecy = verdicts["secrecy"]
         assert secrecy.outcome == "FAIL"
         assert "in clear on left-eth0.pcap, frame" in secrecy.summary

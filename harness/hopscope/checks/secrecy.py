@@ -38,7 +38,9 @@ class Secrecy:
             return not_applicable(
                 self.name, f"{trace.name} does not claim to hide what goes through it (secret: false)"
             )
-        needles = {needle: where for side in trace.sides for needle, where in _needles(side)}
+        needles: dict[bytes, str] = {}
+        for needle, where in (each for side in trace.sides for each in _needles(side)):
+            needles.setdefault(needle, where)
         if not needles:
             return inconclusive(self.name, "nothing went through the tunnel that could have been read on the way")
         outside = trace.outside

@@ -16,10 +16,10 @@ from typing import Any
 from hopscope.checks.keepalive import keepalive
 from hopscope.checks.moved import moved
 from hopscope.checks.pings import pings
-from hopscope.checks.secrecy import secrecy
 from hopscope.checks.transfers import transfers
 from hopscope.checks.transport import transport
-from hopscope.checks.tunnel_health import tunnel_health, weighed
+from hopscope.checks.tunnel import TunnelCheck
+from hopscope.checks.tunnel_health import weighed
 from hopscope.checks.verdict import Evidence, Outcome, Verdict, failed, not_applicable, passed
 from hopscope.errors import EnvironmentFault, ProductFault, UsageError, WaitTimeout
 from hopscope.hosts.executor import Executor
@@ -323,7 +323,7 @@ class Tunnel:
     def _say(self, key: str, said: Iterable[Any]) -> None:
         self.window.said["tunnel"].setdefault(key, []).extend(said)
 
-    def _judge(self, checks: Sequence[Any], **last: int) -> None:
+    def _judge(self, checks: Sequence[TunnelCheck], **last: int) -> None:
         """Hold the captures against what was said last: ``last`` tells how much of each kind."""
         self.running.refuse_dead()
         trace = TunnelTrace.load(self.window.look())
@@ -366,13 +366,6 @@ class Tunnel:
                 for end in laid.ends
             },
         }
-
-
-def judge(trace: TunnelTrace) -> list[Verdict]:
-    """What every window of a tunnel is held to, whatever its test asked."""
-    used = any(len(capture.packets) for side in trace.sides for capture in side.tun)
-    checks = (secrecy(), transport()) if used else ()
-    return [tunnel_health()(trace), *(weighed(check(trace), trace) for check in checks)]
 
 
 @contextmanager

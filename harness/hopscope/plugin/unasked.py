@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from hopscope.checks.capture_health import capture_health
 from hopscope.checks.carried_by import carried_by
+from hopscope.checks.tunnel import standing
 from hopscope.checks.verdict import Outcome, Verdict
 from hopscope.plugin.judged import Judged, raise_for
-from hopscope.plugin.tunnels import Tunnel, judge
+from hopscope.plugin.tunnels import Tunnel
 from hopscope.plugin.window import Window
 from hopscope.wire.trace import Trace
 from hopscope.wire.tunnel import TunnelTrace
@@ -37,7 +38,7 @@ def conclude(window: Window, tunnel: Tunnel | None = None) -> tuple[Verdict, ...
 
 
 def _conclude_tunnel(trace: TunnelTrace, tunnel: Tunnel | None) -> tuple[Verdict, ...]:
-    verdicts = judge(trace)
+    verdicts = standing(trace)
     if tunnel is not None:
         tunnel.record(verdicts)
     raise_for([verdict for verdict in verdicts if verdict.outcome is not Outcome.NOT_APPLICABLE])
