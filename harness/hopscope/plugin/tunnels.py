@@ -242,10 +242,14 @@ class Tunnel:
             self._tap()
 
     def finish(self) -> None:
-        """The window is over."""
-        if self._window is not None:
-            self._window.before_end.remove(self.running.refuse_dead)
-        self._window = None
+        """The window is over, or the tunnel is about to go while it stays open."""
+        window, self._window = self._window, None
+        if window is None:
+            return
+        window.before_end.remove(self.running.refuse_dead)
+        window.said.pop("tunnel")
+        if window.is_open:
+            window.untap(*self._devices())
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
