@@ -16,7 +16,12 @@ from hopscope.plugin.tunnels import Tunnel
 from hopscope.wire.tunnel import TunnelTrace
 from support import broken_tunnels
 
-pytestmark = [pytest.mark.integration, pytest.mark.tunnel, pytest.mark.lab_topology("tunnel.yaml")]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.tunnel,
+    pytest.mark.lab_requires("tun"),
+    pytest.mark.lab_topology("tunnel.yaml"),
+]
 
 ONE_WAY = {"both_directions": False, "count": 3}
 

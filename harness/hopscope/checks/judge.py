@@ -75,6 +75,8 @@ class Judgement:
     latencies: tuple[Latency, ...]
     rtt_ns: int | None
     notes: tuple[str, ...]
+    subject: str = ""
+    """What was judged where it is no chain: a tunnel, and what carries it. There are no flows to count then."""
 
     @property
     def outcome(self) -> Outcome:
@@ -101,7 +103,7 @@ class Judgement:
             "latencies": [latency.to_json() for latency in self.latencies],
             "rtt_ns": self.rtt_ns,
             "notes": list(self.notes),
-        }
+        } | ({"subject": self.subject} if self.subject else {})
 
 
 def judge_folder(path: Path, expect: str | None = None) -> Judgement:
@@ -131,7 +133,8 @@ def judge_tunnel(trace: TunnelTrace, *, source: str = "") -> Judgement:
         verdicts=tuple(everything(trace)),
         latencies=(),
         rtt_ns=None,
-        notes=(f"a tunnel: {trace.name} over {carrier}", *trace.notes),
+        notes=trace.notes,
+        subject=f"tunnel {trace.name} over {carrier}",
     )
 
 

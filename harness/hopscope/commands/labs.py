@@ -74,6 +74,7 @@ def seconds(text: str) -> float:
 def command_up(arguments: argparse.Namespace) -> int:
     from hopscope import data
     from hopscope.lab.sut import RunningSut
+    from hopscope.lab.tunnel import RunningTunnel
     from hopscope.model.document import load_topology
     from hopscope.providers.netns import NetnsProvider
 
@@ -88,7 +89,7 @@ def command_up(arguments: argparse.Namespace) -> int:
     with NetnsProvider().acquire(topology, directory=labs, name=arguments.name or topology.name) as lab:
         proof = prove(lab)
         if sut is not None:
-            RunningSut(lab, sut, lab.directory / "sut").__enter__()
+            (RunningSut if sut.tunnel is None else RunningTunnel)(lab, sut, lab.directory / "sut").__enter__()
         held = staying.hand_over(lab, arguments.ttl, source=source, sut=None if sut is None else sut.name)
     print(f"lab {lab.name} is up until {_clock(held)}: {', '.join(lab.hosts)}; {proof}")
     if sut is not None:

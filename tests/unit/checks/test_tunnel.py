@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hopscope.checks.judge import judge_folder
+from hopscope.checks.text import render
 from hopscope.checks.tunnel import everything, standing, tunnel_checks
 from hopscope.checks.verdict import Outcome, Verdict
 from hopscope.wire.tunnel import TunnelTrace
@@ -264,4 +265,5 @@ def test_a_stored_window_is_judged_again_by_all_that_was_said(tmp_path):
     assert [verdict.check for verdict in judgement.verdicts] == list(CHECKS)
     assert (judgement.outcome, judgement.exit_code) == (PASS, 0)
     assert [tap.position for tap in judgement.taps] == ["left tun0", "left eth0", "right tun0", "right eth0"]
-    assert judgement.notes == ("a tunnel: golden over tcp port 1194 of right",)
+    assert "4 captures, tunnel golden over tcp port 1194 of right\n" in render(judgement)
+    assert judgement.to_json()["subject"] == "tunnel golden over tcp port 1194 of right"
