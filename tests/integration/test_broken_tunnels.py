@@ -11,6 +11,7 @@ import pytest
 from hopscope.checks.tunnel import standing
 from hopscope.errors import EnvironmentFault, ProductFault
 from hopscope.lab.settings.nft_table import Chain, NftTable
+from hopscope.lab.wait import wait_until
 from hopscope.plugin import tunnels
 from hopscope.plugin.tunnels import Tunnel
 from hopscope.wire.tunnel import TunnelTrace
@@ -113,6 +114,8 @@ def test_a_daemon_that_drops_large_packets(broken):
             "left to 10.9.0.2, 1500 bytes: 3 of 3 lost between tun0 of left and tun0 of right",
             "the daemon on left sent 0",
         )
+        told = "left to right: 0 of 20,000 bytes arrived"
+        caught(lambda: tunnel.transfer(bytes=20_000, timeout=1.0), "transfer FAIL", told)
         caught(tunnel.mtu, "mtu FAIL", "left to 10.9.0.2: 1000 bytes pass of the 1500 that the device says")
 
 
@@ -165,6 +168,21 @@ def test_a_tunnel_that_sends_in_clear(broken):
         assert secrecy.outcome == "FAIL"
         assert "in clear on left-eth0.pcap, frame" in secrecy.summary
         assert {each.tap for each in secrecy.evidence} >= {"left-eth0.pcap", "right-eth0.pcap"}
+
+
+def test_a_tunnel_that_does_not_keep_itself_alive(broken):
+    with broken("silent") as tunnel:
+        caught(lambda: tunnel.idle(0.8), "keepalive FAIL: nothing on left-eth0 for 0.8")
+
+
+def test_a_transport_that_was_ended_although_nobody_was_to(broken, capture):
+    with broken("disguised") as tunnel:
+        tunnel.ping(sizes=("small",), count=1)
+        tunnel.running.break_transport()
+        wait_until(lambda: len(tunnel.running.dead()) == 2, timeout=5, what="both daemons to give up")
+        (verdict,) = [each for each in standing(TunnelTrace.load(capture.look())) if each.check == "transport"]
+        assert (verdict.outcome, verdict.fault) == ("FAIL", "product")
+        assert verdict.summary == "left reset (RST) it (left-eth0.pcap)"
 
 
 def test_a_device_that_stays_behind(broken):

@@ -28,6 +28,13 @@ def plain(
     )
 
 
+def silent() -> Sut:
+    """It says that something passes every half a second, and nothing does."""
+    sut = plain("silent")
+    assert sut.tunnel is not None
+    return sut.model_copy(update={"tunnel": sut.tunnel.model_copy(update={"keepalive_s": 0.5})})
+
+
 def _tunnel(name: str, *, right: Box, left: Box, ready_timeout_s: float = 2.0) -> Sut:
     return Sut(
         name=name,
@@ -70,6 +77,7 @@ SUTS = {
         plain("disguised"),
         plain("in-clear", key="0"),
         plain("drops-over-1000", left=("--drop-over", "1000")),
+        silent(),
         plain("deaf", left=("--deaf",)),
         plain("leaves-device", setup=(("ip", "tuntap", "add", "dev", "tun0", "mode", "tun"),)),
         wrong_certificate(),
