@@ -91,6 +91,16 @@ def test_a_daemon_that_died(broken):
         caught(tunnel.ping, "the daemon on left ended by itself with -9", "connected")
 
 
+def test_one_that_a_test_left_dead_is_started_anew_for_the_next(broken, capture):
+    with broken("disguised") as tunnel:
+        tunnel.finish()
+        tunnel.running.boxes.process("right").signal(signal.SIGKILL)
+        wait_until(lambda: len(tunnel.running.dead()) == 2, timeout=5, what="both daemons to be gone")
+        tunnel.revive()
+        tunnel.begin(capture)
+        tunnel.ping(sizes=("small",), count=1)
+
+
 @pytest.mark.parametrize(
     ("host", "words"),
     [

@@ -25,8 +25,10 @@ DISTINCT = 8
 """Of these, different ones: less may be met by chance, or be filling."""
 SHOWN = 5
 """Pieces of evidence for each capture."""
-MOST = 60
+MOST, LEAST = 60, 5
 """Inner packets that are looked for, of each direction and device, spread over the whole capture."""
+SEARCH_BYTES = 500_000_000
+"""Where more than this would be searched for that many, fewer are looked for: some seconds then."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,14 @@ class Secrecy:
             return not_applicable(
                 self.name, f"{trace.name} does not claim to hide what goes through it (secret: false)"
             )
+        outside = trace.outside
+        searched = sum(int(each.packets.caplen.sum()) for each in outside)
+        most = max(LEAST, min(MOST, SEARCH_BYTES // max(searched, 1)))
         needles: dict[bytes, str] = {}
-        for needle, where in (each for side in trace.sides for each in _needles(side)):
+        for needle, where in (each for side in trace.sides for each in _needles(side, most)):
             needles.setdefault(needle, where)
         if not needles:
             return inconclusive(self.name, "nothing went through the tunnel that could have been read on the way")
-        outside = trace.outside
         if not any(len(each.packets) for each in outside):
             return inconclusive(self.name, "no frame was captured outside of the tunnel")
         found, shown = [], []
@@ -51,7 +55,6 @@ class Secrecy:
             here = [*_in_frames(capture, needles), *_in_streams(trace, capture, needles)]
             found += here
             shown += here[:SHOWN]
-        searched = sum(int(each.packets.caplen.sum()) for each in outside)
         metrics = {"needles": len(needles), "bytes": searched}
         if found:
             first = found[0]
@@ -69,12 +72,12 @@ def secrecy() -> Secrecy:
     return Secrecy()
 
 
-def _needles(side: Side) -> Iterator[tuple[bytes, str]]:
+def _needles(side: Side, most: int) -> Iterator[tuple[bytes, str]]:
     for capture in side.tun:
         packets, leaving = capture.packets, side.leaving(capture)
         for way in (True, False):
             rows = np.flatnonzero((leaving == way) & (packets.l3_offset >= 0))
-            for row in rows[np.unique(np.linspace(0, len(rows) - 1, min(MOST, len(rows))).astype(int))].tolist():
+            for row in rows[np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))].tolist():
                 where = f"{capture.file} frame {packets.frame[row]}"
                 start = int(packets.l3_offset[row])
                 yield packets.data[start : start + NEEDLE].tobytes(), f"header of {where}"

@@ -102,9 +102,9 @@ class RunningSut:
 
     def _end_boxes(self) -> None:
         with ExitStack() as all_of_them:
-            for stack in self._stacks.values():
-                all_of_them.push(stack)
-            self._stacks = {}
+            for host in self.hosts:
+                if (stack := self._stacks.pop(host, None)) is not None:
+                    all_of_them.push(stack)
 
     def refuse_leftovers(self) -> None:
         """Raise EnvironmentFault for what the stopped boxes left behind, once."""

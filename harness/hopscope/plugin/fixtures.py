@@ -157,6 +157,8 @@ def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Ses
     more = asked_checks(request.config, capture.chain.topology)
 
     def end() -> Judged:
+        if "tunnel" in request.fixturenames:
+            raise UsageError("the captures of a tunnel are no trace of a chain: ask tunnel.ping() and its like")
         if not capture.is_open:
             raise UsageError(
                 "there is no window to trace: call trace() once, after the traffic (capture.open() starts another), "
