@@ -18,7 +18,7 @@ test: setup ## all tests: unit and integration
 	@$(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGS)
 
 unit: setup ## the tests that need neither root nor network
-	@$(PYTHON) -m pytest -p no:cacheprovider tests/unit $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -p no:cacheprovider -n 2 tests/unit $(PYTEST_ARGS)
 
 lint: setup ## ruff and mypy --strict
 	@$(PYTHON) -m ruff check .

@@ -44,8 +44,20 @@ def folders(path: Path) -> list[Path]:
 
 
 def judge(path: Path, expect: str | None) -> list[tuple[Path, Judgement]]:
-    """Every folder below ``path`` with its judgement; see hopscope.checks.judge."""
-    return [(folder, judge_folder(folder, expect=expect)) for folder in folders(path)]
+    """Every folder below ``path`` with its judgement; see hopscope.checks.judge.
+
+    Without ``expect`` a window of a run is held to the placement that its test claimed.
+    """
+    return [(folder, judge_folder(folder, expect=expect or claimed(folder))) for folder in folders(path)]
+
+
+def claimed(folder: Path) -> str | None:
+    """The placement that a test claimed of these captures: told in their ``verdicts.json``, and by one name alone."""
+    try:
+        told = {verdict.get("claim") for verdict in json.loads((folder / rundir.VERDICTS).read_text())} - {None}
+    except (OSError, ValueError, TypeError, AttributeError):  # not there, or not written by us
+        return None
+    return str(told.pop()) if len(told) == 1 else None
 
 
 def command(arguments: argparse.Namespace) -> int:
