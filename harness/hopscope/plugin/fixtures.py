@@ -11,6 +11,7 @@ import pytest
 from hopscope.errors import HopscopeError, UsageError
 from hopscope.plugin.building import asked_checks, building
 from hopscope.plugin.session import Session, session_of
+from hopscope.run.rundir import FACTS, note_fault, write_json
 
 # The rooms below take half a second to import. pytest loads this module in every session of its user, most of which
 # want no lab, so each fixture imports what it needs when it is first asked for.
@@ -95,7 +96,9 @@ def sut(chain: Chain, hopscope_session: Session) -> str:
 @pytest.fixture
 def test_directory(request: pytest.FixtureRequest, hopscope_session: Session) -> Path:
     """This test's folder in the run directory."""
-    return hopscope_session.run.test_directory(request.node.nodeid)
+    directory = hopscope_session.run.test_directory(request.node.nodeid)
+    hopscope_session.directories[request.node.nodeid] = directory
+    return directory
 
 
 @pytest.fixture
@@ -106,8 +109,9 @@ def capture(
     from hopscope.plugin import unasked
     from hopscope.plugin.impaired import impaired
     from hopscope.plugin.standins import StoredWindow
-    from hopscope.plugin.window import Window, note_failure
+    from hopscope.plugin.window import Window
 
+    write_json(test_directory / FACTS, {"test": request.node.nodeid, **chain.facts()})
     replay = hopscope_session.replay
     with impaired(request.node, chain) if replay is None else replay.impaired(chain) as chain_now:
         window = (
@@ -134,7 +138,7 @@ def capture(
             if hopscope_session.passed(request.node) and window.is_open:
                 unasked.conclude(window, through)
         except HopscopeError as error:
-            note_failure(test_directory, error)
+            note_fault(test_directory, error)
             raise
         finally:
             try:

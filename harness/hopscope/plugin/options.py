@@ -21,6 +21,7 @@ TUNNEL_TOPOLOGY = "tunnel.yaml"
 RUN_DIR = ".hopscope/runs"
 LABS_DIR = ".hopscope/labs"
 KEEP = ("never", "failed", "always")
+ATTACH = ("failed", "always", "never")
 LIVE = ("provider", "topology", "sut", "rtt", "use", "keep", "pause_on_fail")
 """Options that are about a lab."""
 
@@ -40,6 +41,8 @@ class LabOptions:
     labs_dir: Path = Path(LABS_DIR)
     use: str | None = None
     keep: str = "never"
+    attach: str = "failed"
+    """When all evidence of a test goes into its Allure result."""
     pause: bool = False
     tunnel_topology: str = TUNNEL_TOPOLOGY
     """Of tests with the fixture ``tunnel``: what ``--lab-topology`` says, where it says something."""
@@ -61,6 +64,11 @@ def add(parser: pytest.Parser) -> None:
         ("run-dir", "DIR", f"where runs are written (default: {RUN_DIR})"),
         ("use", "NAME", "test on this lab, which is up (hopscope lab up) and stays so"),
         ("keep", "|".join(KEEP), "keep the session's lab at the end, and print the command that walks in"),
+        (
+            "attach",
+            "|".join(ATTACH),
+            "which tests' captures, logs and settings go into Allure results (default: failed)",
+        ),
         ("replay", "RUN", "judge this stored run again, by name or directory; no lab, no traffic, no root"),
     ):
         dest = f"lab_{name.replace('-', '_')}"
@@ -105,6 +113,7 @@ def resolve(config: pytest.Config) -> LabOptions:
         strict=bool(config.getini("lab_strict") if strict is None else strict),
         budgets_ms=limits.resolve(config),
         labs_dir=config.rootpath / LABS_DIR,
+        attach=_attach(config),
         **({} if stored is not None else _staying(config)),
     )
     return chosen if stored is None else replace(chosen, replay=stored, **stored.options)
@@ -132,6 +141,13 @@ def _stored(config: pytest.Config, run_dir: Path) -> StoredRun | None:
         raise pytest.UsageError(f"--lab-replay {text}: {error.message}") from None
     config.option.lab_replay = str(stored.directory)  # for workers: `latest` may be another one when they begin
     return stored
+
+
+def _attach(config: pytest.Config) -> str:
+    attach = _value(config, "lab_attach") or ATTACH[0]
+    if attach not in ATTACH:
+        raise pytest.UsageError(f"--lab-attach {attach}: must be one of {', '.join(ATTACH)}")
+    return attach
 
 
 def _staying(config: pytest.Config) -> dict[str, Any]:

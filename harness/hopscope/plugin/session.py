@@ -53,6 +53,10 @@ class Session:
         self.chains: dict[Any, Chain] = {}
         """Labs that are up, by the parameter of ``chain``."""
         self._passed = ""
+        self.directories: dict[str, Path] = {}
+        """Folders of tests in the run directory, by node id; of several attempts the newest."""
+        self.lab_directories: dict[Any, Path] = {}
+        """Folders of labs in the run directory, by the parameter of ``chain``, also of what could not be built."""
         self.failed: set[Any] = set()
         """Labs on which a test has failed."""
         self.late: HarnessFault | None = None

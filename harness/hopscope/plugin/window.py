@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hopscope.capture.session import CaptureSession
-from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault, UsageError, WaitTimeout
+from hopscope.errors import EnvironmentFault, HarnessFault, ProductFault, UsageError, WaitTimeout
 from hopscope.lab import drift
 from hopscope.lab.lab import Lab
 from hopscope.lab.quiet import wait_quiet
@@ -17,8 +17,7 @@ from hopscope.lab.sut import RunningSut
 from hopscope.lab.wait import wait_until
 from hopscope.model.topology import Port
 from hopscope.plugin.chains import Chain
-from hopscope.run import tape
-from hopscope.run.rundir import write_json
+from hopscope.run import story, tape
 from hopscope.run.tape import Tape
 from hopscope.wire.trace import Trace
 
@@ -71,7 +70,8 @@ class Window:
             self._count += 1
             self.capture_directory = self.directory / f"capture-{self._count}"
             session = CaptureSession(self.chain.lab, self.capture_directory)
-            session.start()
+            with story.step(self.directory, f"Captures live on {len(session.ports)} taps"):
+                session.start()
             self._session = session
             self._spoilt = sum(spoilt(self.chain.lab).values())
         self._events = []
@@ -86,8 +86,11 @@ class Window:
     def _start_sut(self, name: str) -> RunningSut:
         if self._sut is not None:
             raise HarnessFault(f"SUT {self._sut.sut.name} is still on the path")
-        self._sut = self.chain.running(name, self.directory, self._folders)
-        self._sut.__enter__()
+        with story.step(self.directory, f"SUT {name} started", sut=name) as step:
+            self._sut = self.chain.running(name, self.directory, self._folders)
+            step.facts["placement"] = str(self._sut.sut.placement)
+            self._sut.__enter__()
+            step.title += f" on {', '.join(self._sut.identity)}" if self._sut.identity else " (no box on the path)"
         self._events.append(self._moment("sut_started", self._sut))
         self._identity |= {f"{name}@{host}": fact for host, fact in self._sut.identity.items()}
         return self._sut
@@ -182,12 +185,13 @@ class Window:
             self.stop_sut()
             self._refuse_leftovers()
             return None
-        try:
-            self.settle()
-            self.wait_tables()
-            lost = spoilt(self.chain.lab)
-        finally:
-            trace_directory = self._end()
+        with story.step(self.directory, "Network quiet, SUT stopped, captures drained"):
+            try:
+                self.settle()
+                self.wait_tables()
+                lost = spoilt(self.chain.lab)
+            finally:
+                trace_directory = self._end()
         self._refuse_leftovers()
         drift.check(self.chain.lab)
         if sum(lost.values()) > self._spoilt:
@@ -245,8 +249,3 @@ def spoilt(lab: Lab) -> dict[str, int]:
     return {
         link: sum(count[cause] for count in lab.link_counters(link).values() for cause in UNASKED) for link in lab.lines
     }
-
-
-def note_failure(directory: Path, error: HopscopeError) -> None:
-    """Leave the fault beside the captures, so that the folder explains itself."""
-    write_json(directory / "fault.json", {"kind": error.kind, "message": error.message, "evidence": error.evidence})
