@@ -65,6 +65,7 @@ class CaptureSession:
         self._options = Options(filter=filter, snaplen=snaplen, limit_bytes=limit_mb * 1_000_000)
         self._program = program
         self._taps: list[CaptureTap] = []
+        self._ended: list[TapReport] = []
         self.reports: tuple[TapReport, ...] = ()
 
     @property
@@ -82,21 +83,32 @@ class CaptureSession:
             raise HarnessFault(f"the captures into {self.directory} were started already")
         self.directory.mkdir(parents=True, exist_ok=True)
         self._check_disk()
-        self._taps = [
-            CaptureTap(
-                self._lab.hosts[port.host],
-                port,
-                self.directory / f"{port.tap}.pcap",
-                self._options.without(self._lab.aside.get(port.key)),
-                program=self._program,
-            )
-            for port in self.ports
-        ]
+        self._taps = [self._tap(port, f"{port.tap}.pcap") for port in self.ports]
         try:
             _together([tap.start for tap in self._taps])
         except BaseException:
             self._abandon()
             raise
+
+    def add(self, port: Port) -> None:
+        """One more tap while the others capture: on a port that is no part of the topology, such as a tunnel's device.
+
+        A port that has been captured before gets a file of its own: ``left-tun0-2.pcap`` is the second life of tun0.
+        """
+        before = sum(each.port.key == port.key for each in self._ended)
+        tap = self._tap(port, f"{port.tap}-{before + 1}.pcap" if before else f"{port.tap}.pcap")
+        tap.start()
+        self._taps.append(tap)
+
+    def end(self, port: Port) -> None:
+        """Drain and end the tap on a port now, before the port goes; the others capture on."""
+        for tap in [each for each in self._taps if each.port.key == port.key]:
+            self._taps.remove(tap)
+            self._ended.append(tap.stop())
+
+    def snapshot(self, extra: Mapping[str, Any] | None = None) -> None:
+        """Have every tap write what it has taken, and write a side-car that is true of it; the captures go on."""
+        self._write_sidecar((*self._ended, *_together([tap.snapshot for tap in self._taps])), extra or {})
 
     def stop(self, extra: Mapping[str, Any] | None = None) -> tuple[TapReport, ...]:
         """Drain and end every tap, write ``taps.json`` (with the keys of ``extra`` in it), and report each tap.
@@ -109,12 +121,14 @@ class CaptureSession:
             return self.reports
         taps, self._taps = self._taps, []
         try:
-            self.reports = tuple(_together([tap.stop for tap in taps]))
+            self.reports = (*self._ended, *_together([tap.stop for tap in taps]))
         except BaseException:
             _together([tap.kill for tap in taps])
             raise
-        self._write_sidecar(extra or {})
-        failed = [report for report in self.reports if report.problem]
+        self._write_sidecar(self.reports, extra or {})
+        # A device may go with the program that made it: that is told in the side-car, and is nobody's fault here.
+        declared = {port.key for port in self._lab.topology.ports}
+        failed = [report for report in self.reports if report.problem and report.port.key in declared]
         if failed:
             raise CaptureUnhealthy(
                 "; ".join(f"tap {report.port.tap} {report.problem}" for report in failed),
@@ -152,13 +166,18 @@ class CaptureSession:
                 f"{len(self.ports)} taps need {wanted // 2**20} MiB"
             )
 
-    def _write_sidecar(self, extra: Mapping[str, Any]) -> None:
+    def _tap(self, port: Port, name: str) -> CaptureTap:
+        options = self._options.without(self._lab.aside.get(port.key))
+        host = self._lab.hosts[port.host]
+        return CaptureTap(host, port, self.directory / name, options, program=self._program)
+
+    def _write_sidecar(self, reports: Sequence[TapReport], extra: Mapping[str, Any]) -> None:
         topology = self._lab.topology
-        facts = _together([partial(self._facts, each) for each in self.reports])
+        facts = _together([partial(self._facts, each) for each in reports])
         captured = {port.key for port in self.ports}
         links = [[link.a.tap, link.b.tap] for link in topology.links if {link.a.key, link.b.key} <= captured]
         sidecar = {
-            "taps": {report.file.name: fact for report, fact in zip(self.reports, facts, strict=True)},
+            "taps": {report.file.name: fact for report, fact in zip(reports, facts, strict=True)},
             "links": links,
             "same_clock": self._lab.same_clock,
             "filter": self._options.filter,
@@ -178,8 +197,9 @@ class CaptureSession:
     def _facts(self, report: TapReport) -> dict[str, Any]:
         port = report.port
         host = self._lab.hosts[port.host]
-        features = host.run(["ethtool", "-k", port.name], timeout=10).text
-        address = json.loads(host.run(["ip", "-j", "link", "show", "dev", port.name], timeout=10).stdout)[0]["address"]
+        features = host.run(["ethtool", "-k", port.name], timeout=10, check=False).text
+        shown = host.run(["ip", "-j", "link", "show", "dev", port.name], timeout=10, check=False).stdout
+        address = (json.loads(shown or b"[]") or [{}])[0].get("address")  # a device that has gone, or has none
         facts: dict[str, Any] = {
             "host": port.host,
             "role": str(self._lab.topology.host(port.host).role),

@@ -110,7 +110,7 @@ class CaptureTap:
         """Capture from now on: returns when the program listens. EnvironmentFault with its words otherwise."""
         self._process = self._executor.spawn(
             PROGRAMS[self._program](self._executor, self.port, self._remote, self._options),
-            name=f"{self.port.tap}-{self._program}",
+            name=f"{self.file.stem}-{self._program}",
             ready=LogLine("listening on", stream="stderr"),
             ready_timeout=LIVE_SECONDS,
             directory=self.file.parent,
@@ -138,6 +138,23 @@ class CaptureTap:
             problem = self._why(process, died)
             end_ns = self._live_ns  # nobody knows when it ended
         return self._report(process, end_ns, self._fetch() or problem)
+
+    def snapshot(self) -> TapReport:
+        """What it has taken so far, which is in the file by now; it captures on."""
+        process = self._started()
+        problem, end_ns = "", self._live_ns
+        try:
+            end_ns = self._drain()
+        except WaitTimeout as late:
+            problem = f"not drained: {late.message}"
+        if (died := process.poll()) is not None:
+            problem = self._why(process, died)
+        counts = statistics(_log(process))
+        last = counts[-1] if counts else Statistics(0, 0, 0)
+        problem = self._fetch(keep=True) or problem
+        return TapReport(
+            self.port, self.file, last.captured, last.received, last.dropped, self._live_ns, end_ns, problem
+        )
 
     def write_out(self) -> None:
         """Ask our recorder to write what it has taken, without waiting: for those who read along."""
@@ -185,7 +202,8 @@ class CaptureTap:
         else:
             written, truncated = _records(self.file)
         last = counts[-1] if counts else Statistics(written, written, 0)
-        received = last.received
+        # It was drained at ``end_ns``: what the ring still held at the end came later, and is not claimed.
+        received = last.captured + last.dropped
         if problem:
             # What came after its end is unknown: at least one more, so that no reader takes the capture as whole.
             received = max(received, written + last.dropped + 1)
@@ -218,7 +236,7 @@ class CaptureTap:
             raise HarnessFault(f"tap {self.port.tap} was not started")
         return self._process
 
-    def _fetch(self) -> str:
+    def _fetch(self, *, keep: bool = False) -> str:
         """Bring the file here from a host that is not this machine. What went wrong, or nothing."""
         if self._executor.here:
             return ""
@@ -226,7 +244,8 @@ class CaptureTap:
             self._executor.get(str(self._remote), self.file)
         except EnvironmentFault as error:
             return f"could not be fetched: {error}"
-        self._executor.run(["rm", "-f", str(self._remote)], check=False)
+        if not keep:
+            self._executor.run(["rm", "-f", str(self._remote)], check=False)
         return ""
 
     def _now(self) -> int:

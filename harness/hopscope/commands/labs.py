@@ -79,6 +79,7 @@ def command_up(arguments: argparse.Namespace) -> int:
     from hopscope import data
     from hopscope.lab import management, ssh_lab
     from hopscope.lab.sut import RunningSut
+    from hopscope.lab.tunnel import RunningTunnel
     from hopscope.model.document import load_topology
     from hopscope.providers.netns import NetnsProvider
 
@@ -99,7 +100,7 @@ def command_up(arguments: argparse.Namespace) -> int:
         if arguments.ssh is not None:
             ssh_lab.write_inventory(Path(arguments.ssh), lab, ssh_lab.open_doors(lab), ssh_lab.open_middles(lab))
         if sut is not None:
-            RunningSut(lab, sut, lab.directory / "sut").__enter__()
+            (RunningSut if sut.tunnel is None else RunningTunnel)(lab, sut, lab.directory / "sut").__enter__()
         held = staying.hand_over(lab, arguments.ttl, source=source, sut=None if sut is None else sut.name)
     print(f"lab {lab.name} is up until {_clock(held)}: {', '.join(lab.hosts)}; {proof}")
     if sut is not None:

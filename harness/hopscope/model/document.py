@@ -192,6 +192,8 @@ def _without(data: dict[str, Any], errors: list[ErrorDetails]) -> dict[str, Any]
     """A copy without the faulty values on which nothing else depends, so that the rest can still be judged."""
     copy = deepcopy(data)
     for error in errors:
+        if not error["loc"]:  # of the document as a whole
+            continue
         *above, last = error["loc"]
         if error["type"] != "extra_forbidden" and last not in _ALONE:
             continue

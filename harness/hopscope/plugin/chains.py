@@ -87,8 +87,11 @@ class Chain:
         return suts.find(name, self.topology, (*folders, self._source.parent), ask=self._ask_sut)
 
     def running(self, name: str, directory: Path, folders: Iterable[Path] = ()) -> RunningSut:
-        """The SUT as a context manager; see hopscope.lab.sut."""
-        return RunningSut(self.lab, self.sut(name, folders), directory)
+        """The SUT as a context manager; see hopscope.lab.sut. UsageError for a tunnel: its fixture starts it."""
+        sut = self.sut(name, folders)
+        if sut.tunnel is not None:
+            raise UsageError(f"SUT {name} is a tunnel: tests of it ask the fixture `tunnel`")
+        return RunningSut(self.lab, sut, directory)
 
 
 def topology_of(options: LabOptions, wanted: str, beside: Path | None) -> tuple[Topology, Path]:
@@ -97,7 +100,7 @@ def topology_of(options: LabOptions, wanted: str, beside: Path | None) -> tuple[
         return _topology_in_use(options, options.use, wanted, beside)
     source = data.find("topologies", wanted, beside=beside)
     topology = load_topology(source)
-    if options.rtt_ms is not None and wanted == options.topology:
+    if options.rtt_ms is not None and wanted in (options.topology, options.tunnel_topology):
         topology = topology.with_rtt(options.rtt_ms)
     return topology, source
 

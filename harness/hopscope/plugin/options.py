@@ -17,6 +17,7 @@ from hopscope.providers.registry import PROVIDERS
 from hopscope.run.stored import StoredRun
 
 TOPOLOGY = "chain.yaml"
+TUNNEL_TOPOLOGY = "tunnel.yaml"
 RUN_DIR = ".hopscope/runs"
 LABS_DIR = ".hopscope/labs"
 KEEP = ("never", "failed", "always")
@@ -44,6 +45,8 @@ class LabOptions:
     """When all evidence of a test goes into its Allure result."""
     pause: bool = False
     inventory: Path | None = None
+    tunnel_topology: str = TUNNEL_TOPOLOGY
+    """Of tests with the fixture ``tunnel``: what ``--lab-topology`` says, where it says something."""
     replay: StoredRun | None = None
     """The run that is judged again instead of a lab's; ``topology``, ``sut`` and ``rtt_ms`` are then its own."""
 
@@ -52,7 +55,11 @@ def add(parser: pytest.Parser) -> None:
     group = parser.getgroup("hopscope", "Hopscope: labs, captures and verdicts")
     for name, metavar, text in (
         ("provider", "NAME", "how to get hosts: " + ", ".join(sorted(PROVIDERS)) + " (default: netns)"),
-        ("topology", "FILE", f"topology of tests that name none (default: {TOPOLOGY})"),
+        (
+            "topology",
+            "FILE",
+            f"topology of tests that name none (default: {TOPOLOGY}, of tunnels {TUNNEL_TOPOLOGY})",
+        ),
         ("inventory", "FILE", "hosts that are there already, for --lab-provider inventory"),
         ("sut", "NAME[,HOST=NAME…]", "system under test, or a mix: stamp,servernic=mine (default: the topology's)"),
         ("rtt", "MS", "round trip that the WAN leg adds, instead of the topology's"),
@@ -106,6 +113,7 @@ def resolve(config: pytest.Config) -> LabOptions:
     chosen = LabOptions(
         provider=provider,
         topology=_value(config, "lab_topology") or TOPOLOGY,
+        tunnel_topology=_value(config, "lab_topology") or TUNNEL_TOPOLOGY,
         sut=_sut(_value(config, "lab_sut")),
         rtt_ms=_milliseconds(_value(config, "lab_rtt")),
         run_dir=run_dir,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from hopscope.capture.session import CaptureSession
-from hopscope.errors import EnvironmentFault, HarnessFault, ProductFault, WaitTimeout
+from hopscope.errors import EnvironmentFault, HarnessFault, ProductFault, UsageError, WaitTimeout
 from hopscope.hosts.program import now_ns
 from hopscope.lab import drift
 from hopscope.lab.lab import Lab
 from hopscope.lab.quiet import wait_quiet
 from hopscope.lab.sut import RunningSut
 from hopscope.lab.wait import wait_until
+from hopscope.model.topology import Port
 from hopscope.plugin.chains import Chain
 from hopscope.run import story, tape
 from hopscope.run.tape import Tape
@@ -47,6 +49,10 @@ class Window:
         self._died: dict[str, int] = {}
         self._left: list[str] = []
         self.capture_directory: Path | None = None
+        self.said: dict[str, Any] = {}
+        """What the side-car of the captures says besides, by key."""
+        self.before_end: list[Callable[[], None]] = []
+        """Asked before the window is judged; whoever is not satisfied raises."""
         self.tape = Tape(directory)
 
     @property
@@ -138,12 +144,43 @@ class Window:
         except WaitTimeout:
             return
 
+    def tap(self, *ports: Port) -> None:
+        """Capture on more ports until the window ends, such as devices that came up with a tunnel."""
+        for port in ports:
+            self._open_session().add(port)
+
+    def untap(self, *ports: Port) -> None:
+        """End the captures of ports that are about to go; what they hold stays in the window."""
+        for port in ports:
+            self._open_session().end(port)
+
+    def look(self) -> Path:
+        """The folder of captures as they are now, complete up to this moment; the window stays open."""
+        self._open_session().snapshot(extra=self._extra())
+        assert self.capture_directory is not None
+        return self.capture_directory
+
+    def _open_session(self) -> CaptureSession:
+        if self._session is None:
+            raise UsageError("there are no captures to look at: lab_uncaptured, or the window is closed")
+        return self._session
+
+    def _extra(self) -> dict[str, Any]:
+        return {"rtt_ns": self.chain.rtt_ns, "sut": self._events, **self.said}
+
     def close(self) -> Trace | None:
         """Settle, drain, stop; returns the window's Trace, or None when it was not captured."""
+        directory = self.end()
+        return None if directory is None else Trace.load(directory)
+
+    def end(self) -> Path | None:
+        """Settle, drain, stop; returns the folder of the captures, or None when there are none."""
         with self.tape.call("close", folder=self.capture_directory.name if self.capture_directory else None):
+            for ask in self.before_end:
+                ask()
             return self._close()
 
-    def _close(self) -> Trace | None:
+    def _close(self) -> Path | None:
         if self._session is None:
             self.stop_sut()
             self._refuse_leftovers()
@@ -165,7 +202,7 @@ class Window:
         if self._died:
             told = ", ".join(f"{box} with {code}" for box, code in self._died.items())
             raise ProductFault(f"a box ended by itself: {told}; its log is in {self.directory}")
-        return Trace.load(trace_directory)
+        return trace_directory
 
     def abandon(self) -> None:
         """End everything without judging; captures so far stay in the run directory."""
@@ -190,7 +227,7 @@ class Window:
             self.stop_sut()
         finally:
             try:
-                session.stop(extra={"rtt_ns": self.chain.rtt_ns, "sut": self._events})
+                session.stop(extra=self._extra())
             finally:
                 self.tape.note("end", folder=directory.name, files=_sealed(directory))
         return directory
