@@ -7,11 +7,12 @@ raises at once: ProductFault with the frames and both daemons' logs.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from hopscope.checks.keepalive import keepalive
 from hopscope.checks.moved import moved
@@ -32,6 +33,7 @@ from hopscope.model.topology import Impairment, Link, Port, stable_mac
 from hopscope.plugin.chains import Chain
 from hopscope.plugin.judged import raise_for
 from hopscope.plugin.window import Window
+from hopscope.run import story
 from hopscope.run.rundir import VERDICTS, write_json
 from hopscope.traffic.path_mtu import PathMtu, path_mtu
 from hopscope.traffic.ping import HEADERS, SMALL, PingReport, ping
@@ -41,6 +43,9 @@ from hopscope.wire.tunnel import TunnelTrace
 #: A tunnel carries again this soon after its transport is possible again, unless the test says otherwise.
 AGAIN_S = 15.0
 WAIT_S = 1.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,27 @@ class _Way:
     far: LaidEnd
 
 
+def _told(title: str) -> Callable[[Callable[Concatenate[Tunnel, P], T]], Callable[Concatenate[Tunnel, P], T]]:
+    """What a test asks is a step of its story, with the arguments; what that asks in turn is part of it."""
+
+    def decorated(method: Callable[Concatenate[Tunnel, P], T]) -> Callable[Concatenate[Tunnel, P], T]:
+        @wraps(method)
+        def call(self: Tunnel, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            if self._telling:
+                return method(self, *args, **kwargs)
+            words = ", ".join([*map(str, args), *(f"{name} {value}" for name, value in kwargs.items())])
+            self._telling = True
+            try:
+                with story.step(self.window.directory, f"{title}: {words}" if words else title):
+                    return method(self, *args, **kwargs)
+            finally:
+                self._telling = False
+
+        return call
+
+    return decorated
+
+
 class Tunnel:
     """A tunnel that is up, in the window of the test that runs."""
 
@@ -70,6 +96,7 @@ class Tunnel:
         self.running = running
         self.verdicts: list[Verdict] = []
         self._window: Window | None = None
+        self._telling = False
 
     @property
     def name(self) -> str:
@@ -86,6 +113,7 @@ class Tunnel:
 
     # -- what a test asks -------------------------------------------------------------------------------------------
 
+    @_told("Tunnel pinged")
     def ping(
         self,
         *,
@@ -114,6 +142,7 @@ class Tunnel:
         self._judge((pings(),), pings=len(said))
         return tuple(reports)
 
+    @_told("Bytes transferred both ways")
     def transfer(self, *, bytes: int = 1_000_000, lans: bool = False, timeout: float = 30.0) -> TransferReport:
         """So many bytes each way over one TCP connection arrive unchanged, and were seen on both devices."""
         way = next(iter(self._ways(False, lans)))
@@ -131,6 +160,7 @@ class Tunnel:
         self._judge((transfers(),), transfers=len(said))
         return report
 
+    @_told("Counters of the devices compared")
     def counters(self, *, count: int = 10) -> dict[str, dict[str, int]]:
         """The counters of both devices move by what the captures saw go by. Returns what moved, by host."""
         start_ns = time.time_ns()
@@ -147,6 +177,7 @@ class Tunnel:
         self._judge((moved(),), counters=len(said))
         return changed
 
+    @_told("Transport looked at")
     def established(self) -> dict[str, list[str]]:
         """The transport's connection is established on both ends and carries; what ``ss`` says of it, by host."""
         seen = self.running.established()
@@ -165,6 +196,7 @@ class Tunnel:
         self._judge((transport(),))
         return seen
 
+    @_told("MTU measured")
     def mtu(self) -> tuple[PathMtu, PathMtu]:
         """Packets as large as the device says get through, each way; what was measured."""
         found = []
@@ -182,6 +214,7 @@ class Tunnel:
         self.ping(sizes=("mtu",), count=1)
         return found[0], found[1]
 
+    @_told("Nothing sent")
     def idle(self, seconds: float) -> None:
         """Nothing is sent for so long; the tunnel keeps itself alive as it claims to, and carries afterwards."""
         start_ns = time.time_ns()
@@ -190,6 +223,7 @@ class Tunnel:
         self.ping(sizes=("small",), count=2)
         self._judge((keepalive(), transport()), idles=1)
 
+    @_told("Link between the ends cut")
     def cut(self, seconds: float = 1.0, *, within_s: float = AGAIN_S) -> Recovery:
         """The link between the ends loses everything for so long. Then the tunnel carries again, in time."""
         lab, link = self.running.lab, self._link()
@@ -201,6 +235,7 @@ class Tunnel:
             _pass(seconds - (time.monotonic() - began))
         return self._recover(f"link {link.name} cut", start_ns, time.monotonic() - began, within_s)
 
+    @_told("Transport ended")
     def reconnect(self, *, within_s: float = AGAIN_S) -> Recovery:
         """The transport's connection is ended on the way. Then the daemons make another, by themselves and in time."""
         if not self.reconnects:
@@ -211,6 +246,7 @@ class Tunnel:
         self.running.break_transport()
         return self._recover("transport ended", start_ns, time.monotonic() - began, within_s)
 
+    @_told("Daemon restarted")
     def restart(self, host: str | None = None) -> Recovery:
         """The daemon of an end (of both, without a host) is restarted: its device comes anew and as it was."""
         if host is not None:

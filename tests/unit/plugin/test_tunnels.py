@@ -13,6 +13,7 @@ from hopscope.errors import EnvironmentFault, HarnessFault, ProductFault, UsageE
 from hopscope.lab.tunnel import Device
 from hopscope.model.laid import lay
 from hopscope.plugin.tunnels import Tunnel
+from hopscope.run import story
 
 pytest_plugins = ["pytester"]
 
@@ -84,7 +85,7 @@ class Window:
     def __init__(self, directory: Any) -> None:
         self.said: dict[str, Any] = {}
         self.before_end: list[Any] = []
-        self.capture_directory = directory
+        self.directory = self.capture_directory = directory
         self.is_open = True
         self.taps: list[str] = []
 
@@ -135,8 +136,9 @@ def test_hosts_behind_the_ends_have_to_be_there() -> None:
         list(tunnel_of()._ways(True, True))
 
 
-def test_a_link_that_cannot_lose_packets_cannot_be_cut() -> None:
+def test_a_link_that_cannot_lose_packets_cannot_be_cut(tmp_path) -> None:
     tunnel = tunnel_of()
+    tunnel.begin(Window(tmp_path))
     bare = tuple(link.model_copy(update={"impairment": type(link.impairment)()}) for link in tunnel.running.laid.links)
     tunnel.running.laid = type(tunnel.running.laid)(
         tunnel.running.laid.ends, bare, tunnel.running.laid.transport, tunnel.running.laid.server
@@ -177,3 +179,18 @@ def test_what_a_tunnel_does_not_claim_is_not_tested(tmp_path) -> None:
     tunnel.begin(Window(tmp_path))
     with pytest.raises(HarnessFault, match=r"openvpn does not claim to reconnect \(reconnects: false\)"):
         tunnel.reconnect()
+
+
+def test_what_a_test_asks_is_a_step_of_its_story_and_what_that_asks_is_not(tmp_path, monkeypatch) -> None:
+    tunnel = tunnel_of()
+    tunnel.begin(Window(tmp_path))
+    monkeypatch.setattr(Tunnel, "_judge", lambda self, checks, **last: None)
+    monkeypatch.setattr(Tunnel, "_ways", lambda self, both, lans: [])
+    monkeypatch.setattr(Tunnel, "_say", lambda self, key, said: None)
+    monkeypatch.setattr("hopscope.plugin.tunnels._pass", lambda seconds: None)
+    tunnel.idle(3)
+    tunnel.ping(both_directions=False)
+    assert [(one.title, one.outcome) for one in story.read(tmp_path)] == [
+        ("Nothing sent: 3", "passed"),
+        ("Tunnel pinged: both_directions False", "passed"),
+    ]
