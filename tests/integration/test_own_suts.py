@@ -10,6 +10,7 @@ import pytest
 
 from hopscope.checks.verdict import Outcome
 from hopscope.errors import EnvironmentFault
+from hopscope.lab.sut import RunningSut
 from hopscope.wire.packets import ACK, SYN
 from hopscope.wire.taps import Position
 
@@ -111,4 +112,4 @@ def test_code_that_is_the_users_to_fetch_is_asked_for(chain, tmp_path, name, pla
     if Path(place).exists():
         pytest.skip(f"{place} is there")
     with pytest.raises(EnvironmentFault, match=f"SUT {name} needs {place}/.* which is not there; .*https://github"):
-        chain.running(name, tmp_path).__enter__()
+        RunningSut(chain.lab, chain.sut(name), tmp_path).__enter__()

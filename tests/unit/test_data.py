@@ -6,6 +6,7 @@ import pytest
 
 from hopscope import data
 from hopscope.errors import UsageError
+from hopscope.model.laid import lay
 from hopscope.model.sut import Placement
 
 
@@ -25,20 +26,24 @@ def test_a_file_beside_the_asker_comes_before_the_built_in(tmp_path: Path) -> No
     assert data.find("topologies", "chain.yaml", root=tmp_path) == mine
 
 
-def test_every_built_in_loads_and_fits_the_chain() -> None:
-    chain = data.topology("chain")
-    placements = {}
+def test_every_built_in_loads_and_fits_the_chain_or_lies_between_two_hosts() -> None:
+    chain, tunnel = data.topology("chain"), data.topology("tunnel")
+    placements, tunnels = {}, {}
     for file in data.path("suts").glob("*.yaml"):
         sut = data.sut(file.stem, chain)
-        placements[sut.name] = (sut.placement, sorted(chain.boxes(sut)))
         assert sut.name == file.stem
+        if sut.tunnel is not None:
+            tunnels[sut.name] = (lay(tunnel, sut).server, sorted(tunnel.boxes(sut)))
+        else:
+            placements[sut.name] = (sut.placement, sorted(chain.boxes(sut)))
+    ends = ("right", ["left", "right"])
+    assert tunnels == dict.fromkeys(["openvpn", "socat", "ssh-w", "sssonector"], ends)
     assert placements == {
         "kernel": (Placement.NONE, []),
         "hold": (Placement.HOLD, ["clientnic"]),
         "stamp": (Placement.STAMP, ["clientnic", "servernic"]),
         "haproxy": (Placement.PROXY, ["clientnic"]),
         "zero-rtt-demo": (Placement.HOLD, ["clientnic", "servernic"]),
-        "sssonector": (Placement.NONE, ["client", "server"]),
     }
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from hopscope.checks.expectation import standard
-from support import broken
+from hopscope.checks.tunnel import tunnel_checks
+from support import broken, broken_tunnels
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "negative-tests.md").read_text()
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in TEXT.splitlines() if line.startswith("| ")]
-NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py(?:::\w+)?)`", TEXT)))
-CHECKS = [*(check.name for check in standard()), "placement"]
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py(?:::\w+)*)`", TEXT)))
+CHECKS = list(dict.fromkeys([*(check.name for check in (*standard(), *tunnel_checks())), "placement"]))
 
 
 @pytest.mark.parametrize("kind", ["unit", "integration"])
@@ -33,6 +34,7 @@ def test_no_row_is_of_a_check_that_has_gone():
 @pytest.mark.parametrize("name", NAMED)
 def test_a_test_that_is_named_exists(name):
     file, _, function = name.partition("::")
+    function = function.rpartition("::")[2]
     defined = {
         node.name for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, ast.FunctionDef)
     }
@@ -53,3 +55,8 @@ def test_every_program_with_a_fault_is_a_system():
     used = {Path(word).stem for sut in broken.SUTS.values() for box in sut.boxes.values() for word in box.argv}
     programs = {path.stem for path in broken.HERE.glob("*.py")} - {"__init__", "noise"}
     assert programs <= used
+
+
+@pytest.mark.parametrize("name", sorted(broken_tunnels.SUTS))
+def test_a_broken_tunnel_is_used_by_a_test(name):
+    assert f'"{name}"' in (ROOT / "tests" / "integration" / "test_broken_tunnels.py").read_text()

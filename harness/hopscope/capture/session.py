@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 from hopscope.capture.programs import Options
 from hopscope.capture.tap import CaptureTap, TapReport
 from hopscope.errors import CaptureUnhealthy, EnvironmentFault, HarnessFault
-from hopscope.hosts.netns import NetnsExecutor
+from hopscope.hosts.executor import Executor
 from hopscope.lab.lab import Lab
 from hopscope.model.topology import Port
 
@@ -65,6 +65,7 @@ class CaptureSession:
         self._options = Options(filter=filter, snaplen=snaplen, limit_bytes=limit_mb * 1_000_000)
         self._program = program
         self._taps: list[CaptureTap] = []
+        self._ended: list[TapReport] = []
         self.reports: tuple[TapReport, ...] = ()
 
     @property
@@ -73,7 +74,8 @@ class CaptureSession:
         return tuple(self._taps)
 
     def start(self) -> None:
-        """Start every tap; returns when all are live.
+        """Start every tap; returns when all are live. What the lab sets aside on a port (the harness's own SSH
+        connection) is not captured.
 
         Raises EnvironmentFault when the disk has no room or a tap does not start; nothing is left running then.
         """
@@ -81,21 +83,32 @@ class CaptureSession:
             raise HarnessFault(f"the captures into {self.directory} were started already")
         self.directory.mkdir(parents=True, exist_ok=True)
         self._check_disk()
-        self._taps = [
-            CaptureTap(
-                self._lab.hosts[port.host],
-                port,
-                self.directory / f"{port.tap}.pcap",
-                self._options,
-                program=self._program,
-            )
-            for port in self.ports
-        ]
+        self._taps = [self._tap(port, f"{port.tap}.pcap") for port in self.ports]
         try:
             _together([tap.start for tap in self._taps])
         except BaseException:
             self._abandon()
             raise
+
+    def add(self, port: Port) -> None:
+        """One more tap while the others capture: on a port that is no part of the topology, such as a tunnel's device.
+
+        A port that has been captured before gets a file of its own: ``left-tun0-2.pcap`` is the second life of tun0.
+        """
+        before = sum(each.port.key == port.key for each in self._ended)
+        tap = self._tap(port, f"{port.tap}-{before + 1}.pcap" if before else f"{port.tap}.pcap")
+        tap.start()
+        self._taps.append(tap)
+
+    def end(self, port: Port) -> None:
+        """Drain and end the tap on a port now, before the port goes; the others capture on."""
+        for tap in [each for each in self._taps if each.port.key == port.key]:
+            self._taps.remove(tap)
+            self._ended.append(tap.stop())
+
+    def snapshot(self, extra: Mapping[str, Any] | None = None) -> None:
+        """Have every tap write what it has taken, and write a side-car that is true of it; the captures go on."""
+        self._write_sidecar((*self._ended, *_together([tap.snapshot for tap in self._taps])), extra or {})
 
     def stop(self, extra: Mapping[str, Any] | None = None) -> tuple[TapReport, ...]:
         """Drain and end every tap, write ``taps.json`` (with the keys of ``extra`` in it), and report each tap.
@@ -108,12 +121,14 @@ class CaptureSession:
             return self.reports
         taps, self._taps = self._taps, []
         try:
-            self.reports = tuple(_together([tap.stop for tap in taps]))
+            self.reports = (*self._ended, *_together([tap.stop for tap in taps]))
         except BaseException:
             _together([tap.kill for tap in taps])
             raise
-        self._write_sidecar(extra or {})
-        failed = [report for report in self.reports if report.problem]
+        self._write_sidecar(self.reports, extra or {})
+        # A device may go with the program that made it: that is told in the side-car, and is nobody's fault here.
+        declared = {port.key for port in self._lab.topology.ports}
+        failed = [report for report in self.reports if report.problem and report.port.key in declared]
         if failed:
             raise CaptureUnhealthy(
                 "; ".join(f"tap {report.port.tap} {report.problem}" for report in failed),
@@ -137,6 +152,13 @@ class CaptureSession:
 
     def _check_disk(self) -> None:
         wanted = RESERVE_BYTES * max(1, len(self.ports))
+        far = {port.host for port in self.ports if not self._lab.hosts[port.host].here}
+        for name, there in zip(far, _together([partial(_free, self._lab.hosts[name]) for name in far]), strict=True):
+            if there < (needed := RESERVE_BYTES * sum(port.host == name for port in self.ports)):
+                raise EnvironmentFault(
+                    f"no room for captures: {there // 2**20} MiB are free, its taps need {needed // 2**20} MiB",
+                    host=name,
+                )
         free = shutil.disk_usage(self.directory).free
         if free < wanted:
             raise EnvironmentFault(
@@ -144,16 +166,22 @@ class CaptureSession:
                 f"{len(self.ports)} taps need {wanted // 2**20} MiB"
             )
 
-    def _write_sidecar(self, extra: Mapping[str, Any]) -> None:
+    def _tap(self, port: Port, name: str) -> CaptureTap:
+        options = self._options.without(self._lab.aside.get(port.key))
+        host = self._lab.hosts[port.host]
+        return CaptureTap(host, port, self.directory / name, options, program=self._program)
+
+    def _write_sidecar(self, reports: Sequence[TapReport], extra: Mapping[str, Any]) -> None:
         topology = self._lab.topology
-        facts = _together([partial(self._facts, each) for each in self.reports])
+        facts = _together([partial(self._facts, each) for each in reports])
         captured = {port.key for port in self.ports}
         links = [[link.a.tap, link.b.tap] for link in topology.links if {link.a.key, link.b.key} <= captured]
         sidecar = {
-            "taps": {report.file.name: fact for report, fact in zip(self.reports, facts, strict=True)},
+            "taps": {report.file.name: fact for report, fact in zip(reports, facts, strict=True)},
             "links": links,
-            "same_clock": all(isinstance(self._lab.hosts[port.host], NetnsExecutor) for port in self.ports),
+            "same_clock": self._lab.same_clock,
             "filter": self._options.filter,
+            **({"aside": dict(self._lab.aside)} if self._lab.aside else {}),
             **extra,
         }
         part = self.directory / f".{SIDECAR}.part"
@@ -169,8 +197,9 @@ class CaptureSession:
     def _facts(self, report: TapReport) -> dict[str, Any]:
         port = report.port
         host = self._lab.hosts[port.host]
-        features = host.run(["ethtool", "-k", port.name], timeout=10).text
-        address = json.loads(host.run(["ip", "-j", "link", "show", "dev", port.name], timeout=10).stdout)[0]["address"]
+        features = host.run(["ethtool", "-k", port.name], timeout=10, check=False).text
+        shown = host.run(["ip", "-j", "link", "show", "dev", port.name], timeout=10, check=False).stdout
+        address = (json.loads(shown or b"[]") or [{}])[0].get("address")  # a device that has gone, or has none
         facts: dict[str, Any] = {
             "host": port.host,
             "role": str(self._lab.topology.host(port.host).role),
@@ -184,6 +213,11 @@ class CaptureSession:
             "mac": address,
         }
         return facts | {"problem": report.problem} if report.problem else facts
+
+
+def _free(host: Executor) -> int:
+    """Bytes that are free for a host's scratch files."""
+    return int(host.run(["df", "--output=avail", "-B1", str(host.directory)]).text.split()[-1])
 
 
 def _together(calls: Sequence[Callable[[], T]]) -> list[T]:

@@ -14,10 +14,13 @@ from hopscope.checks.expectation import Expectation, standard, worst
 from hopscope.checks.observations import Observation, observe
 from hopscope.checks.placement import counts
 from hopscope.checks.stats import quantile
+from hopscope.checks.tunnel import everything
+from hopscope.checks.tunnel_health import complaints
 from hopscope.checks.verdict import Outcome, Verdict
 from hopscope.errors import exit_code
 from hopscope.wire import metrics as wire_metrics
 from hopscope.wire.trace import PLACEMENTS, Trace
+from hopscope.wire.tunnel import TunnelTrace
 
 SCHEMA = 1
 """Version of ``Judgement.to_json()``: raised when a key changes its meaning or goes."""
@@ -76,6 +79,8 @@ class Judgement:
     notes: tuple[str, ...]
     observations: tuple[Observation, ...] = ()
     """What the captures show that no check judges."""
+    subject: str = ""
+    """What was judged where it is no chain: a tunnel, and what carries it. There are no flows to count then."""
 
     @property
     def outcome(self) -> Outcome:
@@ -103,16 +108,39 @@ class Judgement:
             "observations": [observation.to_json() for observation in self.observations],
             "rtt_ns": self.rtt_ns,
             "notes": list(self.notes),
-        }
+        } | ({"subject": self.subject} if self.subject else {})
 
 
 def judge_folder(path: Path, expect: str | None = None) -> Judgement:
-    """Judge one folder of captures with the standard checks.
+    """Judge one folder of captures with the standard checks, or those of a tunnel where its side-car says it is one.
 
     ``expect`` claims a placement. Raises HarnessFault when the folder holds no capture that can be read, and
     UsageError for a placement that does not exist.
     """
+    if TunnelTrace.is_one(path):
+        return judge_tunnel(TunnelTrace.load(path), source=str(path))
     return judge_trace(Trace.load(path), expect, source=str(path))
+
+
+def judge_tunnel(trace: TunnelTrace, *, source: str = "") -> Judgement:
+    """Judge the captures of a tunnel by all that was said of it. There are no flows and no placement to tell."""
+    carrier = f"{trace.transport.protocol} port {trace.transport.port} of {trace.transport.server}"
+    return Judgement(
+        source=source,
+        claim=None,
+        taps=tuple(
+            TapSummary(each.file, f"{each.host} {each.interface}", len(each.packets), not complaints(each))
+            for each in trace.captures
+        ),
+        flows=0,
+        whole=0,
+        placements={},
+        verdicts=tuple(everything(trace)),
+        latencies=(),
+        rtt_ns=None,
+        notes=trace.notes,
+        subject=f"tunnel {trace.name} over {carrier}",
+    )
 
 
 def judge_trace(

@@ -53,10 +53,8 @@ def _head(judgement: Judgement) -> str:
     placements = ", ".join(f"{number:,} {name}" for name, number in judgement.placements.items()) or "none"
     claim = f", claimed {judgement.claim}" if judgement.claim else ""
     taps = f"{len(judgement.taps)} capture" + ("" if len(judgement.taps) == 1 else "s")
-    return (
-        f"{judgement.source or 'trace'}: {judgement.outcome.value}{claim}\n"
-        f"{taps}, {judgement.flows:,} flows, {judgement.whole:,} whole: {placements}"
-    )
+    what = judgement.subject or f"{judgement.flows:,} flows, {judgement.whole:,} whole: {placements}"
+    return f"{judgement.source or 'trace'}: {judgement.outcome.value}{claim}\n{taps}, {what}"
 
 
 def _evidence(item: Evidence) -> list[str]:

@@ -91,6 +91,8 @@ class NetnsProcess:
         if self._child.poll() is None and self.pid > 0:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, sig)
+            if sig == signals.SIGCONT:
+                self._wake()
 
     def stop(self, timeout: float = 5.0, sig: int = signals.SIGTERM) -> int:
         self.ask(sig)
@@ -100,6 +102,13 @@ class NetnsProcess:
         """The first half of ``stop``: ask the group to end, so that several processes can end at the same time."""
         if self._child.poll() is None:
             signal_group(self.pid, sig)
+            signal_group(self.pid, signals.SIGCONT)  # one that is stopped would not hear it
+            self._wake()
+
+    def _wake(self) -> None:
+        """nsenter stops when the process inside does, and is not woken with it."""
+        with suppress(ProcessLookupError):
+            os.kill(self._child.pid, signals.SIGCONT)
 
     def finish(self, timeout: float) -> int:
         """The second half: wait for its end, and kill the group when it does not come."""

@@ -1,4 +1,4 @@
-"""What a system under test leaves on a host: rules, queues, routes and processes that were not there before it.
+"""What a system under test leaves on a host: rules, queues, routes, interfaces, processes that were not there before.
 
 A host is looked at before a box starts and after it has stopped. What is there only afterwards is named, and taken
 away where it can be, so that the next test does not run on it.
@@ -24,6 +24,7 @@ _LOOKS = (
     ("table", ("nft", "list", "tables"), b""),
     ("qdisc", ("tc", "qdisc", "show"), b""),
     ("route", ("ip", "-batch", "-"), b"rule show\nroute show table all\n"),
+    ("interface", ("ip", "-oneline", "link", "show"), b""),
 )
 _RULE = re.compile(r"\d+:")
 _COUNTS = re.compile(r" refcnt \d+")
@@ -54,7 +55,7 @@ class Leftovers:
         left = [f"process {pid} ({name})" for pid, name in processes.items()]
         for pid in processes:
             self._quietly("kill", f"-{int(signal.SIGKILL)}", str(pid))
-        new = _look(self._executor) - self._before
+        new = _without_what_hangs_on(_look(self._executor) - self._before)
         for kind, line in new:
             self._take_away(kind, line.split())
         still = _look(self._executor) - self._before
@@ -83,6 +84,8 @@ class Leftovers:
                 self._quietly("tc", "qdisc", "del", "dev", words[words.index("dev") + 1], at)
             case "route", [priority, *_] if _RULE.fullmatch(priority):
                 self._quietly("ip", "rule", "del", "priority", priority.rstrip(":"))
+            case "interface", [name]:
+                self._quietly("ip", "link", "del", "dev", name)
             case "route", _:
                 self._quietly("ip", "route", "del", *words)
 
@@ -91,10 +94,24 @@ class Leftovers:
             self._executor.run(argv, timeout=_COMMAND_S, check=False)
 
 
+def _without_what_hangs_on(seen: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    """Routes and queues of an interface that was left go with it, and need no line of their own."""
+    names = [f" dev {name} " for kind, name in seen if kind == "interface"]
+    return Counter({each: number for each, number in seen.items() if not any(name in f"{each[1]} " for name in names)})
+
+
 def _look(executor: Executor) -> Counter[tuple[str, str]]:
     seen: Counter[tuple[str, str]] = Counter()
     for kind, argv, said in _LOOKS:
         with suppress(ToolMissing):  # what a host has no tool for, a box cannot well have set up there
             listed = executor.run(argv, timeout=10, check=False, stdin=said)
-            seen.update((kind, _COUNTS.sub("", line).strip()) for line in listed.text.splitlines())
+            seen.update((kind, _lasting(kind, line)) for line in listed.text.splitlines())
     return seen
+
+
+def _lasting(kind: str, line: str) -> str:
+    """A line without what changes by itself: counts of users, and all of an interface (``3: tun0@if2: <…>``) but its
+    name."""
+    if kind == "interface":
+        return line.split()[1].rstrip(":").partition("@")[0]
+    return _COUNTS.sub("", line).strip()

@@ -183,6 +183,22 @@ def _iperf3(host: Executor) -> None:
         host.run(["iperf3", "-c", "127.0.0.1", "-n", "10000"])
 
 
+def _tun(host: Executor) -> None:
+    host.run(["ip", "tuntap", "add", "dev", "probe0", "mode", "tun"])
+
+
+def _there(*argv: str) -> Probe:
+    """The program can be started; what its version is told with as exit code differs."""
+    return lambda host: host.run(argv, check=False)
+
+
+def _socat(host: Executor) -> None:
+    features = host.run(["socat", "-V"]).text
+    for name in ("TUN", "OPENSSL"):
+        if f"#define WITH_{name} 1" not in features:
+            raise HopscopeError(f"this socat was built without {name}")
+
+
 def _install(*packages: str) -> str:
     return f"apt-get install -y --no-install-recommends {' '.join(packages)}"
 
@@ -260,6 +276,16 @@ CHECKS = (
     Check("ethtool", "offloads off, and so checksums", _install("ethtool"), _ethtool, required=True),
     Check("ping", "the probe on both taps of every hop", _install("iputils-ping"), _ping, required=True),
     Check("iperf3", "throughput runs", _install("iperf3"), _iperf3),
+    Check(
+        "tun",
+        "every tunnel on this machine" + (" (a plain user: unless the device is open to all)" if os.getuid() else ""),
+        "modprobe tun; chmod 0666 /dev/net/tun",
+        _tun,
+    ),
+    Check("openvpn", "the tunnel openvpn, the default one", _install("openvpn"), _there("openvpn", "--version")),
+    Check("socat", "the tunnel socat", _install("socat"), _socat),
+    Check("ssh", "the tunnel ssh-w", _install("openssh-client"), _there("ssh", "-V")),
+    Check("sshd", "the tunnel ssh-w", _install("openssh-server"), _there("/usr/sbin/sshd", "-V")),
     Check("bpf", "the bpf datapath", "run as root, with CONFIG_BPF_SYSCALL", _feature("bpf")),
     Check("congestion control reno", "runs with reno", "built into every kernel", _feature("congestion", "reno")),
     Check("congestion control cubic", "runs with cubic", _module("tcp_cubic"), _feature("congestion", "cubic")),

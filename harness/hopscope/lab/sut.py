@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import re
 import signal
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hopscope.errors import EnvironmentFault, HopscopeError, WaitTimeout
+from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, WaitTimeout
 from hopscope.hosts.executor import Executor, Result
 from hopscope.hosts.process import Process
 from hopscope.hosts.ready import AllOf, ListeningPort, LogLine, Ready
-from hopscope.lab import identity
+from hopscope.lab import deploy, identity
 from hopscope.lab.lab import Lab
 from hopscope.lab.leftovers import Leftovers
 from hopscope.lab.settings.nft_table import Chain, NftTable
 from hopscope.lab.wait import wait_until
+from hopscope.model.laid import lay
 from hopscope.model.sut import Box, NftRules, Sut, substitute
 
 #: Boxes nearer to the server start first, so that nothing is promised to a client before it can be kept.
@@ -47,20 +47,48 @@ class RunningSut:
     def __init__(self, lab: Lab, sut: Sut, directory: Path) -> None:
         self.sut = sut
         self._lab = lab
+        self._boxes = lab.topology.boxes(sut)
+        self._laid = None if sut.tunnel is None else lay(lab.topology, sut)
         self._directory = directory
         self._processes: dict[str, Process] = {}
-        self._stack = ExitStack()
+        self._stacks: dict[str, ExitStack] = {}
+        self._starts: dict[str, int] = {}
         self._died: dict[str, int] | None = None
         self.identity: dict[str, dict[str, Any]] = {}
         self.left: list[str] = []
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            boxes = self._lab.topology.boxes(self.sut)
-            for host in sorted(boxes, key=self._rank):
-                self._start(stack, self._lab.hosts[host], boxes[host])
-            self._stack = stack.pop_all()
+        try:
+            for host in self.hosts:
+                self.start_box(host)
+        except BaseException:
+            self._end_boxes()
+            raise
         return self
+
+    @property
+    def hosts(self) -> list[str]:
+        """Where there is a box, in the order of the start."""
+        return sorted(self._boxes, key=self._rank)
+
+    def start_box(self, host: str) -> None:
+        """Start the box of one host, which must not run. From the second time on its logs are numbered."""
+        if host in self._stacks:
+            raise HarnessFault(f"the box of SUT {self.sut.name} on {host} has been started already")
+        self._starts[host] = self._starts.get(host, 0) + 1
+        with ExitStack() as stack:
+            self._start(stack, self._lab.hosts[host], self._boxes[host])
+            self._stacks[host] = stack.pop_all()
+
+    def stop_box(self, host: str) -> None:
+        """End the box of one host; the others stay."""
+        self._processes.pop(host, None)
+        if (stack := self._stacks.pop(host, None)) is not None:
+            stack.close()
+
+    def process(self, host: str) -> Process | None:
+        """What stays running on a host, None where nothing does."""
+        return self._processes.get(host)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -72,7 +100,13 @@ class RunningSut:
     def stop(self) -> None:
         """End every box, in reverse order. Safe to call twice."""
         self._died = self.died()
-        self._stack.close()
+        self._end_boxes()
+
+    def _end_boxes(self) -> None:
+        with ExitStack() as all_of_them:
+            for host in self.hosts:
+                if (stack := self._stacks.pop(host, None)) is not None:
+                    all_of_them.push(stack)
 
     def refuse_leftovers(self) -> None:
         """Raise EnvironmentFault for what the stopped boxes left behind, once."""
@@ -89,11 +123,10 @@ class RunningSut:
 
     def events(self) -> dict[str, list[dict[str, Any]]]:
         """What each box has said so far in JSON lines, by host; lines that are no JSON object are left out."""
-        boxes = self._lab.topology.boxes(self.sut)
         return {
             host: [event for line in process.lines() if (event := _object(line)) is not None]
             for host, process in self._processes.items()
-            if boxes[host].events is not None
+            if self._boxes[host].events is not None
         }
 
     def open_flows(self, *, lingering: bool = False) -> int | None:
@@ -129,11 +162,15 @@ class RunningSut:
         }
 
     def _rank(self, host: str) -> int:
+        if self._laid is not None:  # whoever is connected to comes first
+            return host != self._laid.server
         role = str(self._lab.topology.host(host).role)
         return _START_ORDER.index(role) if role in _START_ORDER else len(_START_ORDER)
 
     def _start(self, stack: ExitStack, executor: Executor, box: Box) -> None:
-        values = {"python": sys.executable, "host_dir": str(executor.directory)}
+        values = {"python": executor.python, "host_dir": str(executor.directory)}
+        if self._laid is not None:
+            values |= self._laid.values(executor.name)
         self._check_needs(executor, box)
         for remote, local in box.files.items():
             if not Path(local).is_file():
@@ -141,7 +178,7 @@ class RunningSut:
             executor.put(Path(local), str(executor.directory / remote))
         traces = Leftovers(executor)
         stack.callback(self._look_after, executor.name, traces)
-        hands = _Hands(executor, box, traces.env)
+        hands = _Hands(executor, box, traces.env | self._modules(executor, box, values))
         stack.callback(self._tear_down, hands, [substitute(each, **values) for each in box.teardown])
         for command in box.setup:
             hands.run(substitute(command, **values))
@@ -149,10 +186,24 @@ class RunningSut:
             stack.enter_context(self._lab.applied(_table(executor.name, box.nft)))
         argv = box.command(**values)
         if argv:
-            process = hands.spawn(argv, f"{executor.name}-{_file_name(self.sut.name)}", self._directory)
+            process = hands.spawn(argv, self._log_name(executor.name), self._directory)
             stack.callback(process.stop, sig=signal.Signals[f"SIG{box.stop}"])
             self._processes[executor.name] = process
         self.identity[executor.name] = self._identify(hands, argv, values)
+
+    @staticmethod
+    def _modules(executor: Executor, box: Box, values: dict[str, str]) -> dict[str, str]:
+        """Packages of ours that the box runs by Python are copied to a host that is not this machine."""
+        if executor.here:
+            return {}
+        commands = [box.command(**values), box.version_command(**values) or ()]
+        names = dict.fromkeys(name for argv in commands for name in deploy.modules(argv, executor.python))
+        paths = [deploy.put_module(executor, name) for name in names]
+        return {"PYTHONPATH": ":".join(paths)} if paths else {}
+
+    def _log_name(self, host: str) -> str:
+        again = f"-{self._starts[host]}" if self._starts[host] > 1 else ""
+        return f"{host}-{_file_name(self.sut.name)}{again}"
 
     def _check_needs(self, executor: Executor, box: Box) -> None:
         absent = [path for path in box.needs if executor.run(["test", "-e", path], check=False).returncode != 0]
@@ -181,10 +232,10 @@ class RunningSut:
         box, executor = hands.box, hands.executor
         found: dict[str, Any] = {"kernel_forwarding": box.kernel_forwarding}
         if argv:
-            found |= {"argv": list(argv), **identity.program(argv[0])}
-            if package := identity.module(argv) if box.cwd is None else {}:
+            found |= {"argv": list(argv), **identity.program(argv[0], executor)}
+            if package := identity.module(argv, executor) if box.cwd is None else {}:
                 found["module"] = package
-        if box.cwd is not None and (revision := identity.checkout(executor.directory / box.cwd)):
+        if box.cwd is not None and (revision := identity.checkout(executor.directory / box.cwd, executor)):
             found["git"] = revision
         commands = {
             name: [list(substitute(each, **values)) for each in getattr(box, name)] for name in ("setup", "teardown")
@@ -196,7 +247,7 @@ class RunningSut:
             found["files"] = files
         put = {str(executor.directory / remote) for remote in box.files}
         words = [word for command in (argv[1:], *map(tuple, commands["setup"])) for word in command if word not in put]
-        if read := identity.scripts(words):
+        if read := identity.scripts(words, executor):
             found["reads"] = read
         command = box.version_command(**values)
         if command is not None:

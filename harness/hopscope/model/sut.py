@@ -13,8 +13,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
+from hopscope.model.tunnel import Tunnel
+
 #: What the commands of a box may contain; the lab puts in the values.
 PLACEHOLDERS = ("python", "host_dir")
+#: What they may contain in a tunnel as well: the addresses of this end and of the other one, outside the tunnel.
+OF_TUNNELS = ("own", "peer")
 
 _BRACES = re.compile(r"\{([a-z_]+)\}")
 _NFT_WORD = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
@@ -113,8 +117,11 @@ class Box(BaseModel):
     def _placeholders(cls, argv: tuple[str, ...] | None) -> tuple[str, ...] | None:
         for word in argv or ():
             for name in _BRACES.findall(word):
-                if name not in PLACEHOLDERS:
-                    raise ValueError(f"unknown placeholder {{{name}}}; there are {{python}} and {{host_dir}}")
+                if name not in (*PLACEHOLDERS, *OF_TUNNELS):
+                    raise ValueError(
+                        f"unknown placeholder {{{name}}}; there are {{python}} and {{host_dir}}, "
+                        "in a tunnel {own} and {peer}"
+                    )
         return argv
 
     @field_validator("files")
@@ -138,25 +145,29 @@ class Box(BaseModel):
             raise ValueError("kernel_forwarding: nft needs the rules that keep the kernel out, under nft")
         return self
 
-    def command(self, *, python: str, host_dir: str) -> tuple[str, ...]:
+    def command(self, **values: str) -> tuple[str, ...]:
         """The argv with its placeholders replaced, empty where nothing stays running."""
-        return substitute(self.argv or (), python=python, host_dir=host_dir)
+        return substitute(self.argv or (), **values)
 
-    def version_command(self, *, python: str, host_dir: str) -> tuple[str, ...] | None:
+    def version_command(self, **values: str) -> tuple[str, ...] | None:
         """The argv that prints the version, or None where the box cannot tell."""
-        return None if self.version is None else substitute(self.version, python=python, host_dir=host_dir)
+        return None if self.version is None else substitute(self.version, **values)
 
 
-def substitute(words: tuple[str, ...], *, python: str, host_dir: str) -> tuple[str, ...]:
-    """Replace ``{python}`` and ``{host_dir}``; every other brace stays as it is (JSON and awk have theirs)."""
-    values = {"python": python, "host_dir": host_dir}
+def substitute(words: tuple[str, ...], **values: str) -> tuple[str, ...]:
+    """Replace ``{python}`` and whatever is given; every other brace stays as it is (JSON and awk have theirs)."""
     return tuple(_BRACES.sub(lambda found: values.get(found[1], found[0]), word) for word in words)
+
+
+def _commands(box: Box) -> tuple[Argv, ...]:
+    return (box.argv or (), *box.setup, *box.teardown, box.version or ())
 
 
 class Sut(BaseModel):
     """A named system under test. ``boxes`` is keyed by the name or the role of a host; no box means plain kernel.
 
     ``fetch`` says where code comes from that is the user's to fetch; it is shown when a box lacks what it needs.
+    ``tunnel`` makes it one whose boxes are the ends of a tunnel.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -166,6 +177,17 @@ class Sut(BaseModel):
     boxes: Mapping[str, Box] = Field(default_factory=dict)
     description: str = ""
     fetch: str = ""
+    tunnel: Tunnel | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.tunnel is None:
+            words = [word for box in self.boxes.values() for command in _commands(box) for word in command]
+            if used := {name for word in words for name in _BRACES.findall(word)} & set(OF_TUNNELS):
+                raise ValueError(f"{{{min(used)}}} is for tunnels: say what the ends are, under tunnel")
+        elif self.placement is not Placement.NONE:
+            raise ValueError("a tunnel translates nothing: leave placement out")
+        return self
 
     def document(self) -> dict[str, Any]:
         """Plain data in the form of a SUT's YAML; reading it back gives an equal Sut."""

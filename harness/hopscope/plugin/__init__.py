@@ -12,7 +12,7 @@ import pytest
 
 from hopscope import __version__
 from hopscope.errors import HarnessFault, HopscopeError
-from hopscope.plugin import asked, diffs, faults, markers, newhooks, options, outcomes
+from hopscope.plugin import allure, asked, diffs, faults, markers, newhooks, options, outcomes
 from hopscope.plugin.ahead import lab_of
 from hopscope.plugin.fixtures import (
     _hopscope_capture,
@@ -28,6 +28,7 @@ from hopscope.plugin.fixtures import (
     test_directory,
     trace,
     traffic,
+    tunnel,
 )
 from hopscope.plugin.session import COMPARED, VERDICTS, Session, attach, session_of
 from hopscope.plugin.workers import Workers
@@ -47,6 +48,7 @@ __all__ = [
     "test_directory",
     "trace",
     "traffic",
+    "tunnel",
 ]
 
 
@@ -61,6 +63,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     markers.register(config)
     attach(config, options.resolve(config))
+    allure.register(config)
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(Workers(config), "hopscope-workers")
 
@@ -93,7 +96,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("lab_topology")
     beside = metafunc.definition.path.parent
     if marker is None:
-        wanted: Sequence[tuple[str, Path | None]] = [(session_of(metafunc.config).options.topology, None)]
+        chosen = session_of(metafunc.config).options
+        tunnel = "tunnel" in metafunc.fixturenames
+        wanted: Sequence[tuple[str, Path | None]] = [(chosen.tunnel_topology if tunnel else chosen.topology, None)]
     else:
         wanted = [(name, beside) for name in marker.args]
     ids: Sequence[Any] = [pytest.HIDDEN_PARAM] if len(wanted) == 1 else [Path(name).stem for name, _ in wanted]

@@ -11,6 +11,7 @@ import pytest
 from hopscope.errors import HopscopeError, UsageError
 from hopscope.plugin.building import asked_checks, building
 from hopscope.plugin.session import Session, session_of
+from hopscope.run.rundir import FACTS, note_fault, write_json
 
 # The rooms below take half a second to import. pytest loads this module in every session of its user, most of which
 # want no lab, so each fixture imports what it needs when it is first asked for.
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hopscope.plugin.chains import Chain
     from hopscope.plugin.comparison import Comparison
     from hopscope.plugin.judged import Judged
+    from hopscope.plugin.tunnels import Tunnel
     from hopscope.plugin.window import Window
     from hopscope.traffic.traffic import Traffic
 
@@ -63,6 +65,28 @@ def server(chain: Chain) -> Executor:
     return chain.host("server")
 
 
+@pytest.fixture(scope="session")
+def tunnel(request: pytest.FixtureRequest, chain: Chain, hopscope_session: Session) -> Iterator[Tunnel]:
+    """A tunnel that is up and carries: ``tunnel.ping(both_directions=True, sizes=("small", "mtu"))``.
+
+    The topology's SUT, or ``--lab-sut``; several by ``@pytest.mark.parametrize("tunnel", ["openvpn", "socat"],
+    indirect=True)``.
+    """
+    from hopscope.plugin import standins, tunnels
+
+    if hopscope_session.replay is not None:
+        yield standins.stored_tunnel()
+        return
+    name = getattr(request, "param", None) or hopscope_session.options.sut or chain.topology.sut
+    item = hopscope_session.item
+    folders = (*((item.path.parent,) if item is not None else ()), request.config.rootpath)
+    found = chain.sut(name, folders)
+    directory = hopscope_session.run.directory / "labs" / chain.topology.name
+    with tunnels.up(chain, found, directory) as carrying:
+        hopscope_session.teller.say(f"tunnel {found.name} is up and carries, both ways")
+        yield carrying
+
+
 @pytest.fixture
 def sut(chain: Chain, hopscope_session: Session) -> str:
     """Name of the SUT that sits on the path during the test. Override it, or parametrize over ``sut``."""
@@ -72,7 +96,9 @@ def sut(chain: Chain, hopscope_session: Session) -> str:
 @pytest.fixture
 def test_directory(request: pytest.FixtureRequest, hopscope_session: Session) -> Path:
     """This test's folder in the run directory."""
-    return hopscope_session.run.test_directory(request.node.nodeid)
+    directory = hopscope_session.run.test_directory(request.node.nodeid)
+    hopscope_session.directories[request.node.nodeid] = directory
+    return directory
 
 
 @pytest.fixture
@@ -83,8 +109,9 @@ def capture(
     from hopscope.plugin import unasked
     from hopscope.plugin.impaired import impaired
     from hopscope.plugin.standins import StoredWindow
-    from hopscope.plugin.window import Window, note_failure
+    from hopscope.plugin.window import Window
 
+    write_json(test_directory / FACTS, {"test": request.node.nodeid, **chain.facts()})
     replay = hopscope_session.replay
     with impaired(request.node, chain) if replay is None else replay.impaired(chain) as chain_now:
         window = (
@@ -97,19 +124,28 @@ def capture(
             if replay is None
             else StoredWindow(chain_now, test_directory, replay.test)
         )
-        own_switching = "compare" in request.fixturenames
+        asks_tunnel = "tunnel" in request.fixturenames
+        through: Tunnel | None = request.getfixturevalue("tunnel") if asks_tunnel and replay is None else None
+        own_switching = "compare" in request.fixturenames or asks_tunnel
         try:
+            if through is not None:
+                through.revive()
             window.open(None if own_switching else request.getfixturevalue("sut"))
+            if through is not None:
+                through.begin(window)
+                hopscope_session.watch(request.node, through)
             yield window
             if hopscope_session.passed(request.node) and window.is_open:
-                unasked.conclude(window)
+                unasked.conclude(window, through)
         except HopscopeError as error:
-            note_failure(test_directory, error)
+            note_fault(test_directory, error)
             raise
         finally:
             try:
                 window.abandon()
             finally:
+                if through is not None:
+                    through.finish()
                 run = hopscope_session.run
                 where = {"directory": str(test_directory.relative_to(run.directory)), "lab": chain.lab.name}
                 run.append("tests", {"test": request.node.nodeid, **where, **window.evidence()})
@@ -148,6 +184,8 @@ def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Ses
     more = asked_checks(request.config, capture.chain.topology)
 
     def end() -> Judged:
+        if "tunnel" in request.fixturenames:
+            raise UsageError("the captures of a tunnel are no trace of a chain: ask tunnel.ping() and its like")
         if not capture.is_open:
             raise UsageError(
                 "there is no window to trace: call trace() once, after the traffic (capture.open() starts another), "

@@ -17,9 +17,11 @@ from hopscope.providers.registry import PROVIDERS
 from hopscope.run.stored import StoredRun
 
 TOPOLOGY = "chain.yaml"
+TUNNEL_TOPOLOGY = "tunnel.yaml"
 RUN_DIR = ".hopscope/runs"
 LABS_DIR = ".hopscope/labs"
 KEEP = ("never", "failed", "always")
+ATTACH = ("failed", "always", "never")
 LIVE = ("provider", "topology", "sut", "rtt", "use", "keep", "pause_on_fail")
 """Options that are about a lab."""
 
@@ -39,7 +41,12 @@ class LabOptions:
     labs_dir: Path = Path(LABS_DIR)
     use: str | None = None
     keep: str = "never"
+    attach: str = "failed"
+    """When all evidence of a test goes into its Allure result."""
     pause: bool = False
+    inventory: Path | None = None
+    tunnel_topology: str = TUNNEL_TOPOLOGY
+    """Of tests with the fixture ``tunnel``: what ``--lab-topology`` says, where it says something."""
     replay: StoredRun | None = None
     """The run that is judged again instead of a lab's; ``topology``, ``sut`` and ``rtt_ms`` are then its own."""
 
@@ -48,12 +55,22 @@ def add(parser: pytest.Parser) -> None:
     group = parser.getgroup("hopscope", "Hopscope: labs, captures and verdicts")
     for name, metavar, text in (
         ("provider", "NAME", "how to get hosts: " + ", ".join(sorted(PROVIDERS)) + " (default: netns)"),
-        ("topology", "FILE", f"topology of tests that name none (default: {TOPOLOGY})"),
+        (
+            "topology",
+            "FILE",
+            f"topology of tests that name none (default: {TOPOLOGY}, of tunnels {TUNNEL_TOPOLOGY})",
+        ),
+        ("inventory", "FILE", "hosts that are there already, for --lab-provider inventory"),
         ("sut", "NAME[,HOST=NAME…]", "system under test, or a mix: stamp,servernic=mine (default: the topology's)"),
         ("rtt", "MS", "round trip that the WAN leg adds, instead of the topology's"),
         ("run-dir", "DIR", f"where runs are written (default: {RUN_DIR})"),
         ("use", "NAME", "test on this lab, which is up (hopscope lab up) and stays so"),
         ("keep", "|".join(KEEP), "keep the session's lab at the end, and print the command that walks in"),
+        (
+            "attach",
+            "|".join(ATTACH),
+            "which tests' captures, logs and settings go into Allure results (default: failed)",
+        ),
         ("replay", "RUN", "judge this stored run again, by name or directory; no lab, no traffic, no root"),
     ):
         dest = f"lab_{name.replace('-', '_')}"
@@ -87,16 +104,24 @@ def resolve(config: pytest.Config) -> LabOptions:
         raise pytest.UsageError(
             f"--lab-provider {provider}: no such provider; there are: {', '.join(sorted(PROVIDERS))}"
         )
+    inventory = _value(config, "lab_inventory")
+    if (provider == "inventory") != (inventory is not None):
+        raise pytest.UsageError("--lab-provider inventory and --lab-inventory FILE go together")
+    if inventory is not None and (_value(config, "lab_keep") or "never") != "never":
+        raise pytest.UsageError("--lab-keep is for labs that are built: hosts of an inventory stay in any case")
     strict = config.getoption("lab_strict")
     chosen = LabOptions(
         provider=provider,
         topology=_value(config, "lab_topology") or TOPOLOGY,
+        tunnel_topology=_value(config, "lab_topology") or TUNNEL_TOPOLOGY,
         sut=_sut(_value(config, "lab_sut")),
         rtt_ms=_milliseconds(_value(config, "lab_rtt")),
         run_dir=run_dir,
         strict=bool(config.getini("lab_strict") if strict is None else strict),
         budgets_ms=limits.resolve(config),
         labs_dir=config.rootpath / LABS_DIR,
+        inventory=None if inventory is None else config.invocation_params.dir / inventory,
+        attach=_attach(config),
         **({} if stored is not None else _staying(config)),
     )
     return chosen if stored is None else replace(chosen, replay=stored, **stored.options)
@@ -124,6 +149,13 @@ def _stored(config: pytest.Config, run_dir: Path) -> StoredRun | None:
         raise pytest.UsageError(f"--lab-replay {text}: {error.message}") from None
     config.option.lab_replay = str(stored.directory)  # for workers: `latest` may be another one when they begin
     return stored
+
+
+def _attach(config: pytest.Config) -> str:
+    attach = _value(config, "lab_attach") or ATTACH[0]
+    if attach not in ATTACH:
+        raise pytest.UsageError(f"--lab-attach {attach}: must be one of {', '.join(ATTACH)}")
+    return attach
 
 
 def _staying(config: pytest.Config) -> dict[str, Any]:

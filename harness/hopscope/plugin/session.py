@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hopscope.plugin.chains import Chain
     from hopscope.plugin.comparison import Comparison
     from hopscope.plugin.judged import Judged
+    from hopscope.plugin.tunnels import Tunnel
 
 #: Names under which results travel in ``user_properties``, which cross pytest-xdist.
 VERDICTS = "hopscope.verdicts"
@@ -39,7 +40,7 @@ class Session:
         self.options = options
         self.config = config
         self._run: Run | None = None
-        self._judged: dict[str, list[Judged]] = {}
+        self._judged: dict[str, list[Judged | Tunnel]] = {}
         self._comparisons: dict[str, list[Comparison]] = {}
         self.worker = worker_of(config)
         self.teller = Teller(config)
@@ -52,6 +53,10 @@ class Session:
         self.chains: dict[Any, Chain] = {}
         """Labs that are up, by the parameter of ``chain``."""
         self._passed = ""
+        self.directories: dict[str, Path] = {}
+        """Folders of tests in the run directory, by node id; of several attempts the newest."""
+        self.lab_directories: dict[Any, Path] = {}
+        """Folders of labs in the run directory, by the parameter of ``chain``, also of what could not be built."""
         self.failed: set[Any] = set()
         """Labs on which a test has failed."""
         self.late: HarnessFault | None = None
@@ -105,7 +110,7 @@ class Session:
         if self.started:
             self.run.note_outcome(reached)
 
-    def watch(self, item: pytest.Item, judged: Judged) -> None:
+    def watch(self, item: pytest.Item, judged: Judged | Tunnel) -> None:
         self._judged.setdefault(item.nodeid, []).append(judged)
 
     def compared(self, item: pytest.Item, comparison: Comparison) -> None:
@@ -114,7 +119,7 @@ class Session:
     def properties(self, item: pytest.Item) -> list[tuple[str, str]]:
         """What the test has reached so far, as properties of its report; each is handed out once."""
         comparisons = self._comparisons.pop(item.nodeid, [])
-        judged = self._judged.pop(item.nodeid, []) + [part for each in comparisons for part in each.parts]
+        judged = [*self._judged.pop(item.nodeid, [])] + [part for each in comparisons for part in each.parts]
         for verdict in (verdict for each in judged for verdict in each.verdicts):
             if verdict.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE):
                 self.config.hook.pytest_hopscope_finding(item=item, verdict=verdict)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import pytest
 
@@ -21,6 +21,7 @@ from hopscope.model.topology import Topology
 from hopscope.plugin.chains import Chain
 from hopscope.plugin.judged import Judged
 from hopscope.plugin.recorded import arguments, defaults
+from hopscope.plugin.tunnels import Tunnel
 from hopscope.plugin.window import Window
 from hopscope.report.dissect import require_tools
 from hopscope.run import tape
@@ -29,7 +30,6 @@ from hopscope.traffic.iperf3 import Iperf3Report
 from hopscope.traffic.iperf3 import report as iperf3_report
 from hopscope.traffic.report import TrafficReport, parse
 from hopscope.traffic.traffic import Traffic
-from hopscope.wire.trace import Trace
 
 _SHOWN = 160
 """Characters of a call in a reason."""
@@ -132,8 +132,8 @@ class StoredWindow(Window):
     def wait_tables(self, *, lingering: bool = False) -> None:
         pass
 
-    def close(self) -> Trace | None:
-        """The stored window's trace, from its captures. Raises what closing it raised: that a lab alone can tell."""
+    def end(self) -> Path | None:
+        """The stored window's captures. Raises what closing it raised: that a lab alone can tell."""
         folder, self._open_folder = self._open_folder, None
         if folder is None:
             _raise(self._stored.find("close", None))
@@ -148,13 +148,18 @@ class StoredWindow(Window):
             (linked / name).unlink(missing_ok=True)
             (linked / name).symlink_to(source)
         _raise(self._stored.find("close", folder))
-        return Trace.load(linked)
+        return linked
 
     def abandon(self) -> None:
         self._open_folder = None
 
     def evidence(self) -> dict[str, object]:
         return {"suts": self._stored.entry.get("suts", {}), "captures": str(self.capture_directory)}
+
+
+def stored_tunnel() -> Tunnel:
+    """What a test asks of a tunnel is answered by the tunnel alone; ``hopscope judge`` judges what it left."""
+    return cast(Tunnel, _Live("tunnel", Tunnel))
 
 
 class StoredTraffic(Traffic):

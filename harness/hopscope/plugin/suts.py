@@ -71,6 +71,7 @@ def find(text: str, topology: Topology, folders: Iterable[Path] = (), ask: Ask |
         placement=_placement(text, base, placements),
         boxes=_in_order(boxes, topology),
         description=f"{base.name} with " + ", ".join(f"{name} on {host}" for host, name in mix.overrides.items()),
+        tunnel=base.tunnel,
     )
 
 

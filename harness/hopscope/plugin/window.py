@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from hopscope.capture.session import CaptureSession
-from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault, WaitTimeout
+from hopscope.errors import EnvironmentFault, HarnessFault, ProductFault, UsageError, WaitTimeout
+from hopscope.hosts.program import now_ns
 from hopscope.lab import drift
 from hopscope.lab.lab import Lab
 from hopscope.lab.quiet import wait_quiet
 from hopscope.lab.sut import RunningSut
 from hopscope.lab.wait import wait_until
+from hopscope.model.topology import Port
 from hopscope.plugin.chains import Chain
-from hopscope.run import tape
-from hopscope.run.rundir import write_json
+from hopscope.run import story, tape
 from hopscope.run.tape import Tape
 from hopscope.wire.trace import Trace
 
@@ -48,6 +49,10 @@ class Window:
         self._died: dict[str, int] = {}
         self._left: list[str] = []
         self.capture_directory: Path | None = None
+        self.said: dict[str, Any] = {}
+        """What the side-car of the captures says besides, by key."""
+        self.before_end: list[Callable[[], None]] = []
+        """Asked before the window is judged; whoever is not satisfied raises."""
         self.tape = Tape(directory)
 
     @property
@@ -65,7 +70,8 @@ class Window:
             self._count += 1
             self.capture_directory = self.directory / f"capture-{self._count}"
             session = CaptureSession(self.chain.lab, self.capture_directory)
-            session.start()
+            with story.step(self.directory, f"Captures live on {len(session.ports)} taps"):
+                session.start()
             self._session = session
             self._spoilt = sum(spoilt(self.chain.lab).values())
         self._events = []
@@ -80,8 +86,11 @@ class Window:
     def _start_sut(self, name: str) -> RunningSut:
         if self._sut is not None:
             raise HarnessFault(f"SUT {self._sut.sut.name} is still on the path")
-        self._sut = self.chain.running(name, self.directory, self._folders)
-        self._sut.__enter__()
+        with story.step(self.directory, f"SUT {name} started", sut=name) as step:
+            self._sut = self.chain.running(name, self.directory, self._folders)
+            step.facts["placement"] = str(self._sut.sut.placement)
+            self._sut.__enter__()
+            step.title += f" on {', '.join(self._sut.identity)}" if self._sut.identity else " (no box on the path)"
         self._events.append(self._moment("sut_started", self._sut))
         self._identity |= {f"{name}@{host}": fact for host, fact in self._sut.identity.items()}
         return self._sut
@@ -100,15 +109,15 @@ class Window:
             self._events += [{"host": host, **event} for event in events]
         self._events += [{"host": host, "event": "died", "returncode": code} for host, code in died.items()]
 
-    @staticmethod
-    def _moment(event: str, sut: RunningSut) -> dict[str, object]:
-        """When a SUT came to the path or left it: flows that began in between were its to carry."""
+    def _moment(self, event: str, sut: RunningSut) -> dict[str, object]:
+        """When a SUT came or left, on the client's clock: flows that began in between were its to carry."""
         placement = str(sut.sut.placement)
-        return {"event": event, "sut": sut.sut.name, "placement": placement, "time_ns": time.time_ns()}
+        at = now_ns(self.chain.host("client"))
+        return {"event": event, "sut": sut.sut.name, "placement": placement, "time_ns": at}
 
     def moment(self) -> int:
         """Now, in ns on the clock of the captures; a replay is given the same."""
-        now = time.time_ns()
+        now = now_ns(self.chain.host("client"))
         self.tape.note("moment", time_ns=now)
         return now
 
@@ -135,22 +144,54 @@ class Window:
         except WaitTimeout:
             return
 
+    def tap(self, *ports: Port) -> None:
+        """Capture on more ports until the window ends, such as devices that came up with a tunnel."""
+        for port in ports:
+            self._open_session().add(port)
+
+    def untap(self, *ports: Port) -> None:
+        """End the captures of ports that are about to go; what they hold stays in the window."""
+        for port in ports:
+            self._open_session().end(port)
+
+    def look(self) -> Path:
+        """The folder of captures as they are now, complete up to this moment; the window stays open."""
+        self._open_session().snapshot(extra=self._extra())
+        assert self.capture_directory is not None
+        return self.capture_directory
+
+    def _open_session(self) -> CaptureSession:
+        if self._session is None:
+            raise UsageError("there are no captures to look at: lab_uncaptured, or the window is closed")
+        return self._session
+
+    def _extra(self) -> dict[str, Any]:
+        return {"rtt_ns": self.chain.rtt_ns, "sut": self._events, **self.said}
+
     def close(self) -> Trace | None:
         """Settle, drain, stop; returns the window's Trace, or None when it was not captured."""
+        directory = self.end()
+        return None if directory is None else Trace.load(directory)
+
+    def end(self) -> Path | None:
+        """Settle, drain, stop; returns the folder of the captures, or None when there are none."""
         with self.tape.call("close", folder=self.capture_directory.name if self.capture_directory else None):
+            for ask in self.before_end:
+                ask()
             return self._close()
 
-    def _close(self) -> Trace | None:
+    def _close(self) -> Path | None:
         if self._session is None:
             self.stop_sut()
             self._refuse_leftovers()
             return None
-        try:
-            self.settle()
-            self.wait_tables()
-            lost = spoilt(self.chain.lab)
-        finally:
-            trace_directory = self._end()
+        with story.step(self.directory, "Network quiet, SUT stopped, captures drained"):
+            try:
+                self.settle()
+                self.wait_tables()
+                lost = spoilt(self.chain.lab)
+            finally:
+                trace_directory = self._end()
         self._refuse_leftovers()
         drift.check(self.chain.lab)
         if sum(lost.values()) > self._spoilt:
@@ -161,7 +202,7 @@ class Window:
         if self._died:
             told = ", ".join(f"{box} with {code}" for box, code in self._died.items())
             raise ProductFault(f"a box ended by itself: {told}; its log is in {self.directory}")
-        return Trace.load(trace_directory)
+        return trace_directory
 
     def abandon(self) -> None:
         """End everything without judging; captures so far stay in the run directory."""
@@ -186,7 +227,7 @@ class Window:
             self.stop_sut()
         finally:
             try:
-                session.stop(extra={"rtt_ns": self.chain.rtt_ns, "sut": self._events})
+                session.stop(extra=self._extra())
             finally:
                 self.tape.note("end", folder=directory.name, files=_sealed(directory))
         return directory
@@ -208,8 +249,3 @@ def spoilt(lab: Lab) -> dict[str, int]:
     return {
         link: sum(count[cause] for count in lab.link_counters(link).values() for cause in UNASKED) for link in lab.lines
     }
-
-
-def note_failure(directory: Path, error: HopscopeError) -> None:
-    """Leave the fault beside the captures, so that the folder explains itself."""
-    write_json(directory / "fault.json", {"kind": error.kind, "message": error.message, "evidence": error.evidence})

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hopscope.checks.judge import Judgement, judge_trace
+from hopscope.checks.judge import Judgement, judge_folder, judge_trace
 from hopscope.checks.text import render
 from hopscope.errors import UsageError, exit_code
 from hopscope.report import flows, shards
@@ -17,6 +17,7 @@ from hopscope.report.memory import give_back
 from hopscope.report.progress import Progress
 from hopscope.run import rundir
 from hopscope.wire.trace import Trace
+from hopscope.wire.tunnel import TunnelTrace
 
 #: Where the runs of the current folder are, so that a run's name alone names it.
 RUNS = Path(".hopscope/runs")
@@ -89,6 +90,12 @@ def command(arguments: argparse.Namespace) -> int:
     every = folders(path)
     with Progress(sys.stderr) as progress:
         for number, folder in enumerate(every):
+            if TunnelTrace.is_one(folder):
+                judgement = judge_folder(folder)
+                codes.append(judgement.exit_code)
+                progress.clear()
+                _tell(folder, path, number, judgement, documents if arguments.json else None)
+                continue
             count = shards.needed(folder, arguments.workers)
             if count > 1:
                 if wanted is not None:
@@ -135,6 +142,8 @@ def _tell(
 def _one_flow(path: Path, wanted: str, expect: str | None) -> list[int]:
     codes = []
     for folder in folders(path):
+        if TunnelTrace.is_one(folder):
+            continue
         trace = Trace.load(folder)
         index = find_flow(trace, wanted)
         if index is not None:

@@ -2,6 +2,9 @@
 
     RUN/manifest.json            what ran, on what, with which settings
     RUN/outcomes.jsonl           what each test on a lab came to, with the outcome of each of its checks
+    RUN/labs/TOPOLOGY/           how the lab was built and proven; logs and preflight where it could not be
+    RUN/tests/SLUG/test.json     which test it is, on which lab
+    RUN/tests/SLUG/story.jsonl   what was done, step by step, for people
     RUN/tests/SLUG/capture-1/    one folder per capture window: *.pcap, taps.json, verdicts.json
     RUN/tests/SLUG/calls.jsonl   what the test asked of its lab, for a replay: see ``tape``
     RUN/tests/SLUG/*.out *.err   logs of the systems under test and of the traffic
@@ -22,11 +25,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hopscope.errors import UsageError
+from hopscope.errors import HopscopeError, UsageError
 
 KEEP_RUNS = 20
 KEEP_BYTES = 5 * 10**9
 MANIFEST = "manifest.json"
+FAULT = "fault.json"
+FACTS = "test.json"
 OUTCOMES = "outcomes.jsonl"
 VERDICTS = "verdicts.json"
 SCHEMA = 1
@@ -90,6 +95,12 @@ class Run:
             else:
                 return directory
 
+    def lab_directory(self, topology: str) -> Path:
+        """The folder of a lab of this run: how it was built and proven, or why it could not be."""
+        directory = self.directory / "labs" / slug(topology)
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
     def record(self, key: str, value: Any) -> None:
         self._manifest[key] = value
         self._write()
@@ -109,6 +120,12 @@ class Run:
 
     def _write(self) -> None:
         write_json(self.directory / MANIFEST, self._manifest)
+
+
+def note_fault(directory: Path, error: HopscopeError) -> None:
+    """Leave a fault beside the captures, so that the folder explains itself."""
+    fault = {"kind": error.kind, "message": error.message, "host": error.host, "evidence": error.evidence}
+    write_json(directory / FAULT, fault)
 
 
 def read_manifest(directory: Path) -> dict[str, Any] | None:

@@ -12,8 +12,10 @@ import pytest
 
 from hopscope import data
 from hopscope.capture import session as session_module
+from hopscope.capture import tap as tap_module
 from hopscope.capture.session import CaptureSession
 from hopscope.errors import CaptureUnhealthy, EnvironmentFault, HarnessFault
+from hopscope.model.topology import Port
 from hopscope.wire.writer import write_pcap
 from support.fakehost import FakeHost, FakeProcess, fake_lab
 
@@ -28,6 +30,12 @@ def capturing(process: FakeProcess, sig: int) -> None:
         process.say(COUNTS)
     else:
         process.code = 0
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host's clock is what ``date`` answers."""
+    monkeypatch.setattr(tap_module, "now_ns", lambda executor: int(executor.run(["date", "+%s%N"]).text))
 
 
 def link_of(argv: list[str]) -> bytes:
@@ -52,7 +60,9 @@ def processes(lab: Any) -> list[FakeProcess]:
 
 
 def test_all_ports_and_a_sidecar_that_proves_them(make_lab: Callable[..., Any], tmp_path: Path) -> None:
-    with CaptureSession(make_lab(), tmp_path / "out") as session:
+    lab = make_lab()
+    lab.same_clock = False
+    with CaptureSession(lab, tmp_path / "out") as session:
         pass
     assert all(report.healthy for report in session.reports)
     sidecar = json.loads((tmp_path / "out/taps.json").read_text())
@@ -70,7 +80,7 @@ def test_all_ports_and_a_sidecar_that_proves_them(make_lab: Callable[..., Any], 
         "mac": "02:00:00:00:00:07",
     }
     assert sidecar["links"][1] == ["clientnic-eth1", "servernic-eth0"]
-    assert sidecar["same_clock"] is False, "only hosts of this machine are known to share its clock"
+    assert sidecar["same_clock"] is False
 
 
 def test_some_ports_and_facts_of_the_run(make_lab: Callable[..., Any], tmp_path: Path) -> None:
@@ -131,3 +141,57 @@ def test_no_room_is_said_before_anything_starts(
 def test_a_session_starts_once(make_lab: Callable[..., Any], tmp_path: Path) -> None:
     with CaptureSession(make_lab(), tmp_path) as session, pytest.raises(HarnessFault, match="started already"):
         session.start()
+
+
+TUN = Port(host="client", name="tun0", mac="02:00:00:00:00:09")
+
+
+def test_a_device_that_came_later_is_captured_too_and_each_of_its_lives_has_a_file(
+    make_lab: Callable[..., Any], tmp_path: Path
+) -> None:
+    lab = make_lab()
+    session = CaptureSession(lab, tmp_path / "out", ports=["client:eth0"])
+    session.start()
+    session.add(TUN)
+    session.end(TUN)
+    session.add(TUN)
+    session.stop()
+    assert [report.file.name for report in session.reports] == [
+        "client-tun0.pcap",
+        "client-eth0.pcap",
+        "client-tun0-2.pcap",
+    ]
+    told = json.loads((tmp_path / "out/taps.json").read_text())["taps"]
+    assert {name: (fact["interface"], fact["captured"]) for name, fact in told.items()} == {
+        "client-tun0.pcap": ("tun0", 2), "client-eth0.pcap": ("eth0", 2), "client-tun0-2.pcap": ("tun0", 2),
+    }  # fmt: skip
+
+
+def test_a_snapshot_tells_what_was_taken_so_far_and_goes_on(make_lab: Callable[..., Any], tmp_path: Path) -> None:
+    lab = make_lab()
+    session = CaptureSession(lab, tmp_path / "out", ports=["client:eth0"])
+    session.start()
+    session.snapshot({"tunnel": {}})
+    told = json.loads((tmp_path / "out/taps.json").read_text())
+    assert (told["taps"]["client-eth0.pcap"]["captured"], told["tunnel"]) == (2, {})
+    assert [process.code for process in processes(lab)] == [None]
+    session.stop()
+
+
+def test_a_device_that_went_with_its_daemon_is_a_doubt_and_a_port_that_ended_is_a_fault(
+    make_lab: Callable[..., Any], tmp_path: Path
+) -> None:
+    def dies(process: FakeProcess, sig: int) -> None:
+        capturing(process, sig)
+        if "tun0" in process.name:
+            process.say("recorder: The interface disappeared")
+            process.code = 2
+
+    lab = make_lab(dies)
+    session = CaptureSession(lab, tmp_path / "out", ports=["client:eth0"])
+    session.start()
+    session.add(TUN)
+    session.snapshot()
+    assert "disappeared" in json.loads((tmp_path / "out/taps.json").read_text())["taps"]["client-tun0.pcap"]["problem"]
+    session.stop()
+    assert ["disappeared" in report.problem for report in session.reports] == [False, True]

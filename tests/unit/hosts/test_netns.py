@@ -5,12 +5,13 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hopscope.errors import CommandFailed, CommandTimeout, EnvironmentFault, ToolMissing
-from hopscope.hosts import command
+from hopscope.hosts import command, netns_process
 from hopscope.hosts.command import Outcome
 from hopscope.hosts.netns import NetnsExecutor
 from hopscope.hosts.netns_process import entered, signal_group
@@ -150,3 +151,19 @@ def test_a_leader_that_is_no_group_yet_is_signalled_alone(monkeypatch: pytest.Mo
     monkeypatch.setattr(os, "kill", lambda process, sig: sent.append(process))
     signal_group(4242, signal.SIGTERM)
     assert sent == [4242]
+
+
+def test_a_stopped_process_hears_that_it_is_to_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """nsenter stops itself with what it has started, and would be waited for until the kill."""
+    child = SimpleNamespace(pid=4242, poll=lambda: None, returncode=None)
+    sent: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(netns_process, "entered", lambda pid: 4243)
+    monkeypatch.setattr(os, "kill", lambda pid, sig: sent.append(("process", pid, sig)))
+    monkeypatch.setattr(os, "killpg", lambda pid, sig: sent.append(("group", pid, sig)))
+    process = netns_process.NetnsProcess("box", "left", child, tmp_path / "out", tmp_path / "err")  # type: ignore[arg-type]
+    process.ask()
+    term, cont = int(signal.SIGTERM), int(signal.SIGCONT)
+    assert sent == [("group", 4243, term), ("group", 4243, cont), ("process", 4242, cont)]
+    sent.clear()
+    process.signal(signal.SIGCONT)
+    assert sent == [("process", 4243, cont), ("process", 4242, cont)]

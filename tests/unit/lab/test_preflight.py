@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from hopscope.errors import CommandFailed, LabFailed
+from hopscope.errors import CommandFailed, HopscopeError, LabFailed
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.netns import NetnsExecutor
 from hopscope.lab import preflight
 from hopscope.lab.preflight import CHECKS, Check
+from support.fakehost import FakeHost
 
 
 def attempt(tmp_path: Path, probe: preflight.Probe) -> preflight.Capability:
@@ -59,3 +60,26 @@ def test_a_full_disk_is_told_with_what_is_free(tmp_path: Path, monkeypatch: pyte
 def test_few_open_files_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda which: (256, 512))
     assert preflight._open_files().detail == "limits are 256 and 512"
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ("#define WITH_TUN 1\n#define WITH_OPENSSL 1\n", ""),
+        ("#define WITH_TUN 1\n#undef WITH_OPENSSL\n", "without OPENSSL"),
+    ],
+)
+def test_a_socat_that_cannot_do_it_is_none(tmp_path: Path, said: str, problem: str) -> None:
+    host = FakeHost("probe", tmp_path, answers={"socat": said.encode()})
+    if not problem:
+        preflight._socat(host)
+        return
+    with pytest.raises(HopscopeError, match=problem):
+        preflight._socat(host)
+
+
+@pytest.mark.parametrize("name", ["tun", "openvpn", "socat", "ssh", "sshd"])
+def test_what_tunnels_need_is_tried_and_has_a_remedy(name: str) -> None:
+    (check,) = [check for check in CHECKS if check.name == name]
+    assert check.remedy.startswith(("apt-get install", "modprobe tun"))
+    assert not check.required

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import signal as signals
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from hopscope.errors import CommandFailed, EnvironmentFault, WaitTimeout
+from hopscope.errors import CommandFailed, EnvironmentFault, HarnessFault, WaitTimeout
 from hopscope.hosts.ready import AllOf, ListeningPort, LogLine
 from hopscope.lab.sut import RunningSut
 from hopscope.model.sut import Box, Ready, Sut
@@ -40,6 +41,7 @@ class FakeProcess:
 class FakeHost:
     def __init__(self, name: str, directory: Path, log: list[str], output: list[str], broken: bool = False) -> None:
         self.name, self.directory, self.log, self.output, self.broken = name, directory, log, output, broken
+        self.python, self.here = sys.executable, True
         self.spawned: dict[str, Any] = {}
         self.tables = ["table inet theirs"]
         self.failing: set[str] = set()
@@ -263,3 +265,26 @@ def test_sudo_only_where_the_harness_is_not_root(tmp_path: Path, log: list[str])
     assert argv[:5] == ("sudo", "-n", "--", "env", "A=1")
     assert argv[5].startswith("HOPSCOPE_BOX=")
     assert argv[6] == "box"
+
+
+def test_one_box_is_restarted_alone_and_its_second_log_has_a_name_of_its_own(tmp_path: Path, log: list[str]) -> None:
+    sut, hosts = running(tmp_path, log)
+    with sut:
+        del log[:]
+        sut.stop_box("clientnic")
+        assert sut.process("clientnic") is None
+        sut.start_box("clientnic")
+        assert log == ["stop clientnic SIGINT", "start clientnic"]
+        assert hosts["clientnic"].spawned["name"] == "clientnic-pair-2"
+        assert sut.process("servernic") is hosts["servernic"].process
+        with pytest.raises(HarnessFault, match="on clientnic has been started already"):
+            sut.start_box("clientnic")
+    assert log[2:] == ["stop clientnic SIGINT", "stop servernic SIGINT"]
+
+
+def test_boxes_end_in_the_reverse_order_whichever_was_restarted(tmp_path: Path, log: list[str]) -> None:
+    sut, _ = running(tmp_path, log)
+    with sut:
+        sut.stop_box("servernic")
+        sut.start_box("servernic")
+    assert log[-2:] == ["stop clientnic SIGINT", "stop servernic SIGINT"]
