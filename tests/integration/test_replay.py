@@ -51,6 +51,15 @@ def test_commands(client):
     assert client.run(["ip", "route"]).text
 """
 
+TUNNEL_TESTS = """
+import pytest
+pytestmark = pytest.mark.integration
+
+def test_carries(tunnel):
+    assert [each.received for each in tunnel.ping(sizes=("small",), count=3)] == [3, 3]
+    assert tunnel.counters(count=3)["left"]["tx"] == 6
+"""
+
 #: As in a container without privilege: user 0 that may do nothing, also in no namespace of its own.
 BARE = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
 
@@ -90,6 +99,20 @@ def seal(capture: Path) -> None:
     entry = next(each for each in manifest["tests"] if each["directory"] == str(test.relative_to(run)))
     entry["calls"] = tape.seal(calls)
     (run / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.skipif(not Path("/dev/net/tun").exists(), reason="the kernel has no /dev/net/tun")
+def test_what_was_asked_of_a_tunnel_is_judged_again(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(TUNNEL_TESTS)
+    (tmp_path / "pytest.ini").touch()
+    live = pytest_run(tmp_path, "--lab-sut", "socat")
+    assert "1 passed" in live.stdout, live.stdout
+    run = (tmp_path / ".hopscope" / "runs" / "latest").resolve()
+    replay = pytest_run(tmp_path, "--lab-replay", run.name, bare=True)
+    assert "1 passed" in replay.stdout, replay.stdout + replay.stderr
+    assert "1 tests judged again, 0 left out (the skips say why); every verdict as it was" in replay.stdout
+    (own,) = (each for each in run.parent.iterdir() if each.name not in (run.name, "latest"))
+    assert reached(own) == reached(run)
 
 
 def test_a_session_is_judged_again_elsewhere(tmp_path: Path) -> None:

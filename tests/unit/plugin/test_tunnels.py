@@ -14,7 +14,7 @@ from hopscope.lab.tunnel import Device
 from hopscope.model.laid import lay
 from hopscope.plugin.measuring import Measuring
 from hopscope.plugin.tunnels import Tunnel
-from hopscope.run import story
+from hopscope.run import story, tape
 from hopscope.run.tape import Tape
 
 pytest_plugins = ["pytester"]
@@ -73,6 +73,12 @@ class Running:
 
     def refuse_dead(self) -> None:
         pass
+
+    def dead(self) -> list[str]:
+        return []
+
+    def carries(self) -> bool:
+        return True
 
     def stopped(self) -> list[str]:
         return self.is_stopped
@@ -148,6 +154,48 @@ def test_a_link_that_cannot_lose_packets_cannot_be_cut(tmp_path) -> None:
     )
     with pytest.raises(EnvironmentFault, match="declare one of left:eth0--right:eth0 with an rtt_ms"):
         tunnel.cut()
+
+
+@pytest.mark.parametrize(
+    ("lines", "answers"),
+    [({"left": ["a"], "right": []}, ["established", "state"]), ({"left": [], "right": []}, ["established", "state"])],
+)
+def test_a_call_is_noted_with_what_it_rests_on(tmp_path, monkeypatch, lines, answers) -> None:
+    tunnel, window = tunnel_of(), Window(tmp_path)
+    monkeypatch.setattr(Running, "established", lambda self: lines, raising=False)
+    tunnel.ready(window)
+    tunnel.begin(window)
+    with pytest.raises(ProductFault, match="no established connection on tcp port 1194"):
+        tunnel.established()
+    ready, call = tape.read(tmp_path / tape.CALLS)
+    assert ready == {"call": "tunnel", "sut": "openvpn", "reconnects": True, "carrier": "tcp port 1194"}
+    assert (call["call"], call["arguments"], call["fault"]["kind"]) == ("tunnel.established", {}, "product")
+    assert [step["asked"] for step in call["steps"]] == answers
+    assert call["steps"][0]["answer"] == lines
+
+
+def test_a_fault_of_measuring_is_noted_as_the_answer(tmp_path) -> None:
+    tunnel, window = tunnel_of(), Window(tmp_path)
+    tunnel.begin(window)
+    with pytest.raises(UsageError, match="no size 'large'"):
+        tunnel.ping(sizes=("large",))
+    (call,) = tape.read(tmp_path / tape.CALLS)
+    (step,) = call["steps"]
+    assert (step["asked"], step["fault"]) == ("pings", call["fault"])
+    assert call["arguments"]["sizes"] == ["large"]
+
+
+def test_a_tunnel_that_cannot_be_revived_is_noted(tmp_path, monkeypatch) -> None:
+    window, fault = Window(tmp_path), ProductFault("it does not come up")
+
+    def fail(self) -> None:
+        raise fault
+
+    monkeypatch.setattr(Measuring, "revive", fail)
+    with pytest.raises(ProductFault):
+        tunnel_of().ready(window)
+    (call,) = tape.read(tmp_path / tape.CALLS)
+    assert call["fault"]["message"] == fault.message
 
 
 def test_a_window_says_what_the_tunnel_is_as_long_as_it_is_its_own(tmp_path) -> None:
