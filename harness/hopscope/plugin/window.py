@@ -18,6 +18,7 @@ from hopscope.lab.wait import wait_until
 from hopscope.model.topology import Port
 from hopscope.plugin.chains import Chain
 from hopscope.run import story, tape
+from hopscope.run.rundir import VERDICTS
 from hopscope.run.tape import Tape
 from hopscope.wire.trace import Trace
 
@@ -240,8 +241,9 @@ class Window:
 
 
 def _sealed(directory: Path) -> dict[str, tape.Seal]:
-    """The captures of a folder and what is told of them."""
-    return {file.name: tape.seal(file) for file in sorted(directory.iterdir()) if file.suffix in (".pcap", ".json")}
+    """The captures of a folder and what is told of them. Verdicts are none of it: more of them may follow."""
+    told = (file for file in sorted(directory.iterdir()) if file.suffix in (".pcap", ".json") and file.name != VERDICTS)
+    return {file.name: tape.seal(file) for file in told}
 
 
 def spoilt(lab: Lab) -> dict[str, int]:
