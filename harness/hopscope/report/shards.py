@@ -15,11 +15,11 @@ from hopscope.wire import shards
 from hopscope.wire.shards import Shards
 
 SHARD_BYTES = 700 << 20
-"""Bytes of captures in one shard: some two million packets of 0.3 kB, which take half a gigabyte of memory."""
+"""Bytes of captures in one shard: two million packets of 0.3 kB, which take half a gigabyte of memory."""
 
 
 def needed(folder: Path, workers: int) -> int:
-    """In how many shards a folder is judged: none larger than memory allows, and one for each worker at least."""
+    """In how many shards a folder is judged: as few as memory allows, and one for each worker at least."""
     size = sum(file.stat().st_size for file in folder.iterdir() if file.suffix.lower().startswith((".pcap", ".cap")))
     return max(workers, -(-size // SHARD_BYTES), 1)
 
