@@ -37,6 +37,7 @@ TESTS = f"""
     def test_changed_later(tunnel):
         pinged(tunnel)
         tunnel.transfer(bytes={SEGMENTS * SEGMENT})
+    def test_ended_later(tunnel): tunnel.established()
     def test_better_today(tunnel): pinged(tunnel)
     def test_other_arguments(tunnel): pinged(tunnel, count=4)
     def test_other_call(tunnel): tunnel.transfer()
@@ -55,6 +56,8 @@ TESTS = f"""
     def test_recorded_before(tunnel): pinged(tunnel)
     """
 
+BOTH = {"left": ["one"], "right": ["one"]}
+"""Connections by host."""
 DIED = ProductFault("the daemon on left has ended with 7")
 
 #: Outcome of each test in a replay, and words of its reason.
@@ -62,6 +65,7 @@ EXPECTED = {
     "test_everything": ("passed", ""),
     "test_capture_changed": ("failure", "golden: pings FAIL: left to 10.9.0.2, 128 bytes: 1 of 3 lost between tun0 of"),
     "test_changed_later": ("failure", "golden: transfer FAIL: left to right: 3,500 of 4,200 bytes"),
+    "test_ended_later": ("error", "transport FAIL"),  # not the call, which had seen it alive
     "test_better_today": ("passed", ""),
     "test_other_arguments": ("failure", "it called tunnel.ping(count=3), and now calls tunnel.ping(count=4)"),
     "test_other_call": ("skipped", "INCONCLUSIVE: the stored test did not come to tunnel.transfer()"),
@@ -115,6 +119,9 @@ class Story:
         report = {"ways": ways, "seconds": 0.1, "start_ns": said[0]["start_ns"], "end_ns": said[0]["end_ns"]}
         self.test.asked(Tunnel.transfer, ("transfer", report), self.look(), bytes=SEGMENTS * SEGMENT)
 
+    def established(self) -> None:
+        self.test.asked(Tunnel.established, ("established", BOTH), self.pings(), self.look(), self.look())
+
     def everything(self) -> None:
         start = self.tunnel.now
         self.ping()
@@ -124,9 +131,8 @@ class Story:
         self.transfer()
         self.tunnel.idle()
         self.test.asked(Tunnel.idle, ("idle", None), self.pings(), self.look(), self.look(), seconds=2.0)
-        one = {"left": ["one"], "right": ["one"]}
-        self.test.asked(Tunnel.established, ("established", one), self.pings(), self.look(), self.look())
-        mtus = [{"host": host, "target": "there", "bytes": 1500, "wanted": 1500, "tried": 1} for host in one]
+        self.established()
+        mtus = [{"host": host, "target": "there", "bytes": 1500, "wanted": 1500, "tried": 1} for host in BOTH]
         self.test.asked(Tunnel.mtu, ("mtus", mtus), self.pings(), self.look())
         for method, again_s, asked in ((Tunnel.cut, 0.1, {"seconds": 0.5}), (Tunnel.reconnect, 0.2, {})):
             away = {"what": "it", "away_s": 0.5, "again_s": again_s}
@@ -157,11 +163,12 @@ def stored(root: Path) -> Path:
     stories["test_capture_changed"].tunnel.change("right-tun0", "request 2 of left", flipped)
     stories["test_changed_later"].transfer()
     stories["test_changed_later"].tunnel.change("right-tun0", "bytes 5 of left", flipped)
+    stories["test_ended_later"].established()
+    stories["test_ended_later"].tunnel.segment("left", "R")
     stories["test_better_today"].ping(("state", [["left"], "its log"]))
     stories["test_daemon_died"].test.asked(Tunnel.ping, ("pings", DIED), sizes=[SIZE], count=PINGS)
     halted = ("state", [["right"], "its log"])
-    both = {"left": ["one"], "right": ["one"]}
-    stories["test_was_stopped_by_a_check"].test.asked(Tunnel.established, ("established", both), halted)
+    stories["test_was_stopped_by_a_check"].test.asked(Tunnel.established, ("established", BOTH), halted)
     away = {"what": "link cut", "away_s": 0.5, "again_s": None}
     stories["test_never_again"].test.asked(Tunnel.cut, ("cut", away), halted, seconds=0.5)
     for name, story in stories.items():
