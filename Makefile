@@ -1,9 +1,10 @@
 # The two commands are `make demo` and `make test`; both set up what they need and are quick the second time.
-.PHONY: help setup demo test unit lint bench nightly report lock clean
+.PHONY: help setup demo test unit lint bench nightly report judge lock clean
 
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 PYTEST_ARGS ?=
+RESULTS := --alluredir=.hopscope/allure-results --clean-alluredir
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -12,13 +13,13 @@ setup: ## system packages (as root; otherwise prints the line to run) and the en
 	@bash scripts/setup.sh
 
 demo: setup ## the main job: plain TCP and 0-RTT side by side on a local chain, captured and judged
-	@$(PYTHON) -m pytest -p no:cacheprovider -q -m demo -k "not 100ms" tests/integration $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -p no:cacheprovider -q -m demo -k "not 100ms" tests/integration $(RESULTS) $(PYTEST_ARGS)
 
 test: setup ## all tests: unit and integration
-	@$(PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+	@PYTHON=$(PYTHON) bash scripts/test.sh $(PYTEST_ARGS)
 
 unit: setup ## the tests that need neither root nor network
-	@$(PYTHON) -m pytest -p no:cacheprovider tests/unit $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -p no:cacheprovider -n 2 tests/unit $(PYTEST_ARGS)
 
 lint: setup ## ruff and mypy --strict
 	@$(PYTHON) -m ruff check .
@@ -31,7 +32,10 @@ bench: setup ## timings, one JSON object per line
 nightly: setup ## everything that takes long: soaks, long property tests, repetition
 	@HYPOTHESIS_PROFILE=nightly $(PYTHON) -m pytest -p no:cacheprovider -m "nightly or not nightly" --timeout 3600 $(PYTEST_ARGS)
 
-report: setup ## the newest run, judged again from its captures
+report: setup ## an HTML report (Allure) of the last demo or test, with captures of what failed; needs Node.js
+	@$(PYTHON) scripts/report.py
+
+judge: setup ## the newest run, judged again from its captures
 	@$(PYTHON) -m hopscope judge .hopscope/runs/latest
 
 lock: ## renew requirements.lock (needs uv)

@@ -8,6 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
+import numpy  # noqa: F401  (before pytester, which forgets modules that came during its tests: NumPy loads only once)
 import pytest
 from hypothesis import HealthCheck, settings
 

@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--expect", choices=("stamp", "hold", "plain", "proxy"), help="claim a placement; a wrong claim is a failure"
     )
-    one.add_argument("--json", action="store_true", help="print the judgement as JSON")
+    shape = one.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="print the judgement as JSON")
+    shape.add_argument("--ladder", metavar="FLOW", help="draw one flow over all taps instead: its port, or its number")
     one.set_defaults(command=_judge)
 
     two = commands.add_parser("preflight", help="what this machine can do, tried out, and what is lost without it")

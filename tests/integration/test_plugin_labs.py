@@ -20,6 +20,8 @@ pytestmark = pytest.mark.integration
 
 TESTS = """
 import pytest
+from hopscope.checks.latency import budget
+from hopscope.errors import ProductFault
 pytestmark = pytest.mark.integration
 
 def test_first(traffic, trace):
@@ -36,6 +38,11 @@ def test_impaired(chain, capture, traffic):
     assert 39e6 < capture.chain.rtt_ns < 45e6
     assert traffic.connections(count=5, rate=50).ttfb_ns(0.5) > 75e6
     assert chain.rtt_ns < 25e6
+
+def test_limit(traffic, trace):
+    traffic.connections(count=30, rate=60)
+    with pytest.raises(ProductFault, match="ini ttfb_budget_ms"):
+        trace().expect(budget("ttfb"))
 
 @pytest.mark.broken
 def test_broken(traffic):
@@ -69,7 +76,7 @@ PLAIN = ["-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:sugar"]
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     """A user's directory with tests; a lab that is up in it at the end is ended."""
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = broken: fails\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nttfb_budget_ms = 30\nmarkers = broken: fails\n")
     (tmp_path / "test_mine.py").write_text(TESTS)
     (tmp_path / "conftest.py").write_text(HOOKS)
     yield tmp_path
@@ -87,7 +94,7 @@ def run(home: Path, *argv: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_two_workers_have_a_lab_each_and_tell_while_they_build(home: Path) -> None:
-    done = run(home, "pytest", *PLAIN, "-n", "2", "-m", "not broken", "--lab-sut", "nothing")
+    done = run(home, "pytest", *PLAIN, "-n", "2", "-m", "not broken", "-k", "not limit", "--lab-sut", "nothing")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed" in done.stdout
     for worker in ("gw0", "gw1"):
@@ -108,11 +115,13 @@ def test_a_failed_tests_lab_is_kept_used_again_and_ended(home: Path) -> None:
     entered = run(home, "hopscope", "lab", "exec", walk, "servernic", "--", "ip", "-br", "address")
     assert "10.1.1.2/24" in entered.stdout
 
-    again = run(home, "pytest", *PLAIN, "--lab-use", walk, "-k", "first or impaired")
+    again = run(home, "pytest", *PLAIN, "--lab-use", walk, "-k", "first or impaired or limit")
     assert again.returncode == 0, again.stdout + again.stderr
     assert f"hopscope: using {walk}" in again.stdout
     assert "INCONCLUSIVE" in again.stdout
-    assert (home / "findings").read_text() == "test_first mine INCONCLUSIVE 20 flows\n"
+    found = (home / "findings").read_text().splitlines()
+    assert "test_first mine INCONCLUSIVE 20 flows" in found
+    assert [line.split()[:3] for line in found if line.startswith("test_limit")] == [["test_limit", "budget", "ttfb"]]
     (fact,) = json.loads(run(home, "hopscope", "lab", "list", "--json").stdout)
     assert (fact["name"], fact["state"]) == (walk, "up"), "a session never ends a lab that it was given"
 

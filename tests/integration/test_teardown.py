@@ -21,8 +21,11 @@ MANNERS = {
 
 
 @pytest.mark.parametrize("sut", ["stamp", "hold", "kernel"])
-def test_an_end_is_an_end_on_both_sides(chain, trace, test_directory, sut):
-    """One conversation for each way to end one, and a FIN made by hand that crosses the server's on its way."""
+def test_an_end_is_an_end_on_both_sides(chain, capture, trace, test_directory, sut):
+    """One conversation for each way to end one, and a FIN made by hand that crosses the server's on its way.
+
+    Afterwards the boxes forget them all.
+    """
     for caller, server, error in MANNERS.values():
         with serving(chain, server, test_directory):
             seen = call(chain, caller)
@@ -31,6 +34,8 @@ def test_an_end_is_an_end_on_both_sides(chain, trace, test_directory, sut):
         seen = conversations.craft(chain, "simultaneous", from_port=39010)
     assert (seen["bytes"], seen["ended"]) == (talk.RESPONSE, True)
 
+    capture.settle()
+    capture.wait_tables(lingering=True)
     judged = trace()
     assert len(judged.trace) == len(MANNERS) + 1
     judged.expect(placement=claim(sut))

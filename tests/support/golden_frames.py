@@ -6,6 +6,7 @@ import ipaddress
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 
@@ -73,7 +74,7 @@ def encode(frame: Frame) -> bytes:
     head = _mac(frame.dst_mac) + _mac(frame.src_mac)
     if frame.raw is not None:
         return head + frame.raw
-    src, dst = ipaddress.ip_address(frame.src), ipaddress.ip_address(frame.dst)
+    src, dst = _address(frame.src), _address(frame.dst)
     body, at = _transport(frame, src.version)
     pseudo = src.packed + dst.packed
     proto = 58 if frame.proto == 1 and src.version == 6 else frame.proto
@@ -93,6 +94,9 @@ def encode(frame: Frame) -> bytes:
     ip += src.packed + dst.packed
     check = _fold(ip) ^ 0xFFFF ^ (0x0001 if frame.spoil == "ip" else 0)
     return head + b"\x08\x00" + ip[:10] + struct.pack("!H", check) + ip[12:] + body
+
+
+_address = cache(ipaddress.ip_address)
 
 
 def arp(sender: str, target: str, *, request: bool) -> bytes:

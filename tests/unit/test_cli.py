@@ -67,6 +67,23 @@ def test_a_run_is_judged_by_its_windows_and_not_by_its_probe(
     assert "probe" not in out
 
 
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [('[{"claim": "hold"}, {"claim": null}]', 1), ('[{"claim": "stamp"}]', 0), ("[{", 0),
+     ('[{"claim": "hold"}, {"claim": "stamp"}]', 0), ('["x"]', 0)],
+    ids=["wrong", "right", "damaged", "two", "strange"],
+)  # fmt: skip
+def test_a_window_is_held_to_the_placement_that_its_test_claimed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, told: str, code: int
+) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    window = tmp_path / "tests" / "a" / "capture-1"
+    shutil.copytree(CAPTURES / "stamp", window)
+    (window / "verdicts.json").write_text(told)
+    assert run(capsys, "judge", str(tmp_path))[0] == code
+    assert run(capsys, "judge", str(tmp_path), "--expect", "stamp")[0] == 0, "a claim of one's own counts"
+
+
 def test_a_run_is_found_by_its_name(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,7 +198,8 @@ class CaptureTap:
         else:
             written, truncated = _records(self.file)
         last = counts[-1] if counts else Statistics(written, written, 0)
-        received = last.received
+        # It was drained at ``end_ns``: what the ring still held at the end came later, and is not claimed.
+        received = last.captured + last.dropped
         if problem:
             # What came after its end is unknown: at least one more, so that no reader takes the capture as whole.
             received = max(received, written + last.dropped + 1)

@@ -87,7 +87,7 @@ def _claims_something(event: dict[str, Any]) -> bool:
     return kind in ("syn_answered", "sent") or (kind == "counters" and any(name in event for name in COUNTED))
 
 
-def _port(trace: Trace, event: dict[str, Any], side: str) -> Position | None:
+def port_of(trace: Trace, event: dict[str, Any], side: str) -> Position | None:
     """The tap of a box's port on the client's or the server's side; None where it was not captured."""
     host = str(event.get("host") or event.get("role") or "")
     for box, sides in BOXES.items():
@@ -106,7 +106,7 @@ def _answers(trace: Trace, events: list[dict[str, Any]], tally: _Tally) -> None:
         flows.setdefault((flow.client, flow.server), []).append(flow.index)
     here = min(trace.taps)
     for event in events:
-        ends = _ends(event.get("flow"))
+        ends = ends_of(event.get("flow"))
         mine = [index for index in flows.get(ends, ()) if trace.whole[index]] if ends else []
         if not mine:
             continue
@@ -142,8 +142,8 @@ def _took(trace: Trace, here: Position, rows: Ints, index: int, claimed: int) ->
 def _segments(trace: Trace, events: list[dict[str, Any]], tally: _Tally) -> None:
     """Segments that a box says it has sent, one by one."""
     for event in events:
-        ends = _ends(event.get("flow"))
-        position = _port(trace, event, str(event.get("side")))
+        ends = ends_of(event.get("flow"))
+        position = port_of(trace, event, str(event.get("side")))
         if ends is None or position is None or "seq" not in event:
             continue
         tally.judged += 1
@@ -166,14 +166,14 @@ def _segments(trace: Trace, events: list[dict[str, Any]], tally: _Tally) -> None
 
 def _counters(trace: Trace, tally: _Tally) -> None:
     """Frames that a box has counted as sent, against those that left its port: at least as many."""
-    for host, totals in _totals(trace.sut_events).items():
+    for host, totals in totals_of(trace.sut_events).items():
         for name, claimed in totals.items():
             side = "server" if name == "sent_server" else "client"
-            position = _port(trace, {"host": host}, side)
+            position = port_of(trace, {"host": host}, side)
             if position is None or trace.taps[position].mac is None:
                 continue
             tally.judged += 1
-            seen = int(np.count_nonzero(_left(trace, position, answers=name == "syn_answered")))
+            seen = int(np.count_nonzero(left_port(trace, position, answers=name == "syn_answered")))
             if seen >= claimed:
                 continue
             tap, what = trace.taps[position], "SYN-ACKs" if name == "syn_answered" else "frames"
@@ -184,7 +184,7 @@ def _counters(trace: Trace, tally: _Tally) -> None:
             )
 
 
-def _totals(events: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
+def totals_of(events: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
     """By host, the counters at the end of each of its runs, summed."""
     last: dict[str, dict[str, int]] = {}
     totals: dict[str, dict[str, int]] = {}
@@ -211,13 +211,13 @@ def _add(totals: dict[str, dict[str, int]], host: str, counts: dict[str, int]) -
         mine[name] = mine.get(name, 0) + number
 
 
-def _left(trace: Trace, position: Position, *, answers: bool) -> Bools:
+def left_port(trace: Trace, position: Position, *, answers: bool) -> Bools:
     tap = trace.taps[position]
     out = tap.packets.src_mac == np.uint64(tap.mac or 0)
     return np.asarray(out & ((tap.packets.flags & (SYN | ACK)) == SYN | ACK) & tap.packets.is_tcp if answers else out)
 
 
-def _ends(text: object) -> tuple[tuple[Any, int], tuple[Any, int]] | None:
+def ends_of(text: object) -> tuple[tuple[Any, int], tuple[Any, int]] | None:
     """``a:p>b:p`` as two (address, port); None for what is no such text."""
     source, arrow, target = str(text).partition(">")
     try:

@@ -1,5 +1,7 @@
 """Are the flow tables of the boxes empty in time? Where the system under test tells how many flows it has open.
 
+A flow that is over may linger for its repeated segments, until the same deadline.
+
 A box that was taken off the path before its tables had their time (a comparison goes on with the next system) has
 nothing to answer for; one that was left there, told of open flows and never of none is not known to forget them.
 """
@@ -31,30 +33,34 @@ class Tables:
 
 def judge(trace: Trace, *, flows_open: bool) -> Tables:
     """``flows_open``: connections were left open, so that tables need not be empty."""
-    by_box: dict[str, list[tuple[int, int]]] = {}
-    for event in trace.sut_events:
-        time, flows = number(event, "time_ns"), number(event, "flows")
-        if time is not None and flows is not None:
-            by_box.setdefault(str(event.get("host") or event.get("role") or "sut"), []).append((time, flows))
-    if not by_box:
-        return Tables()
-    if flows_open or not trace.same_clock:
-        return Tables(note="; flow tables not judged")
     last = max(
         (int(tap.packets.time[tap.packets.is_tcp].max()) for tap in trace.taps.values() if tap.packets.is_tcp.any()),
         default=0,
     )
     deadline = last + TABLES_EMPTY_NS
+    by_box: dict[str, list[tuple[int, int]]] = {}
+    for event in trace.sut_events:
+        time, flows = number(event, "time_ns"), number(event, "flows")
+        if time is not None and flows is not None:
+            if time > deadline:
+                flows += number(event, "lingering") or 0
+            by_box.setdefault(str(event.get("host") or event.get("role") or "sut"), []).append((time, flows))
+    if not by_box:
+        return Tables()
+    if flows_open or not trace.same_clock:
+        return Tables(note="; flow tables not judged")
     leftover, unsure, told = [], [], []
     for box, mine in by_box.items():
         mine.sort()
         after = [(time, flows) for time, flows in mine if time >= last]
         empty = next((time for time, flows in after if flows == 0), None)
-        if empty is not None and empty <= deadline:
+        if after and after[-1][0] > deadline and after[-1][1]:
+            leftover.append(Evidence(None, box, (), EXPECTED, f"{after[-1][1]} flows"))
+        elif empty is not None and empty <= deadline:
             told.append(f"{box} empty {milliseconds(empty - last)} after the last segment")
-        elif any(time > deadline for time, _ in after):
-            late = f"empty only after {milliseconds(empty - last)}" if empty is not None else f"{after[-1][1]} flows"
-            leftover.append(Evidence(None, box, (), EXPECTED, late))
+        elif empty is not None:
+            seen = f"empty only after {milliseconds(empty - last)}"
+            leftover.append(Evidence(None, box, (), EXPECTED, seen))
         elif mine[-1][1] and not _stopped(trace, mine[-1][0], deadline):
             unsure.append(Evidence(None, box, (), EXPECTED, f"of {count(mine[-1][1], 'open flow')}"))
     note = "; flow table of " + ", ".join(told) if told else "; flow tables not told in time"

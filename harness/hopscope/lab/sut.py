@@ -33,6 +33,9 @@ _ANSWER_S = 2.0
 #: A command of `setup` or `teardown` ends within this many seconds (compiling a program is not its task).
 _COMMAND_S = 30.0
 
+#: Versions told, by the host's directory, the command and the hashes of what it asks.
+_VERSIONS: dict[str, str] = {}
+
 
 class RunningSut:
     """The boxes of one SUT on the hosts of a lab, from enter to exit. Logs are ``directory/HOST-SUT.out`` and ``.err``.
@@ -127,17 +130,19 @@ class RunningSut:
             if self._boxes[host].events is not None
         }
 
-    def open_flows(self) -> int | None:
+    def open_flows(self, *, lingering: bool = False) -> int | None:
         """Flows in the tables of all boxes that tell, asked now by SIGUSR1; None where none has answered.
+
+        ``lingering`` counts those too that are over and still remembered, where a box tells them apart.
 
         Raises WaitTimeout when a box that has told before does not answer any more.
         """
-        before = {host: len(counters) for host, counters in self._flow_counts().items()}
+        before = {host: len(counters) for host, counters in self._counters().items()}
         for host in self.events():
             self._processes[host].signal(signal.SIGUSR1)
 
         def answered() -> bool:
-            counts = self._flow_counts()
+            counts = self._counters()
             return all(len(counts[host]) > before[host] or self._processes[host].poll() is not None for host in counts)
 
         try:
@@ -146,13 +151,14 @@ class RunningSut:
             if any(before.values()):
                 raise
             return None
-        counts = [counters[-1] for counters in self._flow_counts().values() if counters]
-        return sum(counts) if counts else None
+        last = [counters[-1] for counters in self._counters().values() if counters]
+        names = ("flows", "lingering") if lingering else ("flows",)
+        return sum(int(each.get(name, 0)) for each in last for name in names) if last else None
 
-    def _flow_counts(self) -> dict[str, list[int]]:
-        """Every number of open flows that each telling box has said so far, by host."""
+    def _counters(self) -> dict[str, list[dict[str, Any]]]:
+        """Every event with a number of flows that each telling box has said so far, by host."""
         return {
-            host: [int(event["flows"]) for event in events if event.get("event") == "counters" and "flows" in event]
+            host: [event for event in events if event.get("event") == "counters" and "flows" in event]
             for host, events in self.events().items()
         }
 
@@ -236,15 +242,22 @@ class RunningSut:
             found["reads"] = read
         command = box.version_command(**values)
         if command is not None:
+            found["version"] = self._version(hands, command, found)
+        return found
+
+    def _version(self, hands: _Hands, command: tuple[str, ...], found: Mapping[str, Any]) -> str:
+        """Asked once for what has the same hashes: a comparison starts the same program twenty times."""
+        key = json.dumps([str(hands.executor.directory), command, found], sort_keys=True)
+        if key not in _VERSIONS:
             try:
-                found["version"] = hands.run(command).text
+                _VERSIONS[key] = hands.run(command).text
             except HopscopeError as error:
                 raise EnvironmentFault(
                     f"SUT {self.sut.name} cannot tell its version by {' '.join(command)}",
-                    host=executor.name,
+                    host=hands.executor.name,
                     evidence=str(error),
                 ) from error
-        return found
+        return _VERSIONS[key]
 
 
 class _Hands:

@@ -12,7 +12,7 @@ import pytest
 
 from hopscope import __version__
 from hopscope.errors import HarnessFault, HopscopeError
-from hopscope.plugin import asked, diffs, faults, markers, newhooks, options
+from hopscope.plugin import allure, asked, diffs, faults, markers, newhooks, options, outcomes
 from hopscope.plugin.ahead import lab_of
 from hopscope.plugin.fixtures import (
     _hopscope_capture,
@@ -63,6 +63,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     markers.register(config)
     attach(config, options.resolve(config))
+    allure.register(config)
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(Workers(config), "hopscope-workers")
 
@@ -71,6 +72,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     chosen = session_of(config).options
     rtt = "the topology's RTT" if chosen.rtt_ms is None else f"RTT {chosen.rtt_ms:g} ms"
     sut = chosen.sut or "as the topology says"
+    if chosen.replay is not None:
+        line = f"hopscope {__version__}: replay of {chosen.replay.directory}, no lab"
+        return [line + (", strict" if chosen.strict else "")]
     where = f"provider {chosen.provider}, topology {chosen.topology}" if chosen.use is None else f"lab {chosen.use}"
     line = f"hopscope {__version__}: {where}, SUT {sut}, {rtt}"
     return [line + (", strict" if chosen.strict else "")]
@@ -80,7 +84,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         markers.validate(item)
     markers.deselect_long(config, items)
-    asked.check(config, session_of(config).options, items)
+    chosen = session_of(config).options
+    if chosen.replay is None:
+        asked.check(config, chosen, items)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -107,7 +113,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     budget, lab = item.get_closest_marker("budget") is not None, lab_of(item) is not None
     with ExitStack() as stack:
         try:
-            stack.enter_context(session.turns.turn(budget=budget, lab=lab))
+            if session.replay is None:
+                stack.enter_context(session.turns.turn(budget=budget, lab=lab))
         except HarnessFault as fault:
             session.late = fault
         return (yield)
@@ -119,7 +126,10 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     with _inconclusive_skips(session):
         if session.late is not None:
             raise session.late
-        session.ahead.check(item)
+        if session.replay is not None:
+            session.replay.begin(item)
+        else:
+            session.ahead.check(item)
         return (yield)
 
 
@@ -151,9 +161,11 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    session_of(item.config).note(item, report)
+    session = session_of(item.config)
+    session.note(item, report)
     if report.when == "call":
-        report.user_properties += session_of(item.config).properties(item)
+        report.user_properties += session.properties(item)
+    session.conclude(item, report, call.excinfo)
     if call.excinfo is not None and isinstance(call.excinfo.value, HopscopeError):
         if report.failed and item.config.getoption("tbstyle") == "auto":
             report.longrepr = faults.shorten(call.excinfo) or report.longrepr
@@ -165,22 +177,28 @@ def pytest_runtest_makereport(
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     rows: list[dict[str, Any]] = []
     verdicts: list[dict[str, str]] = []
+    reached: list[dict[str, Any]] = []
     for reports in terminalreporter.stats.values():
         for report in reports:
-            if getattr(report, "when", None) != "call":
-                continue
-            for name, value in report.user_properties:
-                if name == COMPARED:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == outcomes.OUTCOME:
+                    reached.append(json.loads(value))
+                elif name == COMPARED and report.when == "call":
                     rows += json.loads(value)
-                elif name == VERDICTS:
+                elif name == VERDICTS and report.when == "call":
                     verdicts += json.loads(value)
     session = session_of(config)
     runs = [session.run.directory] if session.started else session.workers_runs
-    if not rows and not verdicts and not runs:
+    if not rows and not verdicts and not runs and session.replay is None:
         return
     terminalreporter.section("hopscope")
     for line in terminal.summary(rows, verdicts):
         terminalreporter.write_line(line)
+    if session.replay is not None:
+        stored = session.replay.run
+        terminalreporter.write_line(f"Replay of {stored.directory}:")
+        for line in outcomes.compared(stored.outcomes, reached):
+            terminalreporter.write_line(line)
     for directory in runs:
         shown = directory.relative_to(config.rootpath) if directory.is_relative_to(config.rootpath) else directory
         terminalreporter.write_line(f"run: {shown} (judge it again: hopscope judge {shown})")

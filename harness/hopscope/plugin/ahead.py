@@ -6,11 +6,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.outcomes import Skipped
 
 from hopscope.errors import HopscopeError
 
 if TYPE_CHECKING:
     from hopscope.lab.preflight import Capability
+
+
+class NotRun(Skipped):
+    """The test was not run, because of the machine or its lab."""
 
 
 class Ahead:
@@ -38,18 +43,22 @@ class Ahead:
         if first != item.nodeid:
             self._refuse(f"its lab could not be built (first met by {first}): {cause}")
 
-    def _refuse(self, reason: str) -> None:
-        if self._strict:
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
-
-    def _missing(self, name: str) -> str | None:
-        """What is wrong with a capability, in words; tried once in a session, which takes about a second."""
+    def capabilities(self) -> dict[str, Capability]:
+        """What `hopscope preflight` says, by name; tried once in a session, which takes about a second."""
         if self._capabilities is None:
             from hopscope.lab.preflight import preflight
 
             self._capabilities = {each.name: each for each in preflight()}
-        found = self._capabilities[name]
+        return self._capabilities
+
+    def _refuse(self, reason: str) -> None:
+        if self._strict:
+            pytest.fail(reason, pytrace=False)
+        raise NotRun(reason)
+
+    def _missing(self, name: str) -> str | None:
+        """What is wrong with a capability, in words."""
+        found = self.capabilities()[name]
         if found.present:
             return None
         seen = found.detail.splitlines()[:1]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hopscope.errors import HopscopeError, UsageError
 from hopscope.plugin.session import Session
+from hopscope.run.rundir import note_fault, write_json
 
 if TYPE_CHECKING:
     from hopscope.checks.check import Check
@@ -26,12 +30,15 @@ def building(session: Session, key: Any) -> Iterator[Chain]:
     say, item = session.teller.say, session.item
     try:
         topology, source = chains.topology_of(session.options, wanted, beside)
+        session.lab_directories[key] = session.run.lab_directory(topology.name)
         say(f"{'using' if session.options.use else 'building'} {session.options.use or topology.name}")
         context = chains.acquire(session.options, session.run, topology, source, _hooks(session, key))
         built = context.__enter__()
     except BaseException as error:
         if item is not None and isinstance(error, Exception):
             session.ahead.unbuilt(item, error)
+        if isinstance(error, HopscopeError) and key in session.lab_directories:
+            _explain(session, session.lab_directories[key], error)
         raise
     if item is not None:
         session.ahead.built(item)
@@ -45,6 +52,13 @@ def building(session: Session, key: Any) -> Iterator[Chain]:
     finally:
         del session.chains[key]
     context.__exit__(None, None, None)
+
+
+def _explain(session: Session, directory: Path, error: HopscopeError) -> None:
+    """Leave the fault in the lab's folder, and what this machine can do where that may be why."""
+    note_fault(directory, error)
+    if not isinstance(error, UsageError):
+        write_json(directory / "preflight.json", [asdict(each) for each in session.ahead.capabilities().values()])
 
 
 def _hooks(session: Session, key: Any) -> Any:

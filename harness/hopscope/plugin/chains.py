@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hopscope import data
 from hopscope.capture.probe import verify_taps
-from hopscope.errors import HarnessFault, UsageError
+from hopscope.errors import HarnessFault, HopscopeError, UsageError
 from hopscope.hosts.executor import Executor
 from hopscope.lab import attached, drift, staying
 from hopscope.lab.lab import Lab
@@ -24,6 +25,7 @@ from hopscope.plugin import suts
 from hopscope.plugin.options import LabOptions
 from hopscope.providers.provider import Provider
 from hopscope.providers.registry import provider
+from hopscope.run import story
 from hopscope.run.rundir import Run
 
 #: How long a lab that --lab-keep keeps waits for a person.
@@ -60,6 +62,16 @@ class Chain:
     @property
     def topology(self) -> Topology:
         return self.lab.topology
+
+    def facts(self) -> dict[str, Any]:
+        """Which lab it is, for the folder of a test."""
+        declared_ms = self.topology.rtt_ms(*self.ends())
+        return {
+            "topology": self.topology.name,
+            "lab": self.lab.name,
+            "rtt_ms": self.rtt_ns / 1e6,
+            "declared_rtt_ms": declared_ms,
+        }
 
     def host(self, role: str) -> Executor:
         """The hands of the host of a role: ``chain.host("server").run([...])``."""
@@ -126,16 +138,23 @@ def acquire(
     hooks = hooks or Hooks()
     if not topology.hosts:
         raise UsageError(f"topology {topology.name} has no hosts")
-    directory = run.directory / "labs" / topology.name
-    directory.mkdir(parents=True, exist_ok=True)
-    with _up(options, topology, source, hooks) as lab:
+    directory = run.lab_directory(topology.name)
+    with ExitStack() as stack:
+        with story.step(directory, f"Lab {topology.name}: hosts and links, every setting read back"):
+            lab = stack.enter_context(_up(options, topology, source, hooks))
         facts: dict[str, Any] = {"topology": topology.document(), "provider": options.provider, "lab": lab.name}
         try:
             client, server = topology.role("client").name, topology.service.host
-            rtt_ns = check_rtt(lab, client, server)
-            facts |= {"rtt_ns": rtt_ns, "declared_rtt_ms": topology.rtt_ms(client, server)}
-            verify_taps(lab, directory / "probe")
+            with story.step(directory, "Idle round trip measured") as step:
+                rtt_ns = check_rtt(lab, client, server)
+                facts |= {"rtt_ns": rtt_ns, "declared_rtt_ms": topology.rtt_ms(client, server)}
+                step.title += f": {rtt_ns / 1e6:.2f} ms, {facts['declared_rtt_ms']:g} ms declared"
+            with story.step(directory, "A tagged probe seen on both taps of every hop"):
+                verify_taps(lab, directory / "probe")
             drift.remember(lab)
+        except HopscopeError:
+            _keep_logs(lab, directory)
+            raise
         finally:
             run.append("labs", facts | {"settings": settings(lab), "mechanism": dict(lab.mechanism)})
         yield Chain(lab, run, rtt_ns, source, hooks.sut)
@@ -166,6 +185,13 @@ def _up(options: LabOptions, topology: Topology, source: Path, hooks: Hooks) -> 
             )
         else:
             hands.release(lab)
+
+
+def _keep_logs(lab: Lab, directory: Path) -> None:
+    """The logs of a lab that could not be proven: its own folder goes with it."""
+    for file in [*lab.directory.rglob("*.out"), *lab.directory.rglob("*.err")]:
+        if file.stat().st_size:
+            shutil.copyfile(file, directory / f"{file.parent.name}-{file.name}")
 
 
 def settings(lab: Lab) -> list[Mapping[str, Any]]:

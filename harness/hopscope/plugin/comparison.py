@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -147,9 +146,9 @@ def compare(
         size = count // ALTERNATIONS + (pair < count % ALTERNATIONS)
         for variant in (baseline, sut) if pair % 2 == 0 else (sut, baseline):
             window.start_sut(variant)
-            start_ns = time.time_ns()
+            start_ns = window.moment()
             report = traffic.connections(count=size, rate=rate, check_rate=False, **load)
-            end_ns = time.time_ns()
+            end_ns = window.moment()
             window.settle()
             window.stop_sut()
             completed += report.completed

@@ -11,6 +11,7 @@ import pytest
 from hopscope.errors import HopscopeError, UsageError
 from hopscope.plugin.building import asked_checks, building
 from hopscope.plugin.session import Session, session_of
+from hopscope.run.rundir import FACTS, note_fault, write_json
 
 # The rooms below take half a second to import. pytest loads this module in every session of its user, most of which
 # want no lab, so each fixture imports what it needs when it is first asked for.
@@ -33,6 +34,9 @@ def hopscope_session(pytestconfig: pytest.Config) -> Session:
 @pytest.fixture(scope="session")
 def chain(request: pytest.FixtureRequest, hopscope_session: Session) -> Iterator[Chain]:
     """The lab, up and proven. One per topology; tests are grouped by it."""
+    if hopscope_session.replay is not None:
+        yield hopscope_session.replay.chain(hopscope_session.run)
+        return
     with building(hopscope_session, request.param) as built:
         yield built
 
@@ -68,8 +72,11 @@ def tunnel(request: pytest.FixtureRequest, chain: Chain, hopscope_session: Sessi
     The topology's SUT, or ``--lab-sut``; several by ``@pytest.mark.parametrize("tunnel", ["openvpn", "socat"],
     indirect=True)``.
     """
-    from hopscope.plugin import tunnels
+    from hopscope.plugin import standins, tunnels
 
+    if hopscope_session.replay is not None:
+        yield standins.stored_tunnel()
+        return
     name = getattr(request, "param", None) or hopscope_session.options.sut or chain.topology.sut
     item = hopscope_session.item
     folders = (*((item.path.parent,) if item is not None else ()), request.config.rootpath)
@@ -89,7 +96,9 @@ def sut(chain: Chain, hopscope_session: Session) -> str:
 @pytest.fixture
 def test_directory(request: pytest.FixtureRequest, hopscope_session: Session) -> Path:
     """This test's folder in the run directory."""
-    return hopscope_session.run.test_directory(request.node.nodeid)
+    directory = hopscope_session.run.test_directory(request.node.nodeid)
+    hopscope_session.directories[request.node.nodeid] = directory
+    return directory
 
 
 @pytest.fixture
@@ -99,17 +108,25 @@ def capture(
     """The test's window: live captures on every tap and the SUT on the path, from before it to its last packet."""
     from hopscope.plugin import unasked
     from hopscope.plugin.impaired import impaired
-    from hopscope.plugin.window import Window, note_failure
+    from hopscope.plugin.standins import StoredWindow
+    from hopscope.plugin.window import Window
 
-    with impaired(request.node, chain) as chain_now:
-        window = Window(
-            chain_now,
-            test_directory,
-            captured=request.node.get_closest_marker("lab_uncaptured") is None,
-            folders=(request.path.parent, request.config.rootpath),
+    write_json(test_directory / FACTS, {"test": request.node.nodeid, **chain.facts()})
+    replay = hopscope_session.replay
+    with impaired(request.node, chain) if replay is None else replay.impaired(chain) as chain_now:
+        window = (
+            Window(
+                chain_now,
+                test_directory,
+                captured=request.node.get_closest_marker("lab_uncaptured") is None,
+                folders=(request.path.parent, request.config.rootpath),
+            )
+            if replay is None
+            else StoredWindow(chain_now, test_directory, replay.test)
         )
-        through: Tunnel | None = request.getfixturevalue("tunnel") if "tunnel" in request.fixturenames else None
-        own_switching = "compare" in request.fixturenames or through is not None
+        asks_tunnel = "tunnel" in request.fixturenames
+        through: Tunnel | None = request.getfixturevalue("tunnel") if asks_tunnel and replay is None else None
+        own_switching = "compare" in request.fixturenames or asks_tunnel
         try:
             if through is not None:
                 through.revive()
@@ -121,7 +138,7 @@ def capture(
             if hopscope_session.passed(request.node) and window.is_open:
                 unasked.conclude(window, through)
         except HopscopeError as error:
-            note_failure(test_directory, error)
+            note_fault(test_directory, error)
             raise
         finally:
             try:
@@ -129,7 +146,9 @@ def capture(
             finally:
                 if through is not None:
                     through.finish()
-                hopscope_session.run.append("tests", {"test": request.node.nodeid, **window.evidence()})
+                run = hopscope_session.run
+                where = {"directory": str(test_directory.relative_to(run.directory)), "lab": chain.lab.name}
+                run.append("tests", {"test": request.node.nodeid, **where, **window.evidence()})
 
 
 @pytest.fixture(autouse=True)
@@ -140,11 +159,17 @@ def _hopscope_capture(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def traffic(capture: Window, test_directory: Path) -> Iterator[Traffic]:
+def traffic(capture: Window, test_directory: Path, hopscope_session: Session) -> Iterator[Traffic]:
     """Load from the client to the server: ``traffic.connections(count=200, rate=100)``."""
-    from hopscope.traffic.traffic import Traffic
+    from hopscope.plugin.recorded import RecordedTraffic
+    from hopscope.plugin.standins import StoredTraffic
 
-    with Traffic(capture.chain.lab, test_directory) as load:
+    lab, replay = capture.chain.lab, hopscope_session.replay
+    with (
+        RecordedTraffic(lab, test_directory, capture.tape)
+        if replay is None
+        else StoredTraffic(lab, test_directory, replay.test)
+    ) as load:
         yield load
 
 
@@ -153,7 +178,9 @@ def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Ses
     """``trace()`` ends the test's window and returns its correlated captures: ``trace().expect(ordering(), …)``."""
     from hopscope.plugin import limits
     from hopscope.plugin.judged import Judged
+    from hopscope.plugin.standins import StoredJudged
 
+    kind = Judged if hopscope_session.replay is None else StoredJudged
     more = asked_checks(request.config, capture.chain.topology)
 
     def end() -> Judged:
@@ -167,7 +194,7 @@ def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Ses
         ended = capture.close()
         assert ended is not None
         known = limits.limits(hopscope_session.options.budgets_ms, capture.chain.topology)
-        judged = Judged(ended, capture.capture_directory or capture.directory, known, more)
+        judged = kind(ended, capture.capture_directory or capture.directory, known, more)
         hopscope_session.watch(request.node, judged)
         return judged
 

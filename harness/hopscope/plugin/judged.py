@@ -12,7 +12,7 @@ from hopscope.checks.verdict import Outcome, Verdict
 from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault
 from hopscope.plugin.limits import configured
 from hopscope.report.second_opinion import second_opinion
-from hopscope.run.rundir import write_json
+from hopscope.run.rundir import VERDICTS, write_json
 from hopscope.wire.trace import Trace
 
 #: Worst first, in the order in which they decide a test; NOT_APPLICABLE decides nothing.
@@ -35,6 +35,7 @@ class Judged:
         self.limits = limits or {}
         self.more = tuple(more)
         self.verdicts: list[Verdict] = []
+        self._claims: list[str | None] = []
 
     def judge(self, *checks: Check, placement: str | None = None) -> tuple[Verdict, ...]:
         """Verdicts without consequences, for tests of broken systems. See :meth:`expect`."""
@@ -42,7 +43,7 @@ class Judged:
             checks = (*standard(), *self.more)
         checks = tuple(configured(check, self.limits) for check in checks)
         reached = expectation(*checks, placement=placement).judge(self.trace)
-        self.record(reached)
+        self.record(reached, placement)
         return reached
 
     def expect(self, *checks: Check, placement: str | None = None) -> tuple[Verdict, ...]:
@@ -65,9 +66,15 @@ class Judged:
         raise_for((verdict,))
         return verdict
 
-    def record(self, verdicts: Iterable[Verdict]) -> None:
-        self.verdicts += verdicts
-        write_json(self.directory / "verdicts.json", [verdict.to_json() for verdict in self.verdicts])
+    def record(self, verdicts: Iterable[Verdict], claim: str | None = None) -> None:
+        """Write the verdicts beside the captures, each with the claim under which it was reached."""
+        found = tuple(verdicts)
+        self.verdicts += found
+        self._claims += [claim] * len(found)
+        told = [
+            verdict.to_json() | {"claim": claimed} for verdict, claimed in zip(self.verdicts, self._claims, strict=True)
+        ]
+        write_json(self.directory / VERDICTS, told)
 
 
 def raise_for(verdicts: Sequence[Verdict]) -> None:

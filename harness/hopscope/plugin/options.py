@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ import pytest
 from hopscope.errors import UsageError
 from hopscope.plugin import limits
 from hopscope.providers.registry import PROVIDERS
+from hopscope.run.stored import StoredRun
 
 TOPOLOGY = "chain.yaml"
 TUNNEL_TOPOLOGY = "tunnel.yaml"
 RUN_DIR = ".hopscope/runs"
 LABS_DIR = ".hopscope/labs"
 KEEP = ("never", "failed", "always")
+ATTACH = ("failed", "always", "never")
+LIVE = ("provider", "topology", "sut", "rtt", "use", "keep", "pause_on_fail")
+"""Options that are about a lab."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,13 @@ class LabOptions:
     labs_dir: Path = Path(LABS_DIR)
     use: str | None = None
     keep: str = "never"
+    attach: str = "failed"
+    """When all evidence of a test goes into its Allure result."""
     pause: bool = False
     tunnel_topology: str = TUNNEL_TOPOLOGY
     """Of tests with the fixture ``tunnel``: what ``--lab-topology`` says, where it says something."""
+    replay: StoredRun | None = None
+    """The run that is judged again instead of a lab's; ``topology``, ``sut`` and ``rtt_ms`` are then its own."""
 
 
 def add(parser: pytest.Parser) -> None:
@@ -55,6 +64,12 @@ def add(parser: pytest.Parser) -> None:
         ("run-dir", "DIR", f"where runs are written (default: {RUN_DIR})"),
         ("use", "NAME", "test on this lab, which is up (hopscope lab up) and stays so"),
         ("keep", "|".join(KEEP), "keep the session's lab at the end, and print the command that walks in"),
+        (
+            "attach",
+            "|".join(ATTACH),
+            "which tests' captures, logs and settings go into Allure results (default: failed)",
+        ),
+        ("replay", "RUN", "judge this stored run again, by name or directory; no lab, no traffic, no root"),
     ):
         dest = f"lab_{name.replace('-', '_')}"
         group.addoption(f"--lab-{name}", dest=dest, metavar=metavar, help=text)
@@ -80,24 +95,59 @@ def add(parser: pytest.Parser) -> None:
 
 def resolve(config: pytest.Config) -> LabOptions:
     """The options, or pytest.UsageError naming the option and the remedy."""
+    run_dir = config.rootpath / (_value(config, "lab_run_dir") or RUN_DIR)
+    stored = _stored(config, run_dir)
     provider = _value(config, "lab_provider") or "netns"
     if provider not in PROVIDERS and config.hook.pytest_hopscope_provider(config=config, name=provider) is None:
         raise pytest.UsageError(
             f"--lab-provider {provider}: no such provider; there are: {', '.join(sorted(PROVIDERS))}"
         )
     strict = config.getoption("lab_strict")
-    return LabOptions(
+    chosen = LabOptions(
         provider=provider,
         topology=_value(config, "lab_topology") or TOPOLOGY,
         tunnel_topology=_value(config, "lab_topology") or TUNNEL_TOPOLOGY,
         sut=_sut(_value(config, "lab_sut")),
         rtt_ms=_milliseconds(_value(config, "lab_rtt")),
-        run_dir=config.rootpath / (_value(config, "lab_run_dir") or RUN_DIR),
+        run_dir=run_dir,
         strict=bool(config.getini("lab_strict") if strict is None else strict),
         budgets_ms=limits.resolve(config),
         labs_dir=config.rootpath / LABS_DIR,
-        **_staying(config),
+        attach=_attach(config),
+        **({} if stored is not None else _staying(config)),
     )
+    return chosen if stored is None else replace(chosen, replay=stored, **stored.options)
+
+
+def _stored(config: pytest.Config, run_dir: Path) -> StoredRun | None:
+    """The run of ``--lab-replay``: a directory, or a name below ``run_dir``."""
+    text = _value(config, "lab_replay")
+    if text is None:
+        return None
+    clashing = [name for name in LIVE if config.getoption(f"lab_{name}")]
+    if clashing:
+        option = clashing[0].replace("_", "-")
+        raise pytest.UsageError(f"--lab-{option} does nothing to a stored run: leave it out with --lab-replay")
+    here = config.invocation_params.dir
+    path = Path(os.path.abspath(here / text))
+    if path.is_dir() and not path.is_relative_to(here) and text in config.invocation_params.args:
+        # Before it knows of this option pytest has looked for its root and its ini file there.
+        raise pytest.UsageError(
+            f"--lab-replay {text}: pytest takes this for a place of tests; write --lab-replay={text}"
+        )
+    try:
+        stored = StoredRun(path if path.is_dir() else run_dir / text)
+    except UsageError as error:
+        raise pytest.UsageError(f"--lab-replay {text}: {error.message}") from None
+    config.option.lab_replay = str(stored.directory)  # for workers: `latest` may be another one when they begin
+    return stored
+
+
+def _attach(config: pytest.Config) -> str:
+    attach = _value(config, "lab_attach") or ATTACH[0]
+    if attach not in ATTACH:
+        raise pytest.UsageError(f"--lab-attach {attach}: must be one of {', '.join(ATTACH)}")
+    return attach
 
 
 def _staying(config: pytest.Config) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from hopscope.checks.verdict import Outcome
 from hopscope.errors import HarnessFault
 from hopscope.plugin.ahead import Ahead, lab_of
 from hopscope.plugin.options import LabOptions
+from hopscope.plugin.outcomes import OUTCOME, Outcomes
+from hopscope.plugin.replay import Replay
 from hopscope.plugin.telling import Teller
 from hopscope.plugin.turns import Turns
 from hopscope.run.rundir import Run
@@ -43,12 +45,18 @@ class Session:
         self.worker = worker_of(config)
         self.teller = Teller(config)
         self.ahead = Ahead(strict=options.strict)
+        self.replay = None if options.replay is None else Replay(options.replay)
+        self.outcomes = Outcomes(VERDICTS)
         self.turns = Turns(session_id(config), self.teller.say)
         self.item: pytest.Item | None = None
         """The test that runs."""
         self.chains: dict[Any, Chain] = {}
         """Labs that are up, by the parameter of ``chain``."""
         self._passed = ""
+        self.directories: dict[str, Path] = {}
+        """Folders of tests in the run directory, by node id; of several attempts the newest."""
+        self.lab_directories: dict[Any, Path] = {}
+        """Folders of labs in the run directory, by the parameter of ``chain``, also of what could not be built."""
         self.failed: set[Any] = set()
         """Labs on which a test has failed."""
         self.late: HarnessFault | None = None
@@ -61,8 +69,10 @@ class Session:
     @property
     def run(self) -> Run:
         if self._run is None:
-            self._run = Run.create(self.options.run_dir, facts(self.config), worker=self.worker)
-            _point_latest(self._run)
+            known = facts(self.config, self.options)
+            self._run = Run.create(self.options.run_dir, known, worker=self.worker)
+            if self.replay is None:  # the latest run is one that can be replayed
+                _point_latest(self._run)
         return self._run
 
     @property
@@ -86,6 +96,19 @@ class Session:
     def passed(self, item: pytest.Item) -> bool:
         """Whether the body of the test, which has just ended, passed."""
         return self._passed == item.nodeid
+
+    def conclude(
+        self, item: pytest.Item, report: pytest.TestReport, error: pytest.ExceptionInfo[BaseException] | None
+    ) -> None:
+        """Add the report to what a test on a lab comes to; the last one carries it, and the run keeps it."""
+        if lab_of(item) is None and item.get_closest_marker("integration") is None:
+            return
+        reached = self.outcomes.add(item.nodeid, report, error)
+        if reached is None:
+            return
+        report.user_properties.append((OUTCOME, json.dumps(reached)))
+        if self.started:
+            self.run.note_outcome(reached)
 
     def watch(self, item: pytest.Item, judged: Judged | Tunnel) -> None:
         self._judged.setdefault(item.nodeid, []).append(judged)
@@ -132,9 +155,11 @@ def session_id(config: pytest.Config) -> str | None:
     return None if identity is None else str(identity)
 
 
-def facts(config: pytest.Config) -> dict[str, Any]:
+def facts(config: pytest.Config, options: LabOptions) -> dict[str, Any]:
     """What the manifest says of the machine and the call. No environment variables: they hold secrets."""
+    replayed = {} if options.replay is None else {"replay_of": str(options.replay.directory)}
     return {
+        **replayed,
         "hopscope": __version__,
         "python": sys.version.split()[0],
         "kernel": platform.release(),
@@ -142,6 +167,8 @@ def facts(config: pytest.Config) -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "root": os.geteuid() == 0,
         "arguments": list(config.invocation_params.args),
+        "session": session_id(config),
+        "options": {"topology": options.topology, "sut": options.sut, "rtt_ms": options.rtt_ms},
     }
 
 

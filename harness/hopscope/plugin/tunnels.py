@@ -32,7 +32,7 @@ from hopscope.model.topology import Impairment, Link, Port, stable_mac
 from hopscope.plugin.chains import Chain
 from hopscope.plugin.judged import raise_for
 from hopscope.plugin.window import Window
-from hopscope.run.rundir import write_json
+from hopscope.run.rundir import VERDICTS, write_json
 from hopscope.traffic.path_mtu import PathMtu, path_mtu
 from hopscope.traffic.ping import HEADERS, SMALL, PingReport, ping
 from hopscope.traffic.transfer import PORT, TransferReport, transfer
@@ -349,7 +349,7 @@ class Tunnel:
         """Keep verdicts beside the captures that they rest on."""
         self.verdicts += verdicts
         if (directory := self.window.capture_directory) is not None:
-            write_json(directory / "verdicts.json", [verdict.to_json() for verdict in self.verdicts])
+            write_json(directory / VERDICTS, [verdict.to_json() for verdict in self.verdicts])
 
     def _description(self) -> dict[str, Any]:
         laid, tunnel = self.running.laid, self.running.tunnel

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hopscope.capture.session import CaptureSession
-from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault, UsageError, WaitTimeout
+from hopscope.errors import EnvironmentFault, HarnessFault, ProductFault, UsageError, WaitTimeout
 from hopscope.lab import drift
 from hopscope.lab.lab import Lab
 from hopscope.lab.quiet import wait_quiet
@@ -17,7 +17,8 @@ from hopscope.lab.sut import RunningSut
 from hopscope.lab.wait import wait_until
 from hopscope.model.topology import Port
 from hopscope.plugin.chains import Chain
-from hopscope.run.rundir import write_json
+from hopscope.run import story, tape
+from hopscope.run.tape import Tape
 from hopscope.wire.trace import Trace
 
 #: Flow tables have to be empty this long after the last segment; the teardown check is what judges it.
@@ -52,6 +53,7 @@ class Window:
         """What the side-car of the captures says besides, by key."""
         self.before_end: list[Callable[[], None]] = []
         """Asked before the window is judged; whoever is not satisfied raises."""
+        self.tape = Tape(directory)
 
     @property
     def is_open(self) -> bool:
@@ -59,24 +61,36 @@ class Window:
 
     def open(self, sut: str | None) -> None:
         """Start the captures, then the SUT named, if any. EnvironmentFault when the lab is not as it was proven."""
+        with self.tape.call("open", sut=sut, folder=f"capture-{self._count + 1}" if self._captured else None):
+            self._open(sut)
+
+    def _open(self, sut: str | None) -> None:
         drift.check(self.chain.lab)
         if self._captured:
             self._count += 1
             self.capture_directory = self.directory / f"capture-{self._count}"
             session = CaptureSession(self.chain.lab, self.capture_directory)
-            session.start()
+            with story.step(self.directory, f"Captures live on {len(session.ports)} taps"):
+                session.start()
             self._session = session
             self._spoilt = sum(spoilt(self.chain.lab).values())
         self._events = []
         if sut is not None:
-            self.start_sut(sut)
+            self._start_sut(sut)
 
     def start_sut(self, name: str) -> RunningSut:
         """Put a SUT on the path; the one before it must have been stopped."""
+        with self.tape.call("start_sut", sut=name):
+            return self._start_sut(name)
+
+    def _start_sut(self, name: str) -> RunningSut:
         if self._sut is not None:
             raise HarnessFault(f"SUT {self._sut.sut.name} is still on the path")
-        self._sut = self.chain.running(name, self.directory, self._folders)
-        self._sut.__enter__()
+        with story.step(self.directory, f"SUT {name} started", sut=name) as step:
+            self._sut = self.chain.running(name, self.directory, self._folders)
+            step.facts["placement"] = str(self._sut.sut.placement)
+            self._sut.__enter__()
+            step.title += f" on {', '.join(self._sut.identity)}" if self._sut.identity else " (no box on the path)"
         self._events.append(self._moment("sut_started", self._sut))
         self._identity |= {f"{name}@{host}": fact for host, fact in self._sut.identity.items()}
         return self._sut
@@ -101,17 +115,32 @@ class Window:
         placement = str(sut.sut.placement)
         return {"event": event, "sut": sut.sut.name, "placement": placement, "time_ns": time.time_ns()}
 
+    def moment(self) -> int:
+        """Now, in ns on the clock of the captures; a replay is given the same."""
+        now = time.time_ns()
+        self.tape.note("moment", time_ns=now)
+        return now
+
     def settle(self) -> None:
         """Wait until nothing moves and, where the SUT tells, its flow tables are empty (or have had their time)."""
         wait_quiet(self.chain.lab, self.chain.ends(), rtt_s=self.chain.rtt_ns / 1e9)
 
-    def wait_tables(self) -> None:
-        """Give the flow tables their time to empty. That they did not is for the teardown check to say."""
+    def wait_tables(self, *, lingering: bool = False) -> None:
+        """Give the flow tables their time to empty. That they did not is for the teardown check to say.
+
+        Flows that are over and remembered for a moment longer (``lingering``) are waited for when asked: that takes
+        seconds, and one test of a box is enough to see it forget them.
+        """
         sut = self._sut
         if sut is None or sut.died():
             return
         try:
-            wait_until(lambda: not sut.open_flows(), timeout=TABLES_EMPTY_S, interval=0.1, what="empty flow tables")
+            wait_until(
+                lambda: not sut.open_flows(lingering=lingering),
+                timeout=TABLES_EMPTY_S,
+                interval=0.1,
+                what="empty flow tables",
+            )
         except WaitTimeout:
             return
 
@@ -146,18 +175,23 @@ class Window:
 
     def end(self) -> Path | None:
         """Settle, drain, stop; returns the folder of the captures, or None when there are none."""
-        for ask in self.before_end:
-            ask()
+        with self.tape.call("close", folder=self.capture_directory.name if self.capture_directory else None):
+            for ask in self.before_end:
+                ask()
+            return self._close()
+
+    def _close(self) -> Path | None:
         if self._session is None:
             self.stop_sut()
             self._refuse_leftovers()
             return None
-        try:
-            self.settle()
-            self.wait_tables()
-            lost = spoilt(self.chain.lab)
-        finally:
-            trace_directory = self._end()
+        with story.step(self.directory, "Network quiet, SUT stopped, captures drained"):
+            try:
+                self.settle()
+                self.wait_tables()
+                lost = spoilt(self.chain.lab)
+            finally:
+                trace_directory = self._end()
         self._refuse_leftovers()
         drift.check(self.chain.lab)
         if sum(lost.values()) > self._spoilt:
@@ -192,12 +226,22 @@ class Window:
         try:
             self.stop_sut()
         finally:
-            session.stop(extra=self._extra())
+            try:
+                session.stop(extra=self._extra())
+            finally:
+                self.tape.note("end", folder=directory.name, files=_sealed(directory))
         return directory
 
     def evidence(self) -> dict[str, object]:
-        """What ran in this window, for the manifest."""
-        return {"suts": self._identity, "captures": str(self.capture_directory) if self.capture_directory else None}
+        """What ran in the windows of this test, for the manifest."""
+        told = {"suts": self._identity, "captures": str(self.capture_directory) if self.capture_directory else None}
+        sealed = {"calls": tape.seal(self.tape.path)} if self.tape.path.is_file() else {}
+        return {**told, "rtt_ns": self.chain.rtt_ns, **sealed}
+
+
+def _sealed(directory: Path) -> dict[str, tape.Seal]:
+    """The captures of a folder and what is told of them."""
+    return {file.name: tape.seal(file) for file in sorted(directory.iterdir()) if file.suffix in (".pcap", ".json")}
 
 
 def spoilt(lab: Lab) -> dict[str, int]:
@@ -205,8 +249,3 @@ def spoilt(lab: Lab) -> dict[str, int]:
     return {
         link: sum(count[cause] for count in lab.link_counters(link).values() for cause in UNASKED) for link in lab.lines
     }
-
-
-def note_failure(directory: Path, error: HopscopeError) -> None:
-    """Leave the fault beside the captures, so that the folder explains itself."""
-    write_json(directory / "fault.json", {"kind": error.kind, "message": error.message, "evidence": error.evidence})

@@ -2,9 +2,9 @@
 
 pyshark owns an event loop, sets child watchers that newer Pythons do not have, raises in the middle of a capture that
 is cut short, and at its end kills a tshark that has ended already, whose exit code is then lost (255). So it runs in a
-process of its own (``python -m hopscope.report.dissect PATH FILTER``), on a loop that we give it, waits for tshark to
-end, and has a time limit. Checksum preferences are given explicitly: without them tshark verifies nothing and says so
-by an empty field.
+process of its own (``python -m hopscope.report.dissect PATH FILTER [PATH FILTER]…``), on a loop that we give it, waits
+for tshark to end, and has a time limit. Checksum preferences are given explicitly: without them tshark verifies nothing
+and says so by an empty field.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +57,13 @@ def dissect(captures: Mapping[Path, str], *, timeout: float = TIMEOUT_S) -> dict
     Raises ToolMissing when tshark or pyshark is not there, EnvironmentFault with tshark's own words when it fails.
     """
     require_tools()
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        answers = pool.map(lambda item: _ask(item[0], item[1], timeout), captures.items())
-        return dict(zip(captures, answers, strict=True))
+    asked = list(captures.items())
+    # As many children as processors: each spends longer on importing pyshark than on a capture.
+    count = min(len(asked), os.cpu_count() or 1)
+    with ThreadPoolExecutor(max_workers=max(count, 1)) as pool:
+        answers = pool.map(lambda share: _ask(share, timeout), [asked[at::count] for at in range(count)])
+        told = {path: segments for answer in answers for path, segments in answer.items()}
+        return {path: told[path] for path in captures}
 
 
 def require_tools() -> None:
@@ -70,25 +74,30 @@ def require_tools() -> None:
         raise ToolMissing("pyshark is not installed: pip install 'hopscope[wireshark]'")
 
 
-def _ask(capture: Path, display_filter: str, timeout: float) -> tuple[Dissected, ...]:
-    argv = [sys.executable, "-m", "hopscope.report.dissect", str(capture), display_filter]
+def _ask(captures: Sequence[tuple[Path, str]], timeout: float) -> dict[Path, tuple[Dissected, ...]]:
+    argv = [sys.executable, "-m", "hopscope.report.dissect", *(str(word) for pair in captures for word in pair)]
+    names = ", ".join(path.name for path, _ in captures)
     # A user's own Wireshark profile may switch analysis off: an empty one decides.
     with tempfile.TemporaryDirectory(prefix="hopscope-") as empty:
         environment = {**os.environ, "WIRESHARK_CONFIG_DIR": empty}
         try:
             done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False, env=environment)
         except subprocess.TimeoutExpired:
-            raise EnvironmentFault(f"tshark did not end in {timeout:g} s over {capture.name}") from None
+            raise EnvironmentFault(f"tshark did not end in {timeout:g} s over {names}") from None
     if done.returncode != 0:
         evidence = "\n".join(done.stderr.splitlines()[-10:])
-        raise EnvironmentFault(f"tshark, through pyshark, could not read {capture.name}", evidence=evidence)
-    return tuple(parse(line) for line in done.stdout.splitlines())
+        raise EnvironmentFault(f"tshark, through pyshark, could not read {names}", evidence=evidence)
+    segments: list[list[Dissected]] = [[] for _ in captures]
+    for line in done.stdout.splitlines():
+        at, segment = parse(line)
+        segments[at].append(segment)
+    return {path: tuple(found) for (path, _), found in zip(captures, segments, strict=True)}
 
 
-def parse(line: str) -> Dissected:
-    """One line of the child's output."""
-    frame, stream, ip_checksum, tcp_checksum, analysis = json.loads(line)
-    return Dissected(frame, stream, ip_checksum, tcp_checksum, frozenset(analysis))
+def parse(line: str) -> tuple[int, Dissected]:
+    """One line of the child's output: which of its captures, and the segment."""
+    at, frame, stream, ip_checksum, tcp_checksum, analysis = json.loads(line)
+    return at, Dissected(frame, stream, ip_checksum, tcp_checksum, frozenset(analysis))
 
 
 def facts(packet: Any) -> list[Any] | None:
@@ -115,6 +124,20 @@ def _number(layer: Any, field: str) -> int | None:
 
 def main(argv: list[str]) -> int:
     """The child: one JSON line for each segment."""
+    loop = asyncio.new_event_loop()  # given one, pyshark leaves the policy and its child watchers alone
+    try:
+        for at, (path, display_filter) in enumerate(zip(argv[::2], argv[1::2], strict=True)):
+            for told in _read(path, display_filter, loop):
+                print(json.dumps([at, *told]))
+    except OSError as error:
+        print(f"{Path(path).name}: {error}", file=sys.stderr)
+        return 1
+    finally:
+        loop.close()
+    return 0
+
+
+def _read(path: str, display_filter: str, loop: asyncio.AbstractEventLoop) -> Iterator[list[Any]]:
     import pyshark
 
     class Capture(pyshark.FileCapture):  # type: ignore[misc]
@@ -124,10 +147,9 @@ def main(argv: list[str]) -> int:
             if code:
                 raise OSError(f"tshark ended with {code}: {self._last_error_line}")
 
-    loop = asyncio.new_event_loop()  # given one, pyshark leaves the policy and its child watchers alone
     capture = Capture(
-        argv[0],
-        display_filter=argv[1],
+        path,
+        display_filter=display_filter,
         eventloop=loop,
         keep_packets=False,
         override_prefs=PREFERENCES,
@@ -137,14 +159,9 @@ def main(argv: list[str]) -> int:
         for packet in capture:
             told = facts(packet)
             if told is not None:
-                print(json.dumps(told))
-    except OSError as error:
-        print(error, file=sys.stderr)
-        return 1
+                yield told
     finally:
         capture.close()
-        loop.close()
-    return 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from pathlib import Path
 from hopscope.checks.judge import Judgement, judge_folder
 from hopscope.checks.text import render
 from hopscope.errors import UsageError, exit_code
+from hopscope.report.ladder import find_flow, ladder
 from hopscope.run import rundir
+from hopscope.wire.trace import Trace
 
 #: Where the runs of the current folder are, so that a run's name alone names it.
 RUNS = Path(".hopscope/runs")
@@ -44,12 +46,43 @@ def folders(path: Path) -> list[Path]:
 
 
 def judge(path: Path, expect: str | None) -> list[tuple[Path, Judgement]]:
-    """Every folder below ``path`` with its judgement; see hopscope.checks.judge."""
-    return [(folder, judge_folder(folder, expect=expect)) for folder in folders(path)]
+    """Every folder below ``path`` with its judgement; see hopscope.checks.judge.
+
+    Without ``expect`` a window of a run is held to the placement that its test claimed.
+    """
+    return [(folder, judge_folder(folder, expect=expect or claimed(folder))) for folder in folders(path)]
+
+
+def claimed(folder: Path) -> str | None:
+    """The placement that a test claimed of these captures: told in their ``verdicts.json``, and by one name alone."""
+    try:
+        told = {verdict.get("claim") for verdict in json.loads((folder / rundir.VERDICTS).read_text())} - {None}
+    except (OSError, ValueError, TypeError, AttributeError):  # not there, or not written by us
+        return None
+    return str(told.pop()) if len(told) == 1 else None
+
+
+def ladders(path: Path, flow: str) -> list[tuple[Path, str]]:
+    """The ladder of one flow (see ``find_flow``) in every folder that has it. Raises UsageError when none has."""
+    found = []
+    for folder in folders(path):
+        trace = Trace.load(folder)
+        index = find_flow(trace, flow)
+        if index is not None:
+            found.append((folder, ladder(trace, index)))
+    if not found:
+        raise UsageError(
+            f"{path}: no flow {flow!r}: give a client's port, its ADDRESS:PORT, or the flow's number from 1"
+        )
+    return found
 
 
 def command(arguments: argparse.Namespace) -> int:
     path = named(Path(arguments.path))
+    if arguments.ladder is not None:
+        for folder, text in ladders(path, arguments.ladder):
+            print(f"== {folder}\n{text}")
+        return 0
     results = judge(path, arguments.expect)
     if arguments.json:
         documents = [{"folder": str(folder), **judgement.to_json()} for folder, judgement in results]

@@ -1,12 +1,16 @@
 """The run directory: one folder per session, from which everything that people see is rendered.
 
-    RUN/manifest.json            what ran, on what, with which settings; verdicts of each test
-    RUN/tests/SLUG/capture-1/    one folder per capture window: *.pcap and taps.json
+    RUN/manifest.json            what ran, on what, with which settings
+    RUN/outcomes.jsonl           what each test on a lab came to, with the outcome of each of its checks
+    RUN/labs/TOPOLOGY/           how the lab was built and proven; logs and preflight where it could not be
+    RUN/tests/SLUG/test.json     which test it is, on which lab
+    RUN/tests/SLUG/story.jsonl   what was done, step by step, for people
+    RUN/tests/SLUG/capture-1/    one folder per capture window: *.pcap, taps.json, verdicts.json
+    RUN/tests/SLUG/calls.jsonl   what the test asked of its lab, for a replay: see ``tape``
     RUN/tests/SLUG/*.out *.err   logs of the systems under test and of the traffic
-    RUN/tests/SLUG/verdicts.json
 
 The newest :data:`KEEP_RUNS` runs are kept, at most :data:`KEEP_BYTES` in all; a run whose session is alive is never
-removed.
+removed, nor one that a living session replays.
 """
 
 from __future__ import annotations
@@ -21,11 +25,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hopscope.errors import UsageError
+from hopscope.errors import HopscopeError, UsageError
 
 KEEP_RUNS = 20
 KEEP_BYTES = 5 * 10**9
 MANIFEST = "manifest.json"
+FAULT = "fault.json"
+FACTS = "test.json"
+OUTCOMES = "outcomes.jsonl"
+VERDICTS = "verdicts.json"
 SCHEMA = 1
 
 _SLUG_LENGTH = 80
@@ -87,6 +95,12 @@ class Run:
             else:
                 return directory
 
+    def lab_directory(self, topology: str) -> Path:
+        """The folder of a lab of this run: how it was built and proven, or why it could not be."""
+        directory = self.directory / "labs" / slug(topology)
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
     def record(self, key: str, value: Any) -> None:
         self._manifest[key] = value
         self._write()
@@ -95,12 +109,23 @@ class Run:
         self._manifest.setdefault(key, []).append(value)
         self._write()
 
+    def note_outcome(self, outcome: Mapping[str, Any]) -> None:
+        """What a test came to, as a line of its own: a manifest is written anew as a whole each time."""
+        with (self.directory / OUTCOMES).open("a") as file:
+            file.write(json.dumps(outcome) + "\n")
+
     def finish(self) -> None:
         self._manifest.pop("pid", None)
         self.record("ended_ns", time.time_ns())
 
     def _write(self) -> None:
         write_json(self.directory / MANIFEST, self._manifest)
+
+
+def note_fault(directory: Path, error: HopscopeError) -> None:
+    """Leave a fault beside the captures, so that the folder explains itself."""
+    fault = {"kind": error.kind, "message": error.message, "host": error.host, "evidence": error.evidence}
+    write_json(directory / FAULT, fault)
 
 
 def read_manifest(directory: Path) -> dict[str, Any] | None:
@@ -119,26 +144,45 @@ def capture_folders(directory: Path) -> list[Path]:
 
 
 def runs(root: Path) -> list[Path]:
-    """The runs below ``root``, newest first. Other folders are not ours and are left out."""
+    """The runs below ``root``, newest first. Other folders are not ours and are left out, and links to runs."""
     if not root.is_dir():
         return []
-    return sorted((d for d in root.iterdir() if (d / MANIFEST).is_file()), key=lambda d: d.name, reverse=True)
+    found = [each for each in root.iterdir() if not each.is_symlink() and (each / MANIFEST).is_file()]
+    return sorted(found, key=lambda directory: directory.name, reverse=True)
 
 
 def collect(root: Path, keep: int = KEEP_RUNS, max_bytes: int = KEEP_BYTES) -> list[Path]:
     """Remove the oldest runs beyond ``keep`` or beyond ``max_bytes`` in all; returns what was removed.
 
-    The newest run and runs whose process is alive stay, whatever their size.
+    The newest run, runs whose process is alive, and what those replay stay, whatever their size.
     """
     removed: list[Path] = []
     total = 0
-    for index, directory in enumerate(runs(root)):
+    found = runs(root)
+    at_work = [directory for directory in found if alive(directory)]
+    needed = {*at_work, *(source for each in at_work for source in _replayed(each))}
+    for index, directory in enumerate(found):
         total += size(directory)
-        if index == 0 or (index < keep and total <= max_bytes) or alive(directory):
+        if index == 0 or (index < keep and total <= max_bytes) or directory in needed:
             continue
         shutil.rmtree(directory, ignore_errors=True)
         removed.append(directory)
     return removed
+
+
+def _replayed(directory: Path) -> set[Path]:
+    """The runs beside this one that it replays: those of one session, see ``stored``."""
+    source = (read_manifest(directory) or {}).get("replay_of")
+    if source is None:
+        return set()
+    session = (read_manifest(Path(source)) or {}).get("session")
+    beside = runs(directory.parent)
+    return {
+        each
+        for each in beside
+        if each.resolve() == Path(source)
+        or (session is not None and (read_manifest(each) or {}).get("session") == session)
+    }
 
 
 def size(directory: Path) -> int:

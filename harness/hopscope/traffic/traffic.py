@@ -16,6 +16,7 @@ from hopscope.hosts.ready import LogLine
 from hopscope.lab.lab import Lab
 from hopscope.lab.wait import wait_until
 from hopscope.model.topology import Role
+from hopscope.run import story
 from hopscope.traffic.iperf3 import Iperf3Report, iperf3
 from hopscope.traffic.report import TrafficReport, parse
 
@@ -100,7 +101,10 @@ class Traffic:
         argv += ["--cc", cc] if cc is not None else []
         argv += ["--source", ",".join(sources)] if sources else []
         before = self.server_counters()
-        report = self._generate(argv, (count / rate if rate else 0.0) + timeout + grace + _MARGIN_SECONDS, before)
+        with story.step(self._directory, f"Traffic: {count} connections asked for") as step:
+            report = self._generate(argv, (count / rate if rate else 0.0) + timeout + grace + _MARGIN_SECONDS, before)
+            step.title = f"Traffic: {report.completed} of {count} connections completed"
+            step.facts |= {"outcomes": report.outcomes, "rate": rate}
         self._first += count
         if check_rate:
             report.check_rate()
@@ -118,18 +122,19 @@ class Traffic:
     ) -> Iperf3Report:
         """Bulk throughput by iperf3 on a service port (default: the last); the responder makes room for it."""
         self.close()
-        return iperf3(
-            self._lab,
-            seconds,
-            directory=self._directory,
-            client=self._client,
-            target=self.target,
-            reverse=reverse,
-            cc=cc,
-            port=port,
-            bitrate=bitrate,
-            streams=streams,
-        )
+        with story.step(self._directory, f"Traffic: iperf3 for {seconds:g} s{' in reverse' if reverse else ''}"):
+            return iperf3(
+                self._lab,
+                seconds,
+                directory=self._directory,
+                client=self._client,
+                target=self.target,
+                reverse=reverse,
+                cc=cc,
+                port=port,
+                bitrate=bitrate,
+                streams=streams,
+            )
 
     def server_counters(self) -> dict[str, int]:
         """What the responder has counted so far: connections accepted, closed, reset, short, corrupt, open; bytes."""

@@ -17,7 +17,7 @@ from hopscope.wire import decode, gather, pcapng
 from hopscope.wire.packets import Packets
 from hopscope.wire.records import LARGEST_FRAME, Records
 
-_MAGIC = {
+MAGIC = {
     b"\xd4\xc3\xb2\xa1": ("<", 1000),
     b"\xa1\xb2\xc3\xd4": (">", 1000),
     b"\x4d\x3c\xb2\xa1": ("<", 1),
@@ -44,8 +44,8 @@ def read(path: Path) -> Packets:
 def index(path: Path, data: NDArray[np.uint8]) -> Records:
     """Find the records of a file by its magic number."""
     magic = data[:4].tobytes()
-    if magic in _MAGIC and len(data) >= _FILE_HEADER:
-        return _index_pcap(data, *_MAGIC[magic])
+    if magic in MAGIC and len(data) >= _FILE_HEADER:
+        return _index_pcap(data, *MAGIC[magic])
     if magic == pcapng.MAGIC:
         records = pcapng.index(data)
         if records is not None:

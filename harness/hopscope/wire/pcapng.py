@@ -7,6 +7,7 @@ block. Other blocks are stepped over.
 from __future__ import annotations
 
 import struct
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,10 @@ MAGIC = b"\x0a\x0d\x0d\x0a"
 _SECTION, _INTERFACE, _PACKET, _SIMPLE, _ENHANCED = 0x0A0D0D0A, 1, 2, 3, 6
 _ORDER = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 _IF_TSRESOL, _IF_TSOFFSET = 9, 14
+
+
+Row = tuple[int, int, int, int, int, int]
+"""Offset, caplen, wirelen, time, interface, linktype."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,13 @@ def index(data: NDArray[np.uint8]) -> Records | None:
     """Records of a file that starts with a section header, None when that header is not one."""
     if data[8:12].tobytes() not in _ORDER:
         return None
-    rows: list[tuple[int, int, int, int, int, int]] = []
-    truncated = _walk(data.data, rows)
-    table = np.array(rows, np.int64).reshape(-1, 6)
+    truncated = False
+
+    def rows() -> Generator[Row]:
+        nonlocal truncated
+        truncated = yield from walk(data.data)
+
+    table = np.array(list(rows()), np.int64).reshape(-1, 6)
     return Records(
         offset=table[:, 0],
         caplen=table[:, 1],
@@ -53,8 +62,8 @@ def index(data: NDArray[np.uint8]) -> Records | None:
     )
 
 
-def _walk(view: memoryview, rows: list[tuple[int, int, int, int, int, int]]) -> bool:
-    """Append (offset, caplen, wirelen, time, interface, linktype) of each packet; True when cut or damaged."""
+def walk(view: memoryview) -> Generator[Row, None, bool]:
+    """The packets, one after the other; returns True when the file is cut or damaged."""
     order, known, last_time = "<", 0, 0
     interfaces: list[_Interface] = []
     at, end = 0, len(view)
@@ -76,7 +85,7 @@ def _walk(view: memoryview, rows: list[tuple[int, int, int, int, int, int]]) -> 
             row = _packet(view, kind, body, stop, order, interfaces, last_time)
             if row is None:
                 return True
-            rows.append(row)
+            yield row
             last_time = row[3]
         at += length
     return at != end
@@ -84,7 +93,7 @@ def _walk(view: memoryview, rows: list[tuple[int, int, int, int, int, int]]) -> 
 
 def _packet(
     view: memoryview, kind: int, body: int, stop: int, order: str, interfaces: list[_Interface], last_time: int
-) -> tuple[int, int, int, int, int, int] | None:
+) -> Row | None:
     """One row, or None when the block contradicts itself or names an interface that was not described."""
     start = body + (4 if kind == _SIMPLE else 20)
     if start > stop:

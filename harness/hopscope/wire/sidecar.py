@@ -23,7 +23,7 @@ NAME = "taps.json"
 _TEXTS = ("role", "host", "interface", "mac")
 _COUNTERS = ("captured", "received", "dropped")
 _TIMES = ("live_ns", "end_ns")
-_NUMBERS = ("time_ns", "isn", "seq", "sent_client", "sent_server", "syn_answered")
+_NUMBERS = ("time_ns", "isn", "seq", "sent_client", "sent_server", "syn_answered", "lingering")
 """Of an event; ``flows`` is a number or, where a box says for what it is there, a list."""
 
 _MOST = 2**63 - 1

@@ -35,6 +35,10 @@ class FlowTable:
     def __iter__(self) -> Iterator[Flow]:
         return iter(self.by_client.values())
 
+    def snapshot(self) -> Dict[str, int]:
+        """Flows that go on, and flows that are over and remembered for their last segments, as the events tell them."""
+        return {"flows": len(self.by_client) - len(self._over), "lingering": len(self._over)}
+
     def add(self, flow: Flow) -> None:
         """Take in a waiting flow; there must be room (`make_room`) and none with its 4-tuple."""
         if flow.key in self.by_client or len(self.by_client) >= self.limit:

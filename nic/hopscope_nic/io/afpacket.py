@@ -288,7 +288,7 @@ class AfPacket:
         for side, sock in enumerate(self._sockets):
             self._overruns[side] += port_socket.overruns(sock)
         return {
-            "flows": len(self._machine.flows),
+            **self._machine.flows.snapshot(),
             "held_bytes": self._machine.pool.octets,
             **self._machine.counters.snapshot(),
             **{f"received_{name}": self._received[side] for side, name in enumerate(SIDES)},

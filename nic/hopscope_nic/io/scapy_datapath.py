@@ -122,7 +122,7 @@ class Scapy:
     def snapshot(self) -> Dict[str, Any]:
         """Counters as the events tell them."""
         return {
-            "flows": len(self._machine.flows),
+            **self._machine.flows.snapshot(),
             **self._machine.counters.snapshot(),
             **{f"received_{SIDES[side]}": self._received[side] for side in (CLIENT, SERVER)},
             **{f"sent_{SIDES[side]}": self._sent[side] for side in (CLIENT, SERVER)},

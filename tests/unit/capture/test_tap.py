@@ -72,6 +72,15 @@ def test_a_tap_asks_until_the_ring_is_empty_and_then_interrupts(tmp_path: Path) 
     assert report.live_ns == 1700000000000000123
 
 
+def test_what_comes_after_a_tap_was_drained_is_not_claimed(tmp_path: Path) -> None:
+    """A daemon that keeps itself alive never stops sending: two more have come when the tap is told to end."""
+    file = tmp_path / "client-eth0.pcap"
+    tap, _ = started(tmp_path, program(file, [(7, 7, 0), (7, 9, 0)], written=7))
+    report = tap.stop()
+    assert report.healthy
+    assert (report.captured, report.received, report.end_ns) == (7, 7, 1700000000000000123)
+
+
 def test_packets_that_the_kernel_dropped_are_told(tmp_path: Path) -> None:
     file = tmp_path / "client-eth0.pcap"
     tap, _ = started(tmp_path, program(file, [(7, 9, 2)], written=7))

@@ -133,6 +133,19 @@ def test_tables_that_are_empty_or_not_told_pass(told, note, load):
     assert note in verdict.summary
 
 
+@pytest.mark.parametrize(
+    ("seconds", "outcome"),
+    [((0.3,), Outcome.PASS), ((4.9,), Outcome.PASS), ((5.1,), Outcome.FAIL), ((0.3, 4.9, 5.1), Outcome.FAIL)],
+)
+def test_flows_that_are_over_may_linger_until_the_deadline(seconds, outcome, load):
+    def change(chain):
+        events(*((each, 0) for each in seconds))(chain)
+        for event in chain.sidecar["sut"]:
+            event["lingering"] = 3
+
+    assert teardown()(load(Recipe("hold"), change)).outcome is outcome
+
+
 @pytest.mark.parametrize("told", [((-1, 3),), ((-1, 3), (2, 1)), ((-1, 0), (-0.5, 3))])
 @pytest.mark.parametrize("spans", [(), ((-2,),), ((-2, 6),), ((-9, -8), (-2, 5.5))])
 def test_a_box_that_told_of_open_flows_and_never_of_none_concludes_nothing(told, spans, load):

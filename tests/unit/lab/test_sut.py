@@ -143,11 +143,12 @@ def test_a_version_that_cannot_be_told_is_a_fault_of_the_environment(tmp_path: P
 def test_events_are_json_objects_and_the_newest_counters_count(tmp_path: Path, log: list[str]) -> None:
     sut, hosts = running(tmp_path, log)
     for host, flows in (("clientnic", 3), ("servernic", 1)):
-        hosts[host].process.answers = [json.dumps({"event": "counters", "flows": flows})]
+        hosts[host].process.answers = [json.dumps({"event": "counters", "flows": flows, "lingering": 7})] * 2
     with sut:
         assert [event["flows"] for event in sut.events()["clientnic"]] == [5, 2]
         assert sut.open_flows() == 4, "what was said before it was asked does not count"
-    assert hosts["clientnic"].process.signals == [signals.SIGUSR1]
+        assert sut.open_flows(lingering=True) == 18
+    assert hosts["clientnic"].process.signals == [signals.SIGUSR1] * 2
 
 
 def test_a_box_that_falls_silent_is_a_fault(tmp_path: Path, log: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,3 +65,11 @@ def test_verdicts_are_written_before_they_are_raised(tmp_path: Path) -> None:
         judged.expect(Said(PASS), Said(FAIL))
     written = json.loads((tmp_path / "verdicts.json").read_text())
     assert [(each["check"], each["outcome"]) for each in written] == [("a", "PASS"), ("b", "FAIL")]
+
+
+def test_verdicts_keep_the_claim_under_which_they_were_reached(tmp_path: Path) -> None:
+    judged = Judged(SimpleNamespace(taps={}, missing=(), sut_events=()), tmp_path)  # type: ignore[arg-type]
+    judged.judge(Said(PASS))
+    judged.judge(Said(Verdict("placement", Outcome.PASS, "5 stamp")), placement="stamp")
+    written = json.loads((tmp_path / "verdicts.json").read_text())
+    assert [each["claim"] for each in written] == [None, "stamp"]

@@ -6,9 +6,8 @@ import pytest
 
 from hopscope.checks.latency import Limit
 from hopscope.model.document import load_topology
-from hopscope.plugin.limits import limits
+from hopscope.plugin.limits import limits, resolve
 
-pytest_plugins = ["pytester"]
 CHAIN = Path(__file__).parents[3] / "fixtures" / "topologies" / "chain.yaml"
 
 
@@ -20,13 +19,19 @@ def test_the_topologys_limit_is_for_its_own_round_trip_and_wins_over_the_ini_fil
     }
 
 
+class Ini:
+    def __init__(self, **keys: str) -> None:
+        self.keys = keys
+
+    def getini(self, name: str) -> str:
+        return self.keys.get(name, "")
+
+
+def test_ini_limits_are_numbers_of_milliseconds() -> None:
+    assert resolve(Ini(ttfb_budget_ms="40.5")) == {"ttfb": 40.5}
+
+
 @pytest.mark.parametrize("text", ["fast", "0", "-3", "nan", "inf"])
-def test_an_ini_limit_that_makes_no_sense_is_a_usage_error(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    pytester.makeini(f"[pytest]\nttfb_budget_ms = {text}\n")
-    pytester.makepyfile("def test_x(): pass")
-    result = pytester.runpytest_subprocess("-p", "hopscope.plugin", timeout=60)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"*ttfb_budget_ms = {text}: must be a number of milliseconds above 0"])
+def test_an_ini_limit_that_makes_no_sense_is_a_usage_error(text: str) -> None:
+    with pytest.raises(pytest.UsageError, match=f"ttfb_budget_ms = {text}: must be a number of milliseconds above 0"):
+        resolve(Ini(ttfb_budget_ms=text))

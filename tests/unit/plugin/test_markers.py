@@ -41,6 +41,9 @@ def test_what_makes_sense_is_taken(marker: pytest.MarkDecorator) -> None:
 @pytest.mark.parametrize(
     ("marker", "says"),
     [
+        (pytest.mark.lab_topology(), "lab_topology takes file names"),
+        (pytest.mark.lab_topology(3), "lab_topology takes file names"),
+        (pytest.mark.lab_topology(file="chain.yaml"), "lab_topology takes file names"),
         (pytest.mark.lab_requires(), "takes capabilities"),
         (pytest.mark.lab_requires(netem=True), "takes capabilities"),
         (pytest.mark.lab_requires("netm"), "no capability 'netm'; there are: namespaces, iproute2"),

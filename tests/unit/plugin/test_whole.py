@@ -105,6 +105,12 @@ def test_options_that_make_no_sense_together(monkeypatch, given, says):
         options._staying(Config(**given))
 
 
+@pytest.mark.parametrize("name", options.LIVE)
+def test_a_stored_run_has_a_lab_of_its_own(tmp_path, name):
+    with pytest.raises(pytest.UsageError, match=f"--lab-{name.replace('_', '-')} does nothing to a stored run"):
+        options._stored(Config(**{"lab_replay": "x", f"lab_{name}": "y"}), tmp_path)
+
+
 def test_using_a_lab_that_is_not_up_is_an_error_that_says_so(pytester, run):
     pytester.makepyfile("def test_x(chain): pass")
     result = run("--lab-use", "nowhere")

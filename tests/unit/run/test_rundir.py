@@ -75,6 +75,13 @@ def test_collect_bounds_the_bytes_but_spares_the_newest_and_the_living(tmp_path:
     assert newest.exists()
 
 
+def test_a_link_to_the_latest_run_is_no_run_of_its_own(tmp_path: Path) -> None:
+    old, new = make(tmp_path, "1", 1000), make(tmp_path, "2", 1000)
+    (tmp_path / "latest").symlink_to("2")
+    assert rundir.runs(tmp_path) == [new, old]
+    assert rundir.collect(tmp_path, keep=2, max_bytes=2500) == []
+
+
 def test_collect_leaves_folders_that_are_not_runs(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     make(tmp_path, "1")

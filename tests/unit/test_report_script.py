@@ -1,0 +1,66 @@
+"""``make report``: what it needs, and what it takes out of Allure's page."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "report.py"
+
+specification = spec_from_file_location("report_script", SCRIPT)
+assert specification is not None
+assert specification.loader is not None
+report = module_from_spec(specification)
+specification.loader.exec_module(report)
+
+PAGE = """<body><script src="app.js"></script>
+<script async src="https://www.googletagmanager.com/gtag/js?id=G-X"></script>
+<script>
+ function gtag(){dataLayer.push(arguments);}
+ gtag('config', 'G-X');
+</script>
+<script>window.reportOptions = {}</script></body>"""
+
+
+def test_scripts_that_tell_others_are_taken_out_and_no_other():
+    assert report.stripped(PAGE) == (
+        '<body><script src="app.js"></script>\n<script>window.reportOptions = {}</script></body>'
+    )
+
+
+def test_one_that_would_be_left_is_refused():
+    with pytest.raises(report.Absent, match="analytics"):
+        report.stripped('<img src="https://www.googletagmanager.com/x.gif">')
+
+
+@pytest.mark.parametrize(("there", "says"), [((), "nodejs npm"), (("node",), "recommends npm$")])
+def test_without_node_it_says_what_to_install(there, says):
+    with pytest.raises(report.Absent, match=says):
+        report.tool(lambda name: name if name in there else None)
+
+
+def test_without_results_it_says_what_to_run_and_ends_with_2(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(tmp_path)], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 2
+    assert "make demo" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_allure_is_pinned_and_its_lock_names_no_registry():
+    folder = ROOT / "fixtures" / "allure"
+    package = json.loads((folder / "package.json").read_text())
+    lock = json.loads((folder / "package-lock.json").read_text())
+    (version,) = package["dependencies"].values()
+    assert version[0].isdigit()
+    assert lock["packages"]["node_modules/allure"]["version"] == version
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+    assert not [name for name, entry in packages.items() if "resolved" in entry]
+    assert not [name for name, entry in packages.items() if "integrity" not in entry]
