@@ -43,7 +43,9 @@ def main() -> None:
     while True:
         told = signal.sigtimedwait(awaited, spec.get("life_s", 10.0))
         if told is not None and told.si_signo == signal.SIGUSR1:
-            results.update(probe.run(spec["probes"], spec["wait_s"]))
+            up = "ESTAB" in before.get("sockets", "")
+            chosen = [each for each in spec["probes"] if not (up and each.get("unless_established"))]
+            results.update(probe.run(chosen, spec["wait_s"]))
             _say({"probed": len(results)})
         else:
             break

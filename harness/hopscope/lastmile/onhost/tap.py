@@ -50,13 +50,12 @@ class Tap:
         self.port = port
         self.counts: dict[tuple, dict] = {}
         self.packets = 0
-        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
         code = program(port, transport or port)
         buffer = ctypes.create_string_buffer(code, len(code))
         filter_ = struct.pack("HP", len(code) // 8, ctypes.addressof(buffer))
         self._socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, filter_)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        self._socket.bind(("", ETH_P_ALL))
         self._socket.settimeout(0.05)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)

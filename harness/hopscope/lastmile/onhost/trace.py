@@ -50,31 +50,30 @@ class Trace:
 
     def _mark(self, port: int, transport: int) -> None:
         wanted = [
-            "icmp type { echo-request, echo-reply } @ih,0,64 0x686f7073636f7065 meta nftrace set 1",
+            "icmp type { echo-request, echo-reply } meta nftrace set 1",
             f"tcp dport {port} meta nftrace set 1",
             f"tcp sport {port} meta nftrace set 1",
         ]
-        wanted[0] = "icmp type { echo-request, echo-reply } meta nftrace set 1"
         if transport:
             wanted.append(f"tcp dport {transport} tcp flags & (syn|ack) == syn meta nftrace set 1")
-        rules = "; ".join(wanted)
-        chains = "".join(
-            f"chain {hook} {{ type filter hook {hook} priority -399; policy accept; {rules}; }} "
-            for hook in ("prerouting", "output")
-        )
+        self._rules = 2 * len(wanted)
+        lines = [f"add table inet {TABLE} {{ flags owner; }}"]
+        for hook in ("prerouting", "output"):
+            lines.append(f"add chain inet {TABLE} {hook} {{ type filter hook {hook} priority -399; policy accept; }}")
+            lines += [f"add rule inet {TABLE} {hook} {rule}" for rule in wanted]
         self._owner = subprocess.Popen(
             ["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         assert self._owner.stdin is not None
-        self._owner.stdin.write(f"table inet {TABLE} {{ flags owner; {chains} }}\n".encode())
+        self._owner.stdin.write("".join(line + "\n" for line in lines).encode())
         self._owner.stdin.flush()
 
     def settle(self) -> None:
         """Wait until the marking rules are there."""
         deadline = time.monotonic() + READY_S
         while not self.why:
-            listed = subprocess.run(["nft", "list", "tables", "inet"], capture_output=True, timeout=3, check=False)
-            if TABLE in listed.stdout.decode():
+            listed = subprocess.run(["nft", "list", "table", "inet", TABLE], capture_output=True, timeout=3, check=False)
+            if listed.stdout.decode().count("nftrace") >= self._rules:
                 return
             if time.monotonic() > deadline or self._owner is None or self._owner.poll() is not None:
                 self.why = listed.stderr.decode().strip()[:200] or "nft did not take the rules that mark probes"
@@ -117,10 +116,10 @@ class Trace:
 
     def _note(self, family: int, body: bytes) -> None:
         seen = attributes(body)
-        if T_TYPE not in seen or seen.get(T_TABLE, b"").rstrip(b"\0").decode() == TABLE:
-            self._keep(seen)
-            return
         number = self._keep(seen)
+        ours = seen.get(T_TABLE, b"").rstrip(b"\0").decode() == TABLE
+        if T_TYPE not in seen or (ours and seen[T_TYPE][-1] != 1):
+            return
         verdict = attributes(seen.get(T_VERDICT, b"")).get(1)
         code = struct.unpack("!i", verdict)[0] if verdict else None
         if T_POLICY in seen and seen[T_TYPE][-1] == 1:

@@ -1,0 +1,191 @@
+"""What one look has seen, and where each probe that failed was lost. Pure: data in, facts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hopscope.lastmile.ground import Ground, Point, Probe
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Where the packets of a failing probe were seen last and should have been seen next.
+
+    ``way`` is there or back. ``last`` is None where nothing left its source, ``next`` None where all was seen and the
+    source still has no answer.
+    """
+
+    probe: Probe
+    way: str
+    last: Point | None
+    next: Point | None
+    large: bool
+
+    @property
+    def inside(self) -> str | None:
+        """The host in which it was lost, if it was in one."""
+        if self.last is None:
+            return self.probe.source
+        if self.next is None:
+            return self.last.host
+        return self.last.host if self.last.host == self.next.host else None
+
+    @property
+    def between(self) -> tuple[str, str] | None:
+        """The hosts between which it was lost."""
+        if self.last is None or self.next is None or self.last.host == self.next.host:
+            return None
+        return self.last.host, self.next.host
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Source and destination of the packets that were lost, as addresses."""
+        there = (self.probe.source_address, self.probe.address)
+        return there if self.way == "there" else (there[1], there[0])
+
+    def __str__(self) -> str:
+        if self.last is None:
+            return f"{self.probe.name}: nothing left {self.probe.source}"
+        if self.next is None:
+            return f"{self.probe.name}: seen back at {self.last}, and not taken"
+        what = "large segments" if self.large and self.probe.kind == "tcp" else "packets"
+        return f"{self.probe.name}: {what} seen at {self.last}, not at {self.next}"
+
+
+class View:
+    """``reports`` are those of the agents, by host."""
+
+    def __init__(
+        self, ground: Ground, probes: tuple[Probe, ...], reports: Mapping[str, Any], blind: Mapping[str, str],
+        seconds: float,
+    ) -> None:  # fmt: skip
+        self.ground = ground
+        self.probes = probes
+        self.reports = reports
+        self.blind = blind
+        self.seconds = seconds
+        self.results: dict[str, dict[str, Any]] = {
+            name: result for report in reports.values() for name, result in report["probes"].items()
+        }
+
+    # -- probes -----------------------------------------------------------------------------------------------------
+
+    @property
+    def failing(self) -> frozenset[str]:
+        """Names of goal probes that failed."""
+        return frozenset(p.name for p in self.probes if p.goal and not self.results.get(p.name, {}).get("ok"))
+
+    def ok(self, probe: Probe) -> bool:
+        return bool(self.results.get(probe.name, {}).get("ok"))
+
+    def errors(self, probe: Probe) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = self.results.get(probe.name, {}).get("errors", [])
+        return listed
+
+    def losses(self) -> list[Loss]:
+        """Of goal probes; those of the tunnel first."""
+        return [self.locate(p) for p in self.probes if p.goal and p.name in self.failing]
+
+    def locate(self, probe: Probe) -> Loss:
+        result = self.results.get(probe.name, {})
+        large = probe.large or (probe.kind == "tcp" and result.get("stage") == "transfer")
+        last: Point | None = None
+        for way in ("there", "back"):
+            for point in getattr(probe, way):
+                if point.host not in self.reports or "capture" in self.reports[point.host]["missing"]:
+                    continue
+                if not self._seen(point, probe, way, large and probe.kind == "tcp"):
+                    return Loss(probe, way, last, point, large)
+                last = point
+        return Loss(probe, "back", last, None, large)
+
+    def _seen(self, point: Point, probe: Probe, way: str, large: bool) -> bool:
+        for record in self.records(point.host):
+            if record.get("dev") != point.device or record["way"] != point.way:
+                continue
+            if probe.kind == "ping":
+                if record["kind"] == ("echo" if way == "there" else "reply") and record["probe"] == probe.number:
+                    return True
+            elif record["kind"] == "tcp" and record["toward"] == way and record["port"] == self._port(probe):
+                if large and record["large"]:
+                    return True
+                if not large and record["stage"] == "syn":
+                    return True
+        return False
+
+    def _port(self, probe: Probe) -> int | None:
+        port: int | None = self.results.get(probe.name, {}).get("port")
+        return port
+
+    # -- hosts ------------------------------------------------------------------------------------------------------
+
+    def records(self, host: str, kind: str | None = None) -> Iterator[dict[str, Any]]:
+        for record in self.reports.get(host, {}).get("captured", ()):
+            if kind is None or record["kind"] == kind:
+                yield record
+
+    def before(self, host: str, source: str, default: Any = None) -> Any:
+        return self.reports.get(host, {}).get("before", {}).get(source, default)
+
+    def after(self, host: str, source: str, default: Any = None) -> Any:
+        return self.reports.get(host, {}).get("after", {}).get(source, default)
+
+    def counted(self, host: str, name: str) -> int:
+        """How far a counter of SNMP moved."""
+        return int(self.after(host, "snmp", {}).get(name, 0)) - int(self.before(host, "snmp", {}).get(name, 0))
+
+    def sysctl(self, host: str, key: str) -> str | None:
+        value: str | None = self.before(host, "sysctl", {}).get(key)
+        return value
+
+    def lookup(self, host: str, name: str) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self.before(host, "lookups", {}).get(name)
+        return found
+
+    def link(self, host: str, device: str, *, late: bool = True) -> dict[str, Any] | None:
+        listed = (self.after if late else self.before)(host, "links", [])
+        return next((each for each in listed if each.get("ifname") == device), None)
+
+    def moved(self, host: str, device: str, way: str, what: str = "packets") -> int:
+        """How far a counter of a device moved: ``way`` rx or tx."""
+        old, new = (self.link(host, device, late=late) for late in (False, True))
+        if old is None or new is None:
+            return 0
+        return int(new.get("stats64", {}).get(way, {}).get(what, 0)) - int(
+            old.get("stats64", {}).get(way, {}).get(what, 0)
+        )
+
+    def addresses(self, host: str, device: str | None = None) -> dict[str, str]:
+        """IPv4 addresses with the device that has them."""
+        return {
+            info["local"]: link["ifname"]
+            for link in self.before(host, "links", [])
+            if device in (None, link.get("ifname"))
+            for info in link.get("addr_info", [])
+            if info.get("family") == "inet"
+        }
+
+    def passed(self, host: str, device: str, way: str) -> int:
+        """IPv4 packets of probes that the tap saw on a device."""
+        kinds = ("echo", "reply", "tcp", "error", "fragment")
+        return sum(
+            record["n"] for record in self.records(host)
+            if record["kind"] in kinds and record.get("dev") == device and record["way"] == way
+        )  # fmt: skip
+
+    def drops(self, loss: Loss, host: str) -> list[dict[str, Any]]:
+        """Verdicts of nft that dropped packets of this loss on a host."""
+        src, dst = loss.ends
+        word = "icmp" if loss.probe.kind == "ping" else "tcp"
+        return [
+            each for each in self.reports.get(host, {}).get("trace", ())
+            if each["verdict"] == "drop" and _is(each["packet"], word, src, dst)
+        ]  # fmt: skip
+
+
+def _is(packet: str, word: str, src: str, dst: str) -> bool:
+    kind, _, rest = packet.partition(" ")
+    source, _, target = rest.split(" ")[0].partition(">")
+    return kind == word and (source.split(":")[0], target.split(":")[0]) == (src, dst)
