@@ -64,7 +64,9 @@ def load(folder: Path | None = None) -> dict[str, Fault]:
             name = entry.get("name")
             unknown = set(entry) - KEYS | {key for step in entry.get("steps", ()) for key in set(step) - STEPS}
             if not name or unknown or name in found:
-                raise UsageError(f"{file.name}: fault {name!r}: {'unknown ' + str(sorted(unknown)) if unknown else 'name'}")
+                raise UsageError(
+                    f"{file.name}: fault {name!r}: {'unknown ' + str(sorted(unknown)) if unknown else 'name'}"
+                )
             cause = entry.get("cause", ())
             found[name] = Fault(
                 name,
@@ -108,15 +110,13 @@ class Bed:
         assert side is not None
         argv = [sys.executable, "-I", "-S", str(executor.directory / "faultydaemon.py"), role, side.outer, str(PORT)]
         argv += [INNER[host], INNER[other], *(["--tls", str(executor.directory / "tls")] if fault.tls else [])]
-        return executor.spawn(
-            [*argv, *fault.daemon.get(host, ())], name="daemon", ready=LogLine("listening", "stdout")
-        )
+        return executor.spawn([*argv, *fault.daemon.get(host, ())], name="daemon", ready=LogLine("listening", "stdout"))
 
     def _do(self, steps: tuple[Mapping[str, Any], ...]) -> None:
         for step in steps:
             executor = self.lab.hosts[step["host"]]
             if "nft" in step:
-                executor.run(["nft", "-f", "-"], stdin=step["nft"].replace("}", "\n}").encode())
+                executor.run(["nft", "-f", "-"], stdin=step["nft"].replace("}", "\n}\n").encode())
             if "run" in step:
                 executor.run([self._word(executor, word) for word in step["run"]])
             for key, value in step.get("sysctl", {}).items():
@@ -159,7 +159,7 @@ def bed(fault: Fault, *, directory: Path | None = None) -> Iterator[Bed]:
     """A lab with the tunnel and this fault, until the block ends."""
     topology = load_topology(data.path("topologies/tunnel-bed.yaml"))
     provider = NetnsProvider()
-    lab = provider.acquire(topology, **({} if directory is None else {"directory": directory}))
+    lab = provider.acquire(topology) if directory is None else provider.acquire(topology, directory=directory)
     with lab:
         made = Bed(lab, sut())
         try:

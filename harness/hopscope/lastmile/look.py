@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +61,15 @@ def look(hosts: Mapping[str, Executor], ground: Ground, *, wait_s: float = WAIT_
                 stack.callback(started.stop, 1.0)
         for side in ground.sides:
             if side.host in blind:
-                raise EnvironmentFault(f"this end of the tunnel cannot be looked at: {blind[side.host]}", host=side.host)
+                raise EnvironmentFault(
+                    f"this end of the tunnel cannot be looked at: {blind[side.host]}", host=side.host
+                )
         for sig, word in ((signal.SIGUSR1, "probed"), (signal.SIGUSR2, "report")):
             for agent in agents.values():
                 agent.signal(sig)
             for name, agent in agents.items():
-                wait_until(
-                    lambda agent=agent, word=word: _said(agent, word) is not None or agent.poll() is not None,
-                    timeout=ANSWER_S, interval=0.005, what=f"the agent on {name} to have {word}",
-                )  # fmt: skip
+                done = partial(_done, agent, word)
+                wait_until(done, timeout=ANSWER_S, interval=0.005, what=f"the agent on {name} to have {word}")
         reports = {}
         for name, agent in agents.items():
             report = _said(agent, "report")
@@ -101,6 +102,10 @@ def _spawn(host: Executor, spec: dict[str, Any]) -> Process:
     python = sys.executable if isinstance(host, NetnsExecutor) else "python3"
     argv = [python, "-I", "-S", str(host.directory / "lastmile/agent.py"), json.dumps(spec)]
     return host.spawn(argv, name="lastmile-agent", ready=LogLine('"ready"', "stdout"), ready_timeout=ANSWER_S)
+
+
+def _done(agent: Process, word: str) -> bool:
+    return _said(agent, word) is not None or agent.poll() is not None
 
 
 def _said(agent: Process, word: str) -> Any:

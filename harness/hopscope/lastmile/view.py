@@ -41,9 +41,15 @@ class Loss:
 
     @property
     def ends(self) -> tuple[str, str]:
-        """Source and destination of the packets that were lost, as addresses."""
+        """Source and destination of the packets that were lost, as addresses. Where a request came in and no answer
+        went out it may be either; it is told as the request."""
         there = (self.probe.source_address, self.probe.address)
-        return there if self.way == "there" else (there[1], there[0])
+        return there if self.way == "there" or self.turned else (there[1], there[0])
+
+    @property
+    def turned(self) -> bool:
+        """The request reached its host, and no answer left that."""
+        return self.way == "back" and self.next == self.probe.back[0]
 
     def __str__(self) -> str:
         if self.last is None:
@@ -132,6 +138,12 @@ class View:
     def after(self, host: str, source: str, default: Any = None) -> Any:
         return self.reports.get(host, {}).get("after", {}).get(source, default)
 
+    def ruleset(self, host: str) -> list[dict[str, Any]]:
+        """Tables, chains and rules as ``nft -j list ruleset`` has them; empty where nft did not tell."""
+        told = self.before(host, "nft")
+        listed: list[dict[str, Any]] = told.get("nftables", []) if isinstance(told, dict) else []
+        return listed
+
     def counted(self, host: str, name: str) -> int:
         """How far a counter of SNMP moved."""
         return int(self.after(host, "snmp", {}).get(name, 0)) - int(self.before(host, "snmp", {}).get(name, 0))
@@ -177,11 +189,11 @@ class View:
 
     def drops(self, loss: Loss, host: str) -> list[dict[str, Any]]:
         """Verdicts of nft that dropped packets of this loss on a host."""
-        src, dst = loss.ends
+        ways = [loss.ends, loss.ends[::-1]] if loss.turned or loss.probe.kind == "tcp" else [loss.ends]
         word = "icmp" if loss.probe.kind == "ping" else "tcp"
         return [
             each for each in self.reports.get(host, {}).get("trace", ())
-            if each["verdict"] == "drop" and _is(each["packet"], word, src, dst)
+            if each["verdict"] == "drop" and any(_is(each["packet"], word, *way) for way in ways)
         ]  # fmt: skip
 
 

@@ -58,9 +58,8 @@ def find(view: View, loss: Loss) -> Finding | None:
 
 
 def _moved(view: View, host: str, what: str) -> int:
-    return sum(each[what] for each in transport(view, host, late=True)) - sum(
-        each[what] for each in transport(view, host, late=False)
-    )
+    old, new = (sum(int(each[what]) for each in transport(view, host, late=late)) for late in (False, True))
+    return new - old
 
 
 def _waits(view: View, host: str, device: str) -> str:

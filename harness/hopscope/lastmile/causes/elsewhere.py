@@ -10,9 +10,15 @@ CAUSES = ("elsewhere", "unexplained")
 
 def find(view: View, loss: Loss) -> Finding | None:
     if loss.between is not None:
-        under = [view.locate(p) for p in view.probes if p.layer == "underlay" and not view.ok(p) and not p.unless_established]
+        under = [
+            view.locate(p) for p in view.probes if p.layer == "underlay" and not view.ok(p) and not p.unless_established
+        ]
         where = next((str(each) for each in under if each.between), "")
-        told = (str(loss), *([where] if where else []), *(f"{host}: not seen, {why}" for host, why in view.blind.items()))
+        told = (
+            str(loss),
+            *([where] if where else []),
+            *(f"{host}: not seen, {why}" for host, why in view.blind.items()),
+        )
         return Finding(
             "elsewhere", loss.between[1], "captures",
             f"lost between {loss.between[0]} and {loss.between[1]}: the fault is not on a host that was seen", told,

@@ -86,11 +86,11 @@ def _dropped(entry: dict[str, Any]) -> int | None:
 def _netdev(view: View, loss: Loss, host: str, device: str, way: str) -> Finding | None:
     if _reached(view, loss, host, way):
         return None
-    for entry in view.before(host, "nft", {}).get("nftables", ()):
+    for entry in view.ruleset(host):
         chain = entry.get("chain")
         if not chain or chain.get("family") != "netdev" or chain.get("hook") != way:
             continue
-        devices = chain.get("dev")
+        devices = chain.get("dev", device)  # nft before 1.0.7 does not tell
         if device not in (devices if isinstance(devices, list) else [devices]):
             continue
         src, dst = loss.ends

@@ -39,7 +39,7 @@ def _path(view: View, loss: Loss) -> Finding | None:
         return None
     small = [p for p in view.probes if p.layer == "underlay" and p.kind == "ping" and not p.large]
     large = [p for p in view.probes if p.layer == "underlay" and p.large]
-    if not any(map(view.ok, small)) or any(view.ok(p) for p in large if view.ok(_twin(p, small))) :
+    if not any(map(view.ok, small)) or any(view.ok(p) for p in large if view.ok(_twin(p, small))):
         stuck = [p for p in large if view.ok(_twin(p, small)) and not view.ok(p)]
         if not stuck:
             return None

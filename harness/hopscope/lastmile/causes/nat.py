@@ -17,7 +17,7 @@ def find(view: View, loss: Loss) -> Finding | None:
     for host in dict.fromkeys(point.host for point in loss.probe.there):
         rules = {
             (rule["family"], rule["table"], rule["chain"], rule["handle"]): rule
-            for entry in view.before(host, "nft", {}).get("nftables", ())
+            for entry in view.ruleset(host)
             if (rule := entry.get("rule")) and any(word in each for each in rule.get("expr", ()) for word in STATEMENTS)
         }
         for event in view.reports.get(host, {}).get("trace", ()):
@@ -33,4 +33,7 @@ def find(view: View, loss: Loss) -> Finding | None:
 
 
 def _ours(event: dict[str, Any], src: str, loss: Loss) -> bool:
-    return event["packet"].startswith("icmp" if loss.probe.kind == "ping" else "tcp") and f"{src}" in event["packet"].split(">")[0]
+    return (
+        event["packet"].startswith("icmp" if loss.probe.kind == "ping" else "tcp")
+        and f"{src}" in event["packet"].split(">")[0]
+    )

@@ -25,7 +25,18 @@ def find(view: View, loss: Loss) -> Finding | None:
             state = "/".join(entry.get("state", ()))
             if known and real and known != real:
                 argv = ("ip", "neigh", "del", entry["dst"], "dev", entry["dev"])
-                back = ("ip", "neigh", "replace", entry["dst"], "lladdr", known, "dev", entry["dev"], "nud", state.lower())
+                back = (
+                    "ip",
+                    "neigh",
+                    "replace",
+                    entry["dst"],
+                    "lladdr",
+                    known,
+                    "dev",
+                    entry["dev"],
+                    "nud",
+                    state.lower(),
+                )
                 return Finding(
                     "neighbour", host, "other filters",
                     f"{entry['dst']} is kept with {known} ({state}), and {owner} has {real}",

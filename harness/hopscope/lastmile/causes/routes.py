@@ -8,6 +8,7 @@ from typing import Any
 from hopscope.lab.settings.presence import Presence
 from hopscope.lab.settings.route import Route
 from hopscope.lastmile.finding import Finding
+from hopscope.lastmile.ground import Point
 from hopscope.lastmile.view import Loss, View
 
 CAUSES = ("underlay-route", "policy-rule", "route")
@@ -122,13 +123,11 @@ def _underlay(view: View, loss: Loss) -> Finding | None:
         return None
     points = view.ground.between
     for host in dict.fromkeys(point.host for point in points):
-        outs = {False: None, True: None}
+        outs: dict[bool, Point] = {}
         for index, point in enumerate(points):
             if point.host == host:
                 outs[point.way == "out"] = point  # out: toward the second side, in: toward the first
         for toward_second, point in outs.items():
-            if point is None:
-                continue
             target = view.ground.sides[1 if toward_second else 0]
             if target.host == host:
                 continue

@@ -32,7 +32,7 @@ def find(view: View, loss: Loss) -> Finding | None:
     for host in dict.fromkeys((source, *(point.host for point in loss.probe.there))):
         rules = {
             (rule["family"], rule["table"], rule["chain"], rule["handle"])
-            for entry in view.before(host, "nft", {}).get("nftables", ())
+            for entry in view.ruleset(host)
             if (rule := entry.get("rule")) and "ttl" in str(rule.get("expr")) and "mangle" in str(rule.get("expr"))
         }
         for event in view.reports.get(host, {}).get("trace", ()):

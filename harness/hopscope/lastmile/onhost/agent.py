@@ -10,21 +10,22 @@ import json
 import os
 import signal
 import sys
+from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import collect
+import nfttrace
 import probe
 import tap
-import trace
 
 
 def main() -> None:
     spec = json.loads(sys.argv[1])
     awaited = {signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
-    missing: dict = {}
-    traced = trace.Trace(spec["probe_port"], spec["port"]) if spec.get("trace", True) else None
+    missing: dict[str, Any] = {}
+    traced = nfttrace.Trace(spec["probe_port"], spec["port"]) if spec.get("trace", True) else None
     listener = probe.Listener(spec["probe_port"])
     if listener.why:
         missing["listener"] = listener.why
@@ -39,7 +40,7 @@ def main() -> None:
         taps = None
         missing["capture"] = str(error)
     _say({"ready": True})
-    results: dict = {}
+    results: dict[str, Any] = {}
     while True:
         told = signal.sigtimedwait(awaited, spec.get("life_s", 10.0))
         if told is not None and told.si_signo == signal.SIGUSR1:
@@ -63,7 +64,7 @@ def main() -> None:
     os._exit(0)  # threads of connections that nobody closes are not waited for
 
 
-def _say(message: dict) -> None:
+def _say(message: dict[str, Any]) -> None:
     print(json.dumps(message), flush=True)
 
 

@@ -12,25 +12,19 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
-SYSCTLS = (
-    "net/ipv4/ip_forward net/ipv4/ip_default_ttl net/ipv4/icmp_echo_ignore_all net/ipv4/ip_no_pmtu_disc "
-    "net/ipv4/ip_forward_use_pmtu net/ipv4/tcp_mtu_probing net/ipv4/tcp_timestamps net/ipv4/fwmark_reflect "
-    "net/netfilter/nf_conntrack_count net/netfilter/nf_conntrack_max net/ipv4/ip_local_port_range"
-).split()
-PER_DEVICE = (
-    "rp_filter forwarding accept_local arp_ignore arp_filter src_valid_mark disable_xfrm "
-    "disable_policy drop_unicast_in_l2_multicast route_localnet"
-).split()
+SYSCTLS = ["net/ipv4/ip_forward", "net/ipv4/ip_default_ttl", "net/ipv4/icmp_echo_ignore_all", "net/ipv4/ip_no_pmtu_disc", "net/ipv4/ip_forward_use_pmtu", "net/ipv4/tcp_mtu_probing", "net/ipv4/tcp_timestamps", "net/ipv4/fwmark_reflect", "net/netfilter/nf_conntrack_count", "net/netfilter/nf_conntrack_max", "net/ipv4/ip_local_port_range"]
+PER_DEVICE = ["rp_filter", "forwarding", "accept_local", "arp_ignore", "arp_filter", "src_valid_mark", "disable_xfrm", "disable_policy", "drop_unicast_in_l2_multicast", "route_localnet"]
 COMMAND_S = 3.0
 
 
-def snapshot(spec: dict, full: bool = True) -> dict:
+def snapshot(spec: dict[str, Any], full: bool = True) -> dict[str, Any]:
     """``spec`` has ``devices``, ``lookups`` and the transport ``port``. Without ``full`` only what moves."""
     missing: dict[str, str] = {}
     commands = _commands(spec, full)
     running = {name: _start(argv) for name, argv in commands.items()}
-    seen: dict = {
+    seen: dict[str, Any] = {
         "clock": time.time(),
         "snmp": _snmp(),
         "sysctl": _sysctls() if full else {},
@@ -59,7 +53,7 @@ def snapshot(spec: dict, full: bool = True) -> dict:
     return seen
 
 
-def _commands(spec: dict, full: bool) -> dict[str, list[str]]:
+def _commands(spec: dict[str, Any], full: bool) -> dict[str, list[str]]:
     port = spec.get("port")
     found = {
         "links": ["ip", "-j", "-s", "-d", "addr", "show"],
@@ -96,20 +90,20 @@ def _legacy_tables(family: str) -> list[str]:
         return []
 
 
-def _start(argv: list[str]) -> subprocess.Popen | str:
+def _start(argv: list[str]) -> subprocess.Popen[bytes] | str:
     if shutil.which(argv[0]) is None:
         return f"{argv[0]} is not there"
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def _json(out: bytes) -> list | dict:
+def _json(out: bytes) -> Any:
     try:
         return json.loads(out or b"[]")
     except ValueError:
         return []
 
 
-def _lookup(out: bytes, err: bytes) -> dict:
+def _lookup(out: bytes, err: bytes) -> dict[str, Any]:
     """The kernel's own answer: a route, or the error that a packet would meet."""
     listed = _json(out)
     if listed:
@@ -167,7 +161,7 @@ def _conntrack() -> dict[str, int]:
     return sums
 
 
-def _holders() -> list[dict]:
+def _holders() -> list[dict[str, Any]]:
     """Processes of this network namespace that hold a TUN device: which, their state, and their processor time."""
     own = os.readlink("/proc/self/ns/net")
     found = []

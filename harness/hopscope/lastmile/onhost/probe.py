@@ -10,6 +10,7 @@ import ssl
 import struct
 import threading
 import time
+from typing import Any
 
 from tap import MAGIC
 
@@ -20,16 +21,18 @@ CHUNK = 65536
 
 def checksum(data: bytes) -> int:
     """RFC 1071."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) & ~1])) + (data[-1] << 8 if len(data) & 1 else 0)
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) & ~1])) + (
+        data[-1] << 8 if len(data) & 1 else 0
+    )
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
 
 
-def ping(probe: dict, wait_s: float) -> dict:
+def ping(probe: dict[str, Any], wait_s: float) -> dict[str, Any]:
     """Echoes of ``size`` bytes of IP packet that may not be fragmented; two at once, two more where none came back."""
     number, size = probe["number"], probe["size"]
-    found: dict = {"sent": 0, "received": 0, "errors": []}
+    found: dict[str, Any] = {"sent": 0, "received": 0, "errors": []}
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
         sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE)
         sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
@@ -53,7 +56,7 @@ def ping(probe: dict, wait_s: float) -> dict:
     return dict(found, ok=bool(answered), seconds=time.monotonic() - began)
 
 
-def _send(sock: socket.socket, probe: dict, number: int, size: int, found: dict) -> None:
+def _send(sock: socket.socket, probe: dict[str, Any], number: int, size: int, found: dict[str, Any]) -> None:
     sequence = found["sent"] + 1
     payload = (MAGIC + struct.pack("!I", number)).ljust(size - 28, b"\x5a")
     head = struct.pack("!BBHHH", 8, 0, 0, number & 0xFFFF, sequence)
@@ -66,7 +69,7 @@ def _send(sock: socket.socket, probe: dict, number: int, size: int, found: dict)
 
 
 def _hear(
-    sock: socket.socket, number: int, deadline: float, found: dict, answered: set[int], enough: int
+    sock: socket.socket, number: int, deadline: float, found: dict[str, Any], answered: set[int], enough: int
 ) -> None:
     poller = select.poll()
     poller.register(sock, select.POLLIN)
@@ -84,7 +87,7 @@ def _hear(
             answered.add(struct.unpack_from("!H", body, 6)[0])
 
 
-def _errors(sock: socket.socket, number: int, found: dict) -> None:
+def _errors(sock: socket.socket, number: int, found: dict[str, Any]) -> None:
     """What ICMP said about this probe (others' errors come to a raw socket too): sock_extended_err of ip(7)."""
     while True:
         try:
@@ -108,14 +111,14 @@ def _errors(sock: socket.socket, number: int, found: dict) -> None:
                 )  # fmt: skip
 
 
-def _note(found: dict, error: dict) -> None:
+def _note(found: dict[str, Any], error: dict[str, Any]) -> None:
     if error not in found["errors"]:
         found["errors"].append(error)
 
 
-def tcp(probe: dict, wait_s: float) -> dict:
+def tcp(probe: dict[str, Any], wait_s: float) -> dict[str, Any]:
     """Connect, send ``bytes`` and have them echoed. ``stage`` is how far it came: connect, transfer, done."""
-    found: dict = {"stage": "connect", "sent": 0, "received": 0, "errors": []}
+    found: dict[str, Any] = {"stage": "connect", "sent": 0, "received": 0, "errors": []}
     count = probe.get("bytes", 0)
     began = time.monotonic()
     deadline = began + wait_s
@@ -155,9 +158,9 @@ def tcp(probe: dict, wait_s: float) -> dict:
     return dict(found, ok=found["stage"] == "done", seconds=time.monotonic() - began)
 
 
-def tls(probe: dict, wait_s: float) -> dict:
+def tls(probe: dict[str, Any], wait_s: float) -> dict[str, Any]:
     """A TLS handshake with the transport, without believing anybody; what certificate was shown."""
-    found: dict = {"stage": "connect", "errors": []}
+    found: dict[str, Any] = {"stage": "connect", "errors": []}
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -174,7 +177,7 @@ def tls(probe: dict, wait_s: float) -> dict:
 
 def expiry(certificate: bytes) -> float | None:
     """When a certificate ends, seconds since 1970: the second time in its DER (RFC 5280, 4.1: Validity)."""
-    times = []
+    times: list[float] = []
     at = 0
     while len(times) < 2 and at + 2 < len(certificate):
         tag, length = certificate[at], certificate[at + 1]
@@ -225,11 +228,11 @@ def _echo(connection: socket.socket) -> None:
 KINDS = {"ping": ping, "tcp": tcp, "tls": tls}
 
 
-def run(probes: list[dict], wait_s: float) -> dict[str, dict]:
+def run(probes: list[dict[str, Any]], wait_s: float) -> dict[str, dict[str, Any]]:
     """All probes of this host at once, by name."""
-    results: dict[str, dict] = {}
+    results: dict[str, dict[str, Any]] = {}
 
-    def one(probe: dict) -> None:
+    def one(probe: dict[str, Any]) -> None:
         try:
             results[probe["name"]] = KINDS[probe["kind"]](probe, wait_s if probe["kind"] == "ping" else wait_s * 1.5)
         except Exception as error:  # a probe that could not be tried says so, and the others go on

@@ -9,6 +9,7 @@ import socket
 import struct
 import threading
 from ipaddress import IPv4Address
+from typing import Any
 
 MAGIC = b"hopscope"
 SO_ATTACH_FILTER, ETH_P_ALL = 26, 3
@@ -29,8 +30,8 @@ def program(port: int, transport: int) -> bytes:
         "flags", (LDBX, 13), (JSET, 7, "yes", "no"),
         "yes", (RET, SNAP), "no", (RET, 0),
     ]  # fmt: skip
-    labels: dict = {}
-    code: list = []
+    labels: dict[str, Any] = {}
+    code: list[Any] = []
     for row in rows:
         if isinstance(row, str):
             labels[row] = len(code)
@@ -48,7 +49,7 @@ class Tap:
 
     def __init__(self, port: int, transport: int) -> None:
         self.port = port
-        self.counts: dict[tuple, dict] = {}
+        self.counts: dict[tuple[Any, ...], dict[str, Any]] = {}
         self.packets = 0
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
         code = program(port, transport or port)
@@ -61,7 +62,7 @@ class Tap:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def records(self) -> list[dict]:
+    def records(self) -> list[dict[str, Any]]:
         self._ended.set()
         self._thread.join(2)
         lost = struct.unpack("II", self._socket.getsockopt(263, 6, 8))[1]  # SOL_PACKET, PACKET_STATISTICS
@@ -94,7 +95,7 @@ class Tap:
             kept["ttl"] = min(kept["ttl"], more.get("ttl", 255))
             self.packets += protocol == 0x0800
 
-    def _read(self, data: bytes, protocol: int, mac: bytes) -> tuple[dict, dict]:
+    def _read(self, data: bytes, protocol: int, mac: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         if protocol == 0x0806:
             op, sender = struct.unpack_from("!H", data, 6)[0], data[8:14].hex(":")
             ips = (str(IPv4Address(data[14:18])), str(IPv4Address(data[24:28])))

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import threading
 import time
+from typing import Any
 
 TABLE = "hopscope_trace"
 NETLINK_NETFILTER, GROUP, SOL_NETLINK, ADD_MEMBERSHIP = 12, 9, 270, 1
@@ -28,10 +29,10 @@ class Trace:
 
     def __init__(self, port: int, transport: int) -> None:
         self.why = ""
-        self.counts: dict[tuple, int] = {}
-        self._headers: dict[int, tuple] = {}
+        self.counts: dict[tuple[Any, ...], int] = {}
+        self._headers: dict[int, tuple[Any, ...]] = {}
         self._ended = threading.Event()
-        self._owner: subprocess.Popen | None = None
+        self._owner: subprocess.Popen[bytes] | None = None
         if shutil.which("nft") is None:
             self.why = "nft is not there"
             return
@@ -72,7 +73,9 @@ class Trace:
         """Wait until the marking rules are there."""
         deadline = time.monotonic() + READY_S
         while not self.why:
-            listed = subprocess.run(["nft", "list", "table", "inet", TABLE], capture_output=True, timeout=3, check=False)
+            listed = subprocess.run(
+                ["nft", "list", "table", "inet", TABLE], capture_output=True, timeout=3, check=False
+            )
             if listed.stdout.decode().count("nftrace") >= self._rules:
                 return
             if time.monotonic() > deadline or self._owner is None or self._owner.poll() is not None:
@@ -80,7 +83,7 @@ class Trace:
                 return
             time.sleep(0.005)  # the condition is above; nothing tells when nft -i has read its pipe
 
-    def records(self) -> list[dict]:
+    def records(self) -> list[dict[str, Any]]:
         """What was seen, counted; the rules are gone afterwards."""
         if self._owner is not None:
             assert self._owner.stdin is not None
