@@ -12,6 +12,7 @@ from hopscope.hosts.executor import Executor
 from hopscope.lab.lab import Lab
 from hopscope.lab.setting import Setting
 from hopscope.lab.settings.mtu import Mtu
+from hopscope.lastmile.causes.mtu import transport
 from hopscope.lastmile.finding import Finding
 from hopscope.lastmile.ground import Ground
 from hopscope.lastmile.infer import infer
@@ -20,8 +21,8 @@ from hopscope.lastmile.view import View
 from hopscope.traffic.path_mtu import path_mtu
 
 MOST_ROUNDS = 12
-ENCAPSULATION = 60
-"""Bytes that the search for an underlay's MTU leaves nothing for: the transport's segments are cut by TCP itself."""
+MOST_BEHIND = 4
+"""How many causes one behind the other a group takes in."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Step:
 
     def rows(self) -> list[tuple[str, ...]]:
         state = "kept" if self.kept else f"undone: {self.why}"
-        seen = self.seen or ("not read",) * len(self.settings)
+        seen = (*self.seen, *("not read",) * (len(self.settings) - len(self.seen)))
         return [
             (self.finding.cause, each.host, each.name, read, str(len(self.before)), str(len(self.after)), state)
             for each, read in zip(self.settings, seen, strict=True)
@@ -111,40 +112,59 @@ def mend(
 def attempt(
     hosts: Mapping[str, Executor], ground: Ground, view: View, finding: Finding, settings: Sequence[Setting]
 ) -> tuple[Step, View]:
-    """One transaction. The step says what became of it; the view is the one after it was applied, or before."""
+    """One transaction. The step says what became of it; the view is the one after it was applied, or before.
+
+    Where the same probes fail for what comes behind (the next chain, a fault hidden by the first), that joins the
+    group: each of both alone changes nothing.
+    """
     before = view.failing
+    group, pending, seen = list(settings), list(settings), list[str]()
     with ExitStack() as undo:
-        seen: list[str] = []
-        try:
-            for setting in settings:
-                executor = hosts[setting.host]
-                was = setting.read(executor)
-                undo.callback(_undo, setting, executor, was)
-                setting.apply(executor)
-                seen.append(setting.verify(executor))
-        except HopscopeError as fault:
-            return Step(finding, tuple(settings), (), before, before, False, fault.message), view
-        after = look(hosts, ground)
-        if after.failing < before or (len(after.failing) == len(before) and _further(view, after)):
-            undo.pop_all()
-            return Step(finding, tuple(settings), tuple(seen), before, after.failing, True), after
+        for _ in range(MOST_BEHIND):
+            try:
+                for setting in pending:
+                    executor = hosts[setting.host]
+                    undo.callback(_undo, setting, executor, setting.read(executor))
+                    setting.apply(executor)
+                    seen.append(setting.verify(executor))
+            except HopscopeError as fault:
+                return Step(finding, tuple(group), (), before, before, False, fault.message), view
+            after = _settled(hosts, ground)
+            if after.failing < before:
+                undo.pop_all()
+                return Step(finding, tuple(group), tuple(seen), before, after.failing, True), after
+            if after.failing != before:
+                break
+            pending = _behind(hosts, ground, finding, infer(after), group)
+            group += pending
+            if not pending:
+                break
         why = "no probe succeeds that failed" if before <= after.failing else "others fail now"
-        return Step(finding, tuple(settings), tuple(seen), before, after.failing, False, why), view
+        return Step(finding, tuple(group), tuple(seen), before, after.failing, False, why), view
 
 
-def _further(view: View, after: View) -> bool:
-    """The same probes fail, and each at least as far on its way and one further: a second fault was behind the first."""
-    if view.failing != after.failing:
-        return False
-    old, new = ({loss.probe.name: _progress(loss) for loss in each.losses()} for each in (view, after))
-    return all(new[name] >= old[name] for name in old) and any(new[name] > old[name] for name in old)
+def _settled(hosts: Mapping[str, Executor], ground: Ground) -> View:
+    """A look; another one while the transport still backs off from what it could not send."""
+    view = look(hosts, ground)
+    for _ in range(MOST_BEHIND):
+        waiting = any(each["unacked"] for side in ground.sides for each in transport(view, side.host, late=True))
+        if not view.failing or not waiting:
+            break
+        view = look(hosts, ground)
+    return view
 
 
-def _progress(loss: Any) -> int:
-    path = (*loss.probe.there, *loss.probe.back)
-    return 2 * len(path) if loss.next is None else (*loss.probe.there,).index(loss.next) if loss.way == "there" else (
-        len(loss.probe.there) + loss.probe.back.index(loss.next)
-    )  # fmt: skip
+def _behind(
+    hosts: Mapping[str, Executor], ground: Ground, finding: Finding, findings: list[Finding], group: list[Setting]
+) -> list[Setting]:
+    """What would mend the first of the causes that now stop the probes which ``finding`` explained."""
+    known = set(_names(group))
+    for each in findings:
+        if set(each.explains) & set(finding.explains):
+            new = [s for s in settings_of(hosts, ground, each) if not set(_names([s])) & known]
+            if new and not all(_holds(hosts, setting) for setting in new):
+                return new
+    return []
 
 
 def _undo(setting: Setting, executor: Executor, was: str) -> None:

@@ -7,7 +7,9 @@ on the way out. XDP comes before the tap: the device counts what the tap does no
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
+from zlib import crc32
 
 from hopscope.lab.settings.nft_rule import NftRule
 from hopscope.lab.settings.presence import Presence
@@ -45,29 +47,49 @@ def _places(view: View, loss: Loss) -> list[tuple[str, str, str]]:
 
 
 def _tc(view: View, loss: Loss, host: str, device: str, way: str) -> Finding | None:
+    """By the counter of its action, or for a program (which counts nothing) by the place where the packet was lost."""
     source = f"filters {device} {way}"
-    drops = {_name(each): _dropped(each) for each in view.before(host, source, []) if "options" in each}
-    after = {_name(each): _dropped(each) for each in view.after(host, source, view.before(host, source, []))}
-    for name, packets in drops.items():
-        if packets is None:
+    old = {_name(each): _dropped(each) for each in view.before(host, source, []) if "options" in each}
+    new = {_name(each): _dropped(each) for each in view.after(host, source, view.before(host, source, []))}
+    for name, packets in old.items():
+        moved = (new.get(name) or 0) - (packets or 0)
+        program = name.endswith(" bpf") and not _reached(view, loss, host, way)
+        if moved <= 0 and not program:
             continue
-        moved = (after.get(name) or 0) - packets
-        if moved <= 0:
-            continue
-        pref = 1
-        argv = ("tc", "filter", "add", "dev", device, way, "pref", str(pref), "handle", "0x7f", "protocol", "ip")
+        src, dst = _ends(view, loss, host, device, way)
+        pref = str(1 + crc32(f"{src} {dst}".encode()) % 9)
+        argv = ("tc", "filter", "add", "dev", device, way, "pref", pref, "protocol", "ip", "bpf", "da", "bytecode")
+        told = f"its action dropped {moved} packets" if moved else "a program, which counts nothing"
         return Finding(
-            "tc", host, "other filters", f"a tc filter drops on {device} {way} ({name})",
-            (f"its action dropped {moved} packets while we probed", str(loss)),
+            "tc", host, "other filters", f"a tc filter drops on {device} {way} ({name})", (told, str(loss)),
+            "proven" if moved else "likely",
             settings=(
                 Presence(
-                    host, f"tc filter {device} {way} pref {pref} pass", ("tc", "filter", "show", "dev", device, way),
-                    rf"pref {pref} ", (*argv, "matchall", "action", "pass"),
-                    ("tc", "filter", "del", "dev", device, way, "pref", str(pref)),
+                    host, f"tc filter {device} {way}: pass {src} to {dst}", ("tc", "filter", "show", "dev", device, way),
+                    f"21 0 3 {int(ip_address(src))},.*21 0 1 {int(ip_address(dst))},", (*argv, passing(src, dst)),
+                    ("tc", "filter", "del", "dev", device, way, "pref", pref),
                 ),
             ),
         )  # fmt: skip
     return None
+
+
+def passing(src: str, dst: str) -> str:
+    """Classic BPF for ``tc filter … bpf da``: TC_ACT_OK for packets from and to these, else on to the next filter."""
+    net = 0xFFF00000  # SKF_NET_OFF
+    return (
+        f"6,32 0 0 {net + 12},21 0 3 {int(ip_address(src))},32 0 0 {net + 16},21 0 1 {int(ip_address(dst))},"
+        "6 0 0 0,6 0 0 4294967295"
+    )
+
+
+def _ends(view: View, loss: Loss, host: str, device: str, way: str) -> tuple[str, str]:
+    """Addresses of what passes there: the transport's on the underlay, else those of the probe."""
+    side = view.ground.side(host)
+    if side is None or device != side.underlay:
+        return loss.ends
+    other = view.ground.other(host)
+    return (side.outer, other.outer) if way == "egress" else (other.outer, side.outer)
 
 
 def _name(entry: dict[str, Any]) -> str:

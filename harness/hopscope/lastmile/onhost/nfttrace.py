@@ -56,7 +56,8 @@ class Trace:
             f"tcp sport {port} meta nftrace set 1",
         ]
         if transport:
-            wanted.append(f"tcp dport {transport} tcp flags & (syn|ack) == syn meta nftrace set 1")
+            for way in ("dport", "sport"):
+                wanted.append(f"tcp {way} {transport} limit rate 20/second burst 10 packets meta nftrace set 1")
         self._rules = 2 * len(wanted)
         lines = [f"add table inet {TABLE} {{ flags owner; }}"]
         for hook in ("prerouting", "output"):
