@@ -189,15 +189,18 @@ class View:
 
     def drops(self, loss: Loss, host: str) -> list[dict[str, Any]]:
         """Verdicts of nft that dropped packets of this loss on a host."""
-        ways = [loss.ends, loss.ends[::-1]] if loss.turned or loss.probe.kind == "tcp" else [loss.ends]
-        word = "icmp" if loss.probe.kind == "ping" else "tcp"
-        return [
-            each for each in self.reports.get(host, {}).get("trace", ())
-            if each["verdict"] == "drop" and any(_is(each["packet"], word, *way) for way in ways)
-        ]  # fmt: skip
+        return [each for each in self.reports.get(host, {}).get("trace", ()) if each["verdict"] == "drop"
+                and self._is(each["packet"], loss)]  # fmt: skip
 
-
-def _is(packet: str, word: str, src: str, dst: str) -> bool:
-    kind, _, rest = packet.partition(" ")
-    source, _, target = rest.split(" ")[0].partition(">")
-    return kind == word and (source.split(":")[0], target.split(":")[0]) == (src, dst)
+    def _is(self, packet: str, loss: Loss) -> bool:
+        """A packet as the trace tells it (``icmp A>B echo``, ``tcp A:P>B:Q``) is one of this loss."""
+        there = (loss.probe.source_address, loss.probe.address)
+        kind, _, rest = packet.partition(" ")
+        ends, _, word = rest.partition(" ")
+        source, _, target = ends.partition(">")
+        (src, sport), (dst, dport) = ((each.split(":") + [""])[:2] for each in (source, target))
+        if loss.probe.kind == "ping":
+            wanted = {"echo": there, "reply": there[::-1]}.get(word)
+            return kind == "icmp" and (src, dst) == wanted and (loss.turned or wanted == loss.ends)
+        port = str(self._port(loss.probe))
+        return kind == "tcp" and ((src, dst, sport) == (*there, port) or (src, dst, dport) == (*there[::-1], port))
