@@ -21,7 +21,8 @@ from hopscope.lastmile.look import look
 
 QUICK = 12
 PAIRS = (
-    ("input-drop-icmp", "no-lan-route"), ("input-drop-tun", "forward-off-left"), ("mtu-mismatch", "forward-policy-drop"),
+    ("input-drop-icmp", "no-lan-route"), ("input-drop-tun", "forward-off-left"),
+    ("mtu-mismatch", "forward-policy-drop"),
     ("output-drop-tun", "echo-ignored"), ("wrong-route-wan", "input-reject"), ("device-down", "forward-off-left"),
     ("tc-ingress-drop", "no-peer-route"), ("prerouting-raw-drop", "default-ttl"), ("echo-ignored", "lan-route-wan"),
     ("address-missing", "forward-policy-drop"), ("never-reads-tun-one", "input-policy-drop"), ("blackhole", "ttl-one"),

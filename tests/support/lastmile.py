@@ -42,7 +42,7 @@ def _snapshot(host: str, counted: int) -> dict[str, Any]:
     lookups |= {"to left": {"dev": "eth0"}, "to right": {"dev": "eth1"}} if host == "router" else {}
     return {
         "links": _links(host, counted), "lookups": lookups, "snmp": {}, "sysctl": {}, "clock": 0.0, "missing": {},
-        "holders": [{"pid": 9, "device": "tun0", "state": "S", "command": "daemon", "waits_in": "poll"}] if side else [],
+        "holders": [{"pid": 9, "device": "tun0", "state": "S", "command": "it", "waits_in": "poll"}] if side else [],
         "sockets": ESTAB.format(counted) if side else "", "routes": [], "rules": [], "neighbours": [], "qdiscs": [],
         "nft": {"nftables": []},
     }  # fmt: skip
@@ -90,8 +90,12 @@ class Broken:
             self.reports[probe.source]["probes"][probe.name] = told
             points = (*probe.there, *probe.back)
             for host, record in packets(probe)[:: 2 if probe.kind == "tcp" else 1]:
-                at = next(n for n, p in enumerate(points) if (p.host, p.device, p.way) == (host, record["dev"], record["way"])
-                          and (n < len(probe.there)) == (record["src"] == probe.source_address))  # fmt: skip
+                here = (host, record["dev"], record["way"])
+                there = record["src"] == probe.source_address
+                at = next(
+                    n for n, point in enumerate(points)
+                    if (point.host, point.device, point.way) == here and (n < len(probe.there)) == there
+                )  # fmt: skip
                 if at >= after:
                     listed = self.reports[host]["captured"]
                     listed[:] = [each for each in listed if not _same(each, record)]

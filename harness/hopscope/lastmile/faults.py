@@ -1,4 +1,4 @@
-"""Faults by name, and a bed to inject them in: two LANs, two ends with a daemon that can be told to be faulty, a router."""
+"""Faults by name, and a bed to inject them in: two LANs, two ends whose daemons can be told to be faulty, a router."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Fault:
 
 
 def load(folder: Path | None = None) -> dict[str, Fault]:
-    """All faults of the YAML files in ``folder`` (the built-in ones). UsageError names file and fault that are wrong."""
+    """All faults of the YAML files in ``folder`` (the built-in ones). UsageError names file and fault."""
     found: dict[str, Fault] = {}
     for file in sorted((folder or data.path("faults")).glob("*.yaml")):
         for entry in yaml.safe_load(file.read_text()) or ():

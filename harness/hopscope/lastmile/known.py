@@ -1,7 +1,7 @@
 """The known sequence of fixes, in its order, with honest reporting: what each step did to the probes, and no more.
 
-INPUT rules appended, rp_filter off, MTU 1400, explicit routes, on both ends, cumulative as people run them. Each step is
-said to have helped only where probes that failed succeed after it.
+INPUT rules appended, rp_filter off, MTU 1400, explicit routes, on both ends, cumulative as people run them. Each step
+is said to have helped only where probes that failed succeed after it.
 """
 
 from __future__ import annotations

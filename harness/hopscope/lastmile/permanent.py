@@ -121,7 +121,9 @@ def _undo(setting: Setting) -> list[str]:
             f"sed -n 's/.*comment \"{setting.comment}\" # handle //p'"
         )
         return [
-            f"for handle in $({find}); do nft delete rule {setting.family} {setting.table} {setting.chain} handle $handle; done"
+            f"for handle in $({find}); do",
+            f"    nft delete rule {setting.family} {setting.table} {setting.chain} handle $handle",
+            "done",
         ]
     before = getattr(setting, "_before", None)
     if isinstance(setting, Sysctl) and before is not None:

@@ -198,7 +198,7 @@ class View:
         kind, _, rest = packet.partition(" ")
         ends, _, word = rest.partition(" ")
         source, _, target = ends.partition(">")
-        (src, sport), (dst, dport) = ((each.split(":") + [""])[:2] for each in (source, target))
+        (src, sport), (dst, dport) = ([*each.split(":"), ""][:2] for each in (source, target))
         if loss.probe.kind == "ping":
             wanted = {"echo": there, "reply": there[::-1]}.get(word)
             return kind == "icmp" and (src, dst) == wanted and (loss.turned or wanted == loss.ends)

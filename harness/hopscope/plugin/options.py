@@ -21,6 +21,7 @@ TUNNEL_TOPOLOGY = "tunnel.yaml"
 RUN_DIR = ".hopscope/runs"
 LABS_DIR = ".hopscope/labs"
 KEEP = ("never", "failed", "always")
+REPAIR = ("off", "dry-run", "apply")
 ATTACH = ("failed", "always", "never")
 LIVE = ("provider", "topology", "sut", "rtt", "use", "keep", "pause_on_fail")
 """Options that are about a lab."""
@@ -44,6 +45,8 @@ class LabOptions:
     attach: str = "failed"
     """When all evidence of a test goes into its Allure result."""
     pause: bool = False
+    repair: str = "off"
+    """After a failing test of a tunnel: off (say the cause), dry-run (and what would mend it), apply (mend)."""
     tunnel_topology: str = TUNNEL_TOPOLOGY
     """Of tests with the fixture ``tunnel``: what ``--lab-topology`` says, where it says something."""
     replay: StoredRun | None = None
@@ -63,6 +66,7 @@ def add(parser: pytest.Parser) -> None:
         ("rtt", "MS", "round trip that the WAN leg adds, instead of the topology's"),
         ("run-dir", "DIR", f"where runs are written (default: {RUN_DIR})"),
         ("use", "NAME", "test on this lab, which is up (hopscope lab up) and stays so"),
+        ("repair", "|".join(REPAIR), "when a test of a tunnel fails: the cause alone, what would mend it, or mend it"),
         ("keep", "|".join(KEEP), "keep the session's lab at the end, and print the command that walks in"),
         (
             "attach",
@@ -102,6 +106,9 @@ def resolve(config: pytest.Config) -> LabOptions:
         raise pytest.UsageError(
             f"--lab-provider {provider}: no such provider; there are: {', '.join(sorted(PROVIDERS))}"
         )
+    repair = _value(config, "lab_repair") or "off"
+    if repair not in REPAIR:
+        raise pytest.UsageError(f"--lab-repair {repair}: must be one of {', '.join(REPAIR)}")
     strict = config.getoption("lab_strict")
     chosen = LabOptions(
         provider=provider,
@@ -113,6 +120,7 @@ def resolve(config: pytest.Config) -> LabOptions:
         strict=bool(config.getini("lab_strict") if strict is None else strict),
         budgets_ms=limits.resolve(config),
         labs_dir=config.rootpath / LABS_DIR,
+        repair=repair,
         attach=_attach(config),
         **({} if stored is not None else _staying(config)),
     )

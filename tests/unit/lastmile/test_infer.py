@@ -132,7 +132,8 @@ def test_two_causes_are_both_told() -> None:
     broken.lose("right to left small", after=2)
     firewall(broken)
     broken.reports["left"]["before"]["sysctl"]["net/ipv4/icmp_echo_ignore_all"] = "1"
-    assert {(each.cause, each.host) for each in infer(broken.view())} == {("firewall", "right"), ("echo-ignored", "left")}
+    told = {(each.cause, each.host) for each in infer(broken.view())}
+    assert told == {("firewall", "right"), ("echo-ignored", "left")}
 
 
 def test_what_nobody_saw_is_lost_elsewhere() -> None:

@@ -1,4 +1,4 @@
-"""The daemon lives and packets do not cross: does it read its device, write its socket, read its socket, write its device?
+"""The daemon lives and packets do not cross: does it read its device and its socket, does it write both?
 
 TUN counts tx when the daemon reads; what a tap saw go out and tx did not count is still waiting for it.
 """
@@ -24,10 +24,11 @@ def find(view: View, loss: Loss) -> Finding | None:
     out, read = view.passed(near.host, near.device, "out"), view.moved(near.host, near.device, "tx")
     link = view.link(near.host, near.device) or {}
     if out > 0 and read == 0:
+        total = link.get("stats64", {}).get("tx", {}).get("packets")
         return Finding(
-            "daemon-deaf", near.host, AREA, f"the daemon never reads {near.device}: up, established, and nothing is read",
+            "daemon-deaf", near.host, AREA, f"up, established, and the daemon never reads {near.device}",
             (f"{out} packets went out on {near.device}, tx counted {read}", _waits(view, near.host, near.device),
-             f"tx of {near.device} since it was made: {link.get('stats64', {}).get('tx', {}).get('packets')}", str(loss)),
+             f"tx of {near.device} since it was made: {total}", str(loss)),
             remedy=REMEDY,
         )  # fmt: skip
     if view.ground.protocol != "tcp":

@@ -1,8 +1,8 @@
 """What is before and behind netfilter's IP hooks: tc filters, queues, netdev chains, XDP.
 
-A tap sees what comes in before tc and netdev ingress and what goes out behind egress and the queue; nft's trace sees what
-is between. So a packet that was tapped and never traced was lost on the way in, and one that was traced and never tapped
-on the way out. XDP comes before the tap: the device counts what the tap does not see.
+A tap sees what comes in before tc and netdev ingress and what goes out behind egress and the queue; nft's trace sees
+what is between. So a packet that was tapped and never traced was lost on the way in, and one that was traced and never
+tapped on the way out. XDP comes before the tap: the device counts what the tap does not see.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def _tc(view: View, loss: Loss, host: str, device: str, way: str) -> Finding | N
             "proven" if moved else "likely",
             settings=(
                 Presence(
-                    host, f"tc filter {device} {way}: pass {src} to {dst}", ("tc", "filter", "show", "dev", device, way),
+                    host, f"tc filter {device} {way}: pass {src} to {dst}",
+                    ("tc", "filter", "show", "dev", device, way),
                     f"21 0 3 {int(ip_address(src))},.*21 0 1 {int(ip_address(dst))},", (*argv, passing(src, dst)),
                     ("tc", "filter", "del", "dev", device, way, "pref", pref),
                 ),

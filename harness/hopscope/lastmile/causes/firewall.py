@@ -1,4 +1,4 @@
-"""A rule or a policy of nftables (or iptables-nft) that dropped a probe, or the transport: proven by nft's own trace."""
+"""A rule or policy of nftables (or iptables-nft) dropped a probe, or the transport: nft's own trace proves it."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ def _finding(view: View, loss: Loss, host: str, drop: dict[str, Any], src: str, 
     what = "its policy" if drop["kind"] == "policy" else f"rule {rule_text(view, host, drop)}"
     transport = "the transport: " if port else ""
     return Finding(
-        "netdev" if drop["family"] == "netdev" else "firewall", host, "firewall", f"{transport}chain {where} drops by {what}",
-        (f"nft trace on {host}: {drop['packet']} {where} verdict drop ({drop['kind']} {drop['handle'] or ''})", str(loss)),
+        "netdev" if drop["family"] == "netdev" else "firewall", host, "firewall",
+        f"{transport}chain {where} drops by {what}",
+        (f"nft trace on {host}: {drop['packet']} {where} drop ({drop['kind']} {drop['handle'] or ''})", str(loss)),
         settings=(accept(view, host, drop, src, dst, port),),
     )  # fmt: skip
 

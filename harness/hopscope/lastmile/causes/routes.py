@@ -124,7 +124,7 @@ def _underlay(view: View, loss: Loss) -> Finding | None:
     points = view.ground.between
     for host in dict.fromkeys(point.host for point in points):
         outs: dict[bool, Point] = {}
-        for index, point in enumerate(points):
+        for point in points:
             if point.host == host:
                 outs[point.way == "out"] = point  # out: toward the second side, in: toward the first
         for toward_second, point in outs.items():

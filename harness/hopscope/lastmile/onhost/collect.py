@@ -14,8 +14,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-SYSCTLS = ["net/ipv4/ip_forward", "net/ipv4/ip_default_ttl", "net/ipv4/icmp_echo_ignore_all", "net/ipv4/ip_no_pmtu_disc", "net/ipv4/ip_forward_use_pmtu", "net/ipv4/tcp_mtu_probing", "net/ipv4/tcp_timestamps", "net/ipv4/fwmark_reflect", "net/netfilter/nf_conntrack_count", "net/netfilter/nf_conntrack_max", "net/ipv4/ip_local_port_range"]
-PER_DEVICE = ["rp_filter", "forwarding", "accept_local", "arp_ignore", "arp_filter", "src_valid_mark", "disable_xfrm", "disable_policy", "drop_unicast_in_l2_multicast", "route_localnet"]
+SYSCTLS = (
+    "net/ipv4/ip_forward", "net/ipv4/ip_default_ttl", "net/ipv4/icmp_echo_ignore_all", "net/ipv4/ip_no_pmtu_disc",
+    "net/ipv4/ip_forward_use_pmtu", "net/ipv4/tcp_mtu_probing", "net/ipv4/tcp_timestamps",
+    "net/ipv4/fwmark_reflect", "net/netfilter/nf_conntrack_count", "net/netfilter/nf_conntrack_max",
+    "net/ipv4/ip_local_port_range",
+)  # fmt: skip
+PER_DEVICE = (
+    "rp_filter", "forwarding", "accept_local", "arp_ignore", "arp_filter", "src_valid_mark", "disable_xfrm",
+    "disable_policy", "drop_unicast_in_l2_multicast", "route_localnet",
+)  # fmt: skip
 COMMAND_S = 3.0
 
 

@@ -20,7 +20,7 @@ PROTOCOL = 0xFFFFF000
 
 
 def program(port: int, transport: int) -> bytes:
-    """Classic BPF, from the network header: ARP, ICMP, fragments of TCP, our port, and SYN, FIN, RST of the transport."""
+    """Classic BPF, from the network header: ARP, ICMP, fragments, our port, and SYN, FIN, RST of the transport."""
     rows = [
         (LDH, PROTOCOL), (JEQ, 0x0806, "yes", None), (JEQ, 0x0800, None, "no"),
         (LDB, 9), (JEQ, 1, "yes", None), (JEQ, 6, None, "no"),
