@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from hopscope.lastmile.view import View
 from hopscope.traffic.path_mtu import path_mtu
 
 MOST_ROUNDS = 12
+BACKOFF_S = 8.0
+"""How long a transport is waited for that has backed off while it was blocked."""
 MOST_BEHIND = 4
 """How many causes one behind the other a group takes in."""
 
@@ -146,9 +149,10 @@ def attempt(
 def _settled(hosts: Mapping[str, Executor], ground: Ground) -> View:
     """A look; another one while the transport still backs off from what it could not send."""
     view = look(hosts, ground)
-    for _ in range(MOST_BEHIND):
-        waiting = any(each["unacked"] for side in ground.sides for each in transport(view, side.host, late=True))
-        if not view.failing or not waiting:
+    until = time.monotonic() + BACKOFF_S
+    while view.failing and time.monotonic() < until:
+        sockets = [each for side in ground.sides for each in transport(view, side.host, late=False)]
+        if not any(each["unacked"] or each["send_queue"] for each in sockets):
             break
         view = look(hosts, ground)
     return view

@@ -80,8 +80,18 @@ class View:
 
     @property
     def failing(self) -> frozenset[str]:
-        """Names of goal probes that failed."""
-        return frozenset(p.name for p in self.probes if p.goal and not self.results.get(p.name, {}).get("ok"))
+        """Names of goal probes that failed, or came there by another way than the tunnel."""
+        return frozenset(p.name for p in self.probes if p.goal and (not self.ok(p) or self.bypassed(p)))
+
+    def bypassed(self, probe: Probe) -> bool:
+        """It was answered, and a tap that lost nothing did not see it go into the tunnel."""
+        for point in probe.there:
+            side = self.ground.side(point.host)
+            if side is None or point != Point(side.host, side.device, "out"):
+                continue
+            blind = "capture" in self.reports[point.host]["missing"] or any(self.records(point.host, "lost"))
+            return not blind and not self._seen(point, probe, "there", False)
+        return False
 
     def ok(self, probe: Probe) -> bool:
         return bool(self.results.get(probe.name, {}).get("ok"))

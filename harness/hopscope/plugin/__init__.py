@@ -169,7 +169,7 @@ def pytest_runtest_makereport(
     if report.when == "call":
         report.user_properties += session.properties(item)
     session.conclude(item, report, call.excinfo)
-    tunnel = getattr(item, "funcargs", {}).get("tunnel")
+    tunnel: Any = getattr(item, "funcargs", {}).get("tunnel")
     if report.when == "call" and report.failed and isinstance(getattr(tunnel, "running", None), _tunnel_class()):
         session = session_of(item.config)
         told = explain(tunnel, session.run.test_directory(item.nodeid), session.options.repair)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hopscope.lab.settings.nft_rule import NftRule
@@ -33,7 +34,15 @@ def find(view: View, loss: Loss) -> Finding | None:
             ):
                 way = "dport" if target.endswith(f":{port}") else "sport"
                 ends = source.split(":")[0], target.split(":")[0]
-                return _finding(view, loss, host, drop, *ends, f"tcp {way} {port} ")
+                finding = _finding(view, loss, host, drop, *ends, f"tcp {way} {port} ")
+                if not drop["iif"] or not drop["oif"]:
+                    return finding
+                # In a router's chain the answers would be dropped as well, and a transport that backs off shows none.
+                back = accept(
+                    view, host, {**drop, "iif": drop["oif"], "oif": drop["iif"]}, *ends[::-1],
+                    f"tcp {'sport' if way == 'dport' else 'dport'} {port} ",
+                )  # fmt: skip
+                return replace(finding, settings=(*finding.settings, back))
     return None
 
 
