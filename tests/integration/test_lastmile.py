@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from hopscope.lab.settings.mtu import Mtu
+from hopscope.lab.settings.sysctl import Sysctl
 from hopscope.lastmile import faults, known
 from hopscope.lastmile.infer import infer
 from hopscope.lastmile.look import look
-from hopscope.lastmile.planner import mend
+from hopscope.lastmile.planner import attempt, mend
 
 pytestmark = [pytest.mark.integration, pytest.mark.lab_requires("tun")]
 CATALOGUE = faults.load()
@@ -94,3 +96,13 @@ def test_every_fault_of_the_catalogue_is_named_first(name: str, tmp_path: Path) 
         view = look(bed.lab.hosts, bed.ground)
         assert view.failing
         assert infer(view)[0].cause in CATALOGUE[name].causes
+
+
+def test_a_repair_that_helps_nothing_is_undone_exactly(tmp_path: Path) -> None:
+    with faults.bed(CATALOGUE["never-delivers"], directory=tmp_path) as bed:
+        before, view = configuration(bed), look(bed.lab.hosts, bed.ground)
+        finding = infer(view)[0]
+        wrong = [Mtu("left", "tun0", 1400), Sysctl("left", "net.ipv4.ip_default_ttl", "70")]
+        step, after = attempt(bed.lab.hosts, bed.ground, view, finding, wrong)
+        assert (step.kept, step.why, after.failing) == (False, "no probe succeeds that failed", view.failing)
+        assert configuration(bed) == before
