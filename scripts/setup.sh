@@ -8,7 +8,7 @@ declare -A package_of=(
     [ip]=iproute2 [tc]=iproute2 [nft]=nftables [tcpdump]=tcpdump [tshark]=tshark [ethtool]=ethtool
     [ping]=iputils-ping [iperf3]=iperf3 [nsenter]=util-linux [python3]=python3
     [haproxy]=haproxy [cc]=gcc
-    [openvpn]=openvpn [socat]=socat [ssh]=openssh-client [sshd]=openssh-server
+    [iptables-legacy]=iptables [openvpn]=openvpn [socat]=socat [ssh]=openssh-client [sshd]=openssh-server
 )
 # make puts .venv first; what is about to be rebuilt cannot be what rebuilds it.
 PATH=${PATH//"$PWD/.venv/bin:"/}:/usr/sbin:/sbin

@@ -23,6 +23,7 @@ LEVELS = [
     {"capture", "traffic"},
     {"providers"},
     {"report"},
+    {"lastmile"},
     {"commands"},
     {"cli", "plugin", "__main__"},
 ]

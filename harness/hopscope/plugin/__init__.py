@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from hopscope.plugin.fixtures import (
     traffic,
     tunnel,
 )
+from hopscope.plugin.lastmile import explain, lastmile
 from hopscope.plugin.session import COMPARED, VERDICTS, Session, attach, session_of
 from hopscope.plugin.workers import Workers
 from hopscope.report import terminal
@@ -42,6 +44,7 @@ __all__ = [
     "clientnic",
     "compare",
     "hopscope_session",
+    "lastmile",
     "server",
     "servernic",
     "sut",
@@ -166,12 +169,24 @@ def pytest_runtest_makereport(
     if report.when == "call":
         report.user_properties += session.properties(item)
     session.conclude(item, report, call.excinfo)
+    tunnel: Any = getattr(item, "funcargs", {}).get("tunnel")
+    if report.when == "call" and report.failed and isinstance(getattr(tunnel, "running", None), _tunnel_class()):
+        session = session_of(item.config)
+        told = explain(tunnel, session.run.test_directory(item.nodeid), session.options.repair)
+        report.sections.append(("hopscope: the last mile", told))
     if call.excinfo is not None and isinstance(call.excinfo.value, HopscopeError):
         if report.failed and item.config.getoption("tbstyle") == "auto":
             report.longrepr = faults.shorten(call.excinfo) or report.longrepr
         for cause in item.config.hook.pytest_hopscope_cause(item=item, fault=call.excinfo.value):
             report.sections.append(("hopscope: a cause may be", cause))
     return report
+
+
+def _tunnel_class() -> type | tuple[()]:
+    """RunningTunnel, where anything has imported it: only then can there be one."""
+    module = sys.modules.get("hopscope.lab.tunnel")
+    found: type | tuple[()] = () if module is None else module.RunningTunnel
+    return found
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

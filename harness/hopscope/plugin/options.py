@@ -21,6 +21,7 @@ TUNNEL_TOPOLOGY = "tunnel.yaml"
 RUN_DIR = ".hopscope/runs"
 LABS_DIR = ".hopscope/labs"
 KEEP = ("never", "failed", "always")
+REPAIR = ("off", "dry-run", "apply")
 ATTACH = ("failed", "always", "never")
 LIVE = ("provider", "topology", "sut", "rtt", "use", "keep", "pause_on_fail")
 """Options that are about a lab."""
@@ -45,6 +46,8 @@ class LabOptions:
     """When all evidence of a test goes into its Allure result."""
     pause: bool = False
     inventory: Path | None = None
+    repair: str = "off"
+    """After a failing test of a tunnel: off (say the cause), dry-run (and what would mend it), apply (mend)."""
     tunnel_topology: str = TUNNEL_TOPOLOGY
     """Of tests with the fixture ``tunnel``: what ``--lab-topology`` says, where it says something."""
     replay: StoredRun | None = None
@@ -65,6 +68,7 @@ def add(parser: pytest.Parser) -> None:
         ("rtt", "MS", "round trip that the WAN leg adds, instead of the topology's"),
         ("run-dir", "DIR", f"where runs are written (default: {RUN_DIR})"),
         ("use", "NAME", "test on this lab, which is up (hopscope lab up) and stays so"),
+        ("repair", "|".join(REPAIR), "when a test of a tunnel fails: the cause alone, what would mend it, or mend it"),
         ("keep", "|".join(KEEP), "keep the session's lab at the end, and print the command that walks in"),
         (
             "attach",
@@ -109,6 +113,9 @@ def resolve(config: pytest.Config) -> LabOptions:
         raise pytest.UsageError("--lab-provider inventory and --lab-inventory FILE go together")
     if inventory is not None and (_value(config, "lab_keep") or "never") != "never":
         raise pytest.UsageError("--lab-keep is for labs that are built: hosts of an inventory stay in any case")
+    repair = _value(config, "lab_repair") or "off"
+    if repair not in REPAIR:
+        raise pytest.UsageError(f"--lab-repair {repair}: must be one of {', '.join(REPAIR)}")
     strict = config.getoption("lab_strict")
     chosen = LabOptions(
         provider=provider,
@@ -121,6 +128,7 @@ def resolve(config: pytest.Config) -> LabOptions:
         budgets_ms=limits.resolve(config),
         labs_dir=config.rootpath / LABS_DIR,
         inventory=None if inventory is None else config.invocation_params.dir / inventory,
+        repair=repair,
         attach=_attach(config),
         **({} if stored is not None else _staying(config)),
     )

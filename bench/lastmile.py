@@ -1,0 +1,92 @@
+"""Faults of the last mile, injected one by one and in pairs: which cause is named first, how soon, and what is mended.
+
+``python bench/lastmile.py [--quick] [--faults NAME…] [--no-repair] [--details FILE]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import report
+from hopscope.errors import HopscopeError
+from hopscope.lastmile import faults
+from hopscope.lastmile.infer import infer
+from hopscope.lastmile.look import look
+
+QUICK = 12
+PAIRS = (
+    ("input-drop-icmp", "no-lan-route"), ("input-drop-tun", "forward-off-left"),
+    ("mtu-mismatch", "forward-policy-drop"),
+    ("output-drop-tun", "echo-ignored"), ("wrong-route-wan", "input-reject"), ("device-down", "forward-off-left"),
+    ("tc-ingress-drop", "no-peer-route"), ("prerouting-raw-drop", "default-ttl"), ("echo-ignored", "lan-route-wan"),
+    ("address-missing", "forward-policy-drop"), ("never-reads-tun-one", "input-policy-drop"), ("blackhole", "ttl-one"),
+    ("policy-rule", "lan-host-firewall"), ("neighbour-wrong", "input-drop-icmp"), ("snat-tun", "forward-off-right"),
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--faults", nargs="*")
+    parser.add_argument("--no-repair", action="store_true")
+    parser.add_argument("--no-pairs", action="store_true")
+    parser.add_argument("--details", type=Path)
+    options = parser.parse_args()
+    known = faults.load()
+    chosen = [known[name] for name in options.faults] if options.faults else list(known.values())
+    if not options.faults and not options.no_pairs:
+        chosen += [known[one] + known[two] for one, two in PAIRS if one in known and two in known]
+    if options.quick:
+        chosen = chosen[:: max(1, len(chosen) // QUICK)][:QUICK]
+    rows = []
+    with tempfile.TemporaryDirectory() as directory:
+        for fault in chosen:
+            if all(shutil.which(tool) for tool in fault.needs):
+                try:
+                    rows.append(one(fault, Path(directory), repair=not options.no_repair))
+                except HopscopeError as error:
+                    raise SystemExit(f"{fault.name}: {error}") from error
+                print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    if options.details:
+        options.details.write_text(json.dumps(rows, indent=1))
+    report.line("first_cause_correct", f"{len(rows)} faults", [sum(row["right"] for row in rows) / len(rows)], "share")
+    report.line("called_healthy", f"{len(rows)} faults", [float(sum(row["healthy"] for row in rows))], "count")
+    times = [row["seconds"] for row in rows]
+    report.line("median_s", "diagnosis", times, "s")
+    report.line("worst_s", "diagnosis", [max(times)], "s")
+    if not options.no_repair:
+        able = [row for row in rows if row["repairable"]]
+        report.line("repaired", f"of {len(able)}", [float(sum(row["repaired"] for row in able))], "count")
+
+
+def one(fault: faults.Fault, directory: Path, *, repair: bool) -> dict:
+    with faults.bed(fault, directory=directory) as bed:
+        began = time.monotonic()
+        view = look(bed.lab.hosts, bed.ground)
+        findings = infer(view)
+        seconds = time.monotonic() - began
+        row = {
+            "fault": fault.name, "first": findings[0].cause if findings else None, "wanted": list(fault.causes),
+            "all": [f"{each.cause}@{each.host}" for each in findings], "healthy": not view.failing,
+            "right": bool(findings) and findings[0].cause in fault.causes, "seconds": round(seconds, 3),
+            "repairable": fault.repairable, "repaired": False,
+        }  # fmt: skip
+        if not row["right"]:
+            row["evidence"] = [f.summary + " | " + " | ".join(f.evidence) for f in findings]
+        if repair and fault.repairable:
+            from hopscope.lastmile.planner import mend
+
+            outcome = mend(bed.lab, bed.ground, view)
+            row["repaired"] = not outcome.failing
+            row["steps"] = [str(each) for each in outcome.steps]
+        return row
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""What is before and behind netfilter's IP hooks: tc filters, queues, netdev chains, XDP.
+
+A tap sees what comes in before tc and netdev ingress and what goes out behind egress and the queue; nft's trace sees
+what is between. So a packet that was tapped and never traced was lost on the way in, and one that was traced and never
+tapped on the way out. XDP comes before the tap: the device counts what the tap does not see.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Any
+from zlib import crc32
+
+from hopscope.lab.settings.nft_rule import NftRule
+from hopscope.lab.settings.presence import Presence
+from hopscope.lastmile.causes.firewall import COMMENT
+from hopscope.lastmile.finding import Finding
+from hopscope.lastmile.view import Loss, View
+
+CAUSES = ("tc", "netdev", "qdisc", "xdp")
+
+
+def find(view: View, loss: Loss) -> Finding | None:
+    for host, device, way in _places(view, loss):
+        found = _xdp(view, loss, host, device) if way == "ingress" else None
+        found = found or _tc(view, loss, host, device, way)
+        found = found or _netdev(view, loss, host, device, way)
+        found = found or (_queue(view, loss, host, device) if way == "egress" else None)
+        if found:
+            return found
+    return None
+
+
+def _places(view: View, loss: Loss) -> list[tuple[str, str, str]]:
+    places = []
+    if loss.inside and loss.last and loss.last.way == "in":
+        places.append((loss.last.host, loss.last.device, "ingress"))
+    if loss.next and loss.next.way == "out" and loss.inside:
+        places.append((loss.next.host, loss.next.device, "egress"))
+    if loss.next and loss.next.way == "in":
+        places.append((loss.next.host, loss.next.device, "ingress"))
+    if loss.between:
+        points = view.ground.between
+        places += [(p.host, p.device, way) for p in points for way in ("egress", "ingress")]
+        places += [(p.host, p.device, "egress") for p in (loss.last,) if p]
+    return [each for each in dict.fromkeys(places) if each[0] in view.reports]
+
+
+def _tc(view: View, loss: Loss, host: str, device: str, way: str) -> Finding | None:
+    """By the counter of its action, or for a program (which counts nothing) by the place where the packet was lost."""
+    source = f"filters {device} {way}"
+    old = {_name(each): _dropped(each) for each in view.before(host, source, []) if "options" in each}
+    new = {_name(each): _dropped(each) for each in view.after(host, source, view.before(host, source, []))}
+    for name, packets in old.items():
+        moved = (new.get(name) or 0) - (packets or 0)
+        program = name.endswith(" bpf") and not _reached(view, loss, host, way)
+        if moved <= 0 and not program:
+            continue
+        src, dst = _ends(view, loss, host, device, way)
+        pref = str(1 + crc32(f"{src} {dst}".encode()) % 9)
+        argv = ("tc", "filter", "add", "dev", device, way, "pref", pref, "protocol", "ip", "bpf", "da", "bytecode")
+        told = f"its action dropped {moved} packets" if moved else "a program, which counts nothing"
+        return Finding(
+            "tc", host, "other filters", f"a tc filter drops on {device} {way} ({name})", (told, str(loss)),
+            "proven" if moved else "likely",
+            settings=(
+                Presence(
+                    host, f"tc filter {device} {way}: pass {src} to {dst}",
+                    ("tc", "filter", "show", "dev", device, way),
+                    f"21 0 3 {int(ip_address(src))},.*21 0 1 {int(ip_address(dst))},", (*argv, passing(src, dst)),
+                    ("tc", "filter", "del", "dev", device, way, "pref", pref),
+                ),
+            ),
+        )  # fmt: skip
+    return None
+
+
+def passing(src: str, dst: str) -> str:
+    """Classic BPF for ``tc filter … bpf da``: TC_ACT_OK for packets from and to these, else on to the next filter."""
+    net = 0xFFF00000  # SKF_NET_OFF
+    return (
+        f"6,32 0 0 {net + 12},21 0 3 {int(ip_address(src))},32 0 0 {net + 16},21 0 1 {int(ip_address(dst))},"
+        "6 0 0 0,6 0 0 4294967295"
+    )
+
+
+def _ends(view: View, loss: Loss, host: str, device: str, way: str) -> tuple[str, str]:
+    """Addresses of what passes there: the transport's on the underlay, else those of the probe."""
+    side = view.ground.side(host)
+    if side is None or device != side.underlay:
+        return loss.ends
+    other = view.ground.other(host)
+    return (side.outer, other.outer) if way == "egress" else (other.outer, side.outer)
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return f"pref {entry.get('pref')} {entry.get('kind')}"
+
+
+def _dropped(entry: dict[str, Any]) -> int | None:
+    """Packets that an action with verdict drop has had; None where there is none."""
+    found = None
+    for action in entry.get("options", {}).get("actions", ()):
+        if action.get("control_action", {}).get("type") == "drop" or action.get("kind") == "drop":
+            found = (found or 0) + int(action.get("stats", {}).get("packets", 0))
+    return found
+
+
+def _netdev(view: View, loss: Loss, host: str, device: str, way: str) -> Finding | None:
+    if _reached(view, loss, host, way):
+        return None
+    for entry in view.ruleset(host):
+        chain = entry.get("chain")
+        if not chain or chain.get("family") != "netdev" or chain.get("hook") != way:
+            continue
+        devices = chain.get("dev", device)  # nft before 1.0.7 does not tell
+        if device not in (devices if isinstance(devices, list) else [devices]):
+            continue
+        src, dst = loss.ends
+        if loss.between and loss.next and loss.next.device != device:
+            continue
+        return Finding(
+            "netdev", host, "firewall", f"chain netdev {chain['table']} {chain['name']} ({way} of {device}) drops",
+            (f"seen at {loss.last}, and no IP hook of {host} saw it" if way == "ingress"
+             else f"IP hooks of {host} let it go, and no tap saw it leave", str(loss)), "likely",
+            settings=(
+                NftRule(host, "netdev", chain["table"], chain["name"], f"ip saddr {src} ip daddr {dst} accept",
+                        f"{COMMENT}: {src} {dst}"),
+            ),
+        )  # fmt: skip
+    return None
+
+
+def _queue(view: View, loss: Loss, host: str, device: str) -> Finding | None:
+    old = {each.get("handle"): each for each in view.before(host, "qdiscs", []) if each.get("dev") == device}
+    for each in view.after(host, "qdiscs", []):
+        moved = int(each.get("drops", 0)) - int(old.get(each.get("handle"), {}).get("drops", 0))
+        if each.get("dev") == device and moved > 0 and each.get("kind") not in ("clsact", "ingress"):
+            return Finding(
+                "qdisc", host, "other filters", f"the queue of {device} ({each.get('kind')}) drops",
+                (f"{moved} packets dropped by {each.get('kind')} while we probed: {each.get('options')}", str(loss)),
+                remedy=f"give it a longer queue, or take it away: tc qdisc del dev {device} root",
+            )  # fmt: skip
+    return None
+
+
+def _xdp(view: View, loss: Loss, host: str, device: str) -> Finding | None:
+    program = (view.link(host, device) or {}).get("xdp")
+    if not program or not loss.next or loss.next.device != device or view.moved(host, device, "rx") <= 0:
+        return None
+    return Finding(
+        "xdp", host, "other filters", f"an XDP program on {device} drops",
+        (f"xdp: {program}", f"rx of {device} moved by {view.moved(host, device, 'rx')}, its tap saw less", str(loss)),
+        "likely", remedy=f"ip link set dev {device} xdp off (whoever attached it knows how to bring it back)",
+    )  # fmt: skip
+
+
+def _reached(view: View, loss: Loss, host: str, way: str) -> bool:
+    """An IP hook of the host saw the packet: it cannot have been lost before (ingress)."""
+    if way == "egress":
+        return False
+    src, dst = loss.ends
+    word = "icmp" if loss.probe.kind == "ping" else "tcp"
+    for event in view.reports[host].get("trace", ()):
+        kind, _, rest = event["packet"].partition(" ")
+        source, _, target = rest.split(" ")[0].partition(">")
+        if kind == word and (source.split(":")[0], target.split(":")[0]) == (src, dst):
+            return True
+    return "nft trace" in view.reports[host]["missing"]

@@ -1,0 +1,211 @@
+"""What a host is like now, as plain data. Runs on the host; the standard library alone.
+
+Each source is tried; what could not be had is in ``missing`` with the reason, and nothing else fails for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+SYSCTLS = (
+    "net/ipv4/ip_forward", "net/ipv4/ip_default_ttl", "net/ipv4/icmp_echo_ignore_all", "net/ipv4/ip_no_pmtu_disc",
+    "net/ipv4/ip_forward_use_pmtu", "net/ipv4/tcp_mtu_probing", "net/ipv4/tcp_timestamps",
+    "net/ipv4/fwmark_reflect", "net/netfilter/nf_conntrack_count", "net/netfilter/nf_conntrack_max",
+    "net/ipv4/ip_local_port_range",
+)  # fmt: skip
+PER_DEVICE = (
+    "rp_filter", "forwarding", "accept_local", "arp_ignore", "arp_filter", "src_valid_mark", "disable_xfrm",
+    "disable_policy", "drop_unicast_in_l2_multicast", "route_localnet",
+)  # fmt: skip
+COMMAND_S = 3.0
+
+
+def snapshot(spec: dict[str, Any], full: bool = True) -> dict[str, Any]:
+    """``spec`` has ``devices``, ``lookups`` and the transport ``port``. Without ``full`` only what moves."""
+    missing: dict[str, str] = {}
+    commands = _commands(spec, full)
+    running = {name: _start(argv) for name, argv in commands.items()}
+    seen: dict[str, Any] = {
+        "clock": time.time(),
+        "snmp": _snmp(),
+        "sysctl": _sysctls() if full else {},
+        "holders": _holders(),
+        "conntrack": _conntrack(),
+    }
+    deadline = time.monotonic() + COMMAND_S
+    for name, process in running.items():
+        if isinstance(process, str):
+            missing[name] = process
+            continue
+        try:
+            out, err = process.communicate(timeout=max(0.01, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            missing[name] = "it did not end in time"
+            continue
+        if name.startswith("lookup "):
+            seen.setdefault("lookups", {})[name[7:]] = _lookup(out, err)
+        elif process.returncode != 0:
+            missing[name] = err.decode(errors="replace").strip()[:200] or f"it ended with {process.returncode}"
+        else:
+            seen[name] = _json(out) if "-j" in commands[name] else out.decode(errors="replace")
+    seen["missing"] = missing
+    return seen
+
+
+def _commands(spec: dict[str, Any], full: bool) -> dict[str, list[str]]:
+    port = spec.get("port")
+    found = {
+        "links": ["ip", "-j", "-s", "-d", "addr", "show"],
+        "qdiscs": ["tc", "-j", "-s", "qdisc", "show"],
+        "nft": ["nft", "-j", "list", "ruleset"],
+        "neighbours": ["ip", "-j", "neigh", "show"],
+    }
+    if port:
+        found["sockets"] = ["ss", "-H", "-a", "-n", "-t", "-i", "-e", "-O", f"( sport = :{port} or dport = :{port} )"]
+    for device in spec.get("devices", ()):
+        for way in ("ingress", "egress"):
+            if full or device == spec.get("tunnel"):
+                found[f"filters {device} {way}"] = ["tc", "-j", "-s", "filter", "show", "dev", device, way]
+    for family, tool in (("ip", "iptables"), ("ip6", "ip6tables"), ("arp", "arptables"), ("eb", "ebtables")):
+        for table in _legacy_tables(family):
+            argv = [f"{tool}-legacy", "-t", table, "-nvxL", "--line-numbers"]
+            found[f"legacy {tool} {table}"] = [f"{tool}-legacy-save", "-c", "-t", table] if family != "eb" else argv
+    if full:
+        found["rules"] = ["ip", "-j", "rule", "show"]
+        found["routes"] = ["ip", "-j", "-d", "route", "show", "table", "all"]
+        for each in spec.get("lookups", ()):
+            argv = ["ip", "-j", "route", "get", each["to"]]
+            for word in ("from", "iif"):
+                argv += [word, each[word]] if each.get(word) else []
+            found["lookup " + each["name"]] = argv
+    return found
+
+
+def _legacy_tables(family: str) -> list[str]:
+    """Tables that are loaded already: asking for others would load them."""
+    try:
+        return Path(f"/proc/net/{family}_tables_names").read_text().split()
+    except OSError:
+        return []
+
+
+def _start(argv: list[str]) -> subprocess.Popen[bytes] | str:
+    if shutil.which(argv[0]) is None:
+        return f"{argv[0]} is not there"
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def _json(out: bytes) -> Any:
+    try:
+        return json.loads(out or b"[]")
+    except ValueError:
+        return []
+
+
+def _lookup(out: bytes, err: bytes) -> dict[str, Any]:
+    """The kernel's own answer: a route, or the error that a packet would meet."""
+    listed = _json(out)
+    if listed:
+        return {key: listed[0].get(key) for key in ("type", "dev", "gateway", "prefsrc", "table", "flags")}
+    said = err.decode(errors="replace").strip().splitlines()
+    return {"error": (said or ["no answer"])[0].replace("RTNETLINK answers: ", "").replace("Error: ipv4: ", "")}
+
+
+def _snmp() -> dict[str, int]:
+    """/proc/net/snmp and netstat: ``IpInReceives``, ``TcpExtListenDrops``."""
+    counted: dict[str, int] = {}
+    for name in ("snmp", "netstat"):
+        try:
+            lines = Path(f"/proc/net/{name}").read_text().splitlines()
+        except OSError:
+            continue
+        for names, values in zip(lines[::2], lines[1::2]):  # noqa: B905 (Python 3.9)
+            prefix, _, keys = names.partition(":")
+            counted.update({prefix + key: int(value) for key, value in zip(keys.split(), values.split()[1:])})  # noqa: B905
+    return counted
+
+
+def _sysctls() -> dict[str, str]:
+    """Read through /proc/sys, which shows those of the reader's network namespace."""
+    paths = [Path("/proc/sys", key) for key in SYSCTLS]
+    for device in _children("/proc/sys/net/ipv4/conf"):
+        paths += [device / key for key in PER_DEVICE]
+    values = {}
+    for path in paths:
+        try:
+            values[str(path)[len("/proc/sys/") :]] = path.read_text().strip()
+        except OSError:
+            continue
+    return values
+
+
+def _children(folder: str) -> list[Path]:
+    try:
+        return list(Path(folder).iterdir())
+    except OSError:
+        return []
+
+
+def _conntrack() -> dict[str, int]:
+    """Sums over all processors of what connection tracking refused: drop, early_drop, insert_failed, invalid."""
+    try:
+        lines = Path("/proc/net/stat/nf_conntrack").read_text().splitlines()
+    except OSError:
+        return {}
+    names = lines[0].split() if lines else []
+    sums = dict.fromkeys(names, 0)
+    for line in lines[1:]:
+        for name, value in zip(names, line.split()):  # noqa: B905
+            sums[name] += int(value, 16)
+    return sums
+
+
+def _holders() -> list[dict[str, Any]]:
+    """Processes of this network namespace that hold a TUN device: which, their state, and their processor time."""
+    own = os.readlink("/proc/self/ns/net")
+    found = []
+    for folder in _children("/proc"):
+        if not folder.name.isdigit():
+            continue
+        try:
+            if os.readlink(folder / "ns/net") != own:
+                continue
+            descriptors = list((folder / "fd").iterdir())
+        except OSError:
+            continue
+        for fd in descriptors:
+            try:
+                if not os.readlink(fd).endswith("/net/tun"):
+                    continue
+                name = re.search(r"^iff:\s*(\S+)", (folder / "fdinfo" / fd.name).read_text(), re.MULTILINE)
+                stat = (folder / "stat").read_text().rpartition(")")[2].split()
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            found.append(
+                {
+                    "pid": int(folder.name),
+                    "device": name[1] if name else "?",
+                    "state": stat[0],
+                    "ticks": int(stat[11]) + int(stat[12]),
+                    "command": " ".join(word.decode(errors="replace") for word in words if word)[:300],
+                    "waits_in": _quietly(folder / "wchan"),
+                }
+            )
+    return found
+
+
+def _quietly(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

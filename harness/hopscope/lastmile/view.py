@@ -1,0 +1,216 @@
+"""What one look has seen, and where each probe that failed was lost. Pure: data in, facts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hopscope.lastmile.ground import Ground, Point, Probe
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Where the packets of a failing probe were seen last and should have been seen next.
+
+    ``way`` is there or back. ``last`` is None where nothing left its source, ``next`` None where all was seen and the
+    source still has no answer.
+    """
+
+    probe: Probe
+    way: str
+    last: Point | None
+    next: Point | None
+    large: bool
+
+    @property
+    def inside(self) -> str | None:
+        """The host in which it was lost, if it was in one."""
+        if self.last is None:
+            return self.probe.source
+        if self.next is None:
+            return self.last.host
+        return self.last.host if self.last.host == self.next.host else None
+
+    @property
+    def between(self) -> tuple[str, str] | None:
+        """The hosts between which it was lost."""
+        if self.last is None or self.next is None or self.last.host == self.next.host:
+            return None
+        return self.last.host, self.next.host
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Source and destination of the packets that were lost, as addresses. Where a request came in and no answer
+        went out it may be either; it is told as the request."""
+        there = (self.probe.source_address, self.probe.address)
+        return there if self.way == "there" or self.turned else (there[1], there[0])
+
+    @property
+    def turned(self) -> bool:
+        """The request reached its host, and no answer left that."""
+        return self.way == "back" and self.next == self.probe.back[0]
+
+    def __str__(self) -> str:
+        if self.last is None:
+            return f"{self.probe.name}: nothing left {self.probe.source}"
+        if self.next is None:
+            return f"{self.probe.name}: seen back at {self.last}, and not taken"
+        what = "large segments" if self.large and self.probe.kind == "tcp" else "packets"
+        return f"{self.probe.name}: {what} seen at {self.last}, not at {self.next}"
+
+
+class View:
+    """``reports`` are those of the agents, by host."""
+
+    def __init__(
+        self, ground: Ground, probes: tuple[Probe, ...], reports: Mapping[str, Any], blind: Mapping[str, str],
+        seconds: float,
+    ) -> None:  # fmt: skip
+        self.ground = ground
+        self.probes = probes
+        self.reports = reports
+        self.blind = blind
+        self.seconds = seconds
+        self.results: dict[str, dict[str, Any]] = {
+            name: result for report in reports.values() for name, result in report["probes"].items()
+        }
+
+    # -- probes -----------------------------------------------------------------------------------------------------
+
+    @property
+    def failing(self) -> frozenset[str]:
+        """Names of goal probes that failed, or came there by another way than the tunnel."""
+        return frozenset(p.name for p in self.probes if p.goal and (not self.ok(p) or self.bypassed(p)))
+
+    def bypassed(self, probe: Probe) -> bool:
+        """It was answered, and a tap that lost nothing did not see it go into the tunnel."""
+        for point in probe.there:
+            side = self.ground.side(point.host)
+            if side is None or point != Point(side.host, side.device, "out"):
+                continue
+            blind = "capture" in self.reports[point.host]["missing"] or any(self.records(point.host, "lost"))
+            return not blind and not self._seen(point, probe, "there", False)
+        return False
+
+    def ok(self, probe: Probe) -> bool:
+        return bool(self.results.get(probe.name, {}).get("ok"))
+
+    def errors(self, probe: Probe) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = self.results.get(probe.name, {}).get("errors", [])
+        return listed
+
+    def losses(self) -> list[Loss]:
+        """Of goal probes; those of the tunnel first."""
+        return [self.locate(p) for p in self.probes if p.goal and p.name in self.failing]
+
+    def locate(self, probe: Probe) -> Loss:
+        result = self.results.get(probe.name, {})
+        large = probe.large or (probe.kind == "tcp" and result.get("stage") == "transfer")
+        last: Point | None = None
+        for way in ("there", "back"):
+            for point in getattr(probe, way):
+                if point.host not in self.reports or "capture" in self.reports[point.host]["missing"]:
+                    continue
+                if not self._seen(point, probe, way, large and probe.kind == "tcp"):
+                    return Loss(probe, way, last, point, large)
+                last = point
+        return Loss(probe, "back", last, None, large)
+
+    def _seen(self, point: Point, probe: Probe, way: str, large: bool) -> bool:
+        for record in self.records(point.host):
+            if record.get("dev") != point.device or record["way"] != point.way:
+                continue
+            if probe.kind == "ping":
+                if record["kind"] == ("echo" if way == "there" else "reply") and record["probe"] == probe.number:
+                    return True
+            elif record["kind"] == "tcp" and record["toward"] == way and record["port"] == self._port(probe):
+                if large and record["large"]:
+                    return True
+                if not large and record["stage"] == "syn":
+                    return True
+        return False
+
+    def _port(self, probe: Probe) -> int | None:
+        port: int | None = self.results.get(probe.name, {}).get("port")
+        return port
+
+    # -- hosts ------------------------------------------------------------------------------------------------------
+
+    def records(self, host: str, kind: str | None = None) -> Iterator[dict[str, Any]]:
+        for record in self.reports.get(host, {}).get("captured", ()):
+            if kind is None or record["kind"] == kind:
+                yield record
+
+    def before(self, host: str, source: str, default: Any = None) -> Any:
+        return self.reports.get(host, {}).get("before", {}).get(source, default)
+
+    def after(self, host: str, source: str, default: Any = None) -> Any:
+        return self.reports.get(host, {}).get("after", {}).get(source, default)
+
+    def ruleset(self, host: str) -> list[dict[str, Any]]:
+        """Tables, chains and rules as ``nft -j list ruleset`` has them; empty where nft did not tell."""
+        told = self.before(host, "nft")
+        listed: list[dict[str, Any]] = told.get("nftables", []) if isinstance(told, dict) else []
+        return listed
+
+    def counted(self, host: str, name: str) -> int:
+        """How far a counter of SNMP moved."""
+        return int(self.after(host, "snmp", {}).get(name, 0)) - int(self.before(host, "snmp", {}).get(name, 0))
+
+    def sysctl(self, host: str, key: str) -> str | None:
+        value: str | None = self.before(host, "sysctl", {}).get(key)
+        return value
+
+    def lookup(self, host: str, name: str) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self.before(host, "lookups", {}).get(name)
+        return found
+
+    def link(self, host: str, device: str, *, late: bool = True) -> dict[str, Any] | None:
+        listed = (self.after if late else self.before)(host, "links", [])
+        return next((each for each in listed if each.get("ifname") == device), None)
+
+    def moved(self, host: str, device: str, way: str, what: str = "packets") -> int:
+        """How far a counter of a device moved: ``way`` rx or tx."""
+        old, new = (self.link(host, device, late=late) for late in (False, True))
+        if old is None or new is None:
+            return 0
+        return int(new.get("stats64", {}).get(way, {}).get(what, 0)) - int(
+            old.get("stats64", {}).get(way, {}).get(what, 0)
+        )
+
+    def addresses(self, host: str, device: str | None = None) -> dict[str, str]:
+        """IPv4 addresses with the device that has them."""
+        return {
+            info["local"]: link["ifname"]
+            for link in self.before(host, "links", [])
+            if device in (None, link.get("ifname"))
+            for info in link.get("addr_info", [])
+            if info.get("family") == "inet"
+        }
+
+    def passed(self, host: str, device: str, way: str) -> int:
+        """IPv4 packets of probes that the tap saw on a device."""
+        kinds = ("echo", "reply", "tcp", "error", "fragment")
+        return sum(
+            record["n"] for record in self.records(host)
+            if record["kind"] in kinds and record.get("dev") == device and record["way"] == way
+        )  # fmt: skip
+
+    def drops(self, loss: Loss, host: str) -> list[dict[str, Any]]:
+        """Verdicts of nft that dropped packets of this loss on a host."""
+        return [each for each in self.reports.get(host, {}).get("trace", ()) if each["verdict"] == "drop"
+                and self._is(each["packet"], loss)]  # fmt: skip
+
+    def _is(self, packet: str, loss: Loss) -> bool:
+        """A packet as the trace tells it (``icmp A>B echo``, ``tcp A:P>B:Q``) is one of this loss."""
+        there = (loss.probe.source_address, loss.probe.address)
+        kind, _, rest = packet.partition(" ")
+        ends, _, word = rest.partition(" ")
+        source, _, target = ends.partition(">")
+        (src, sport), (dst, dport) = ([*each.split(":"), ""][:2] for each in (source, target))
+        if loss.probe.kind == "ping":
+            wanted = {"echo": there, "reply": there[::-1]}.get(word)
+            return kind == "icmp" and (src, dst) == wanted and (loss.turned or wanted == loss.ends)
+        port = str(self._port(loss.probe))
+        return kind == "tcp" and ((src, dst, sport) == (*there, port) or (src, dst, dport) == (*there[::-1], port))

@@ -1,0 +1,108 @@
+"""The last mile on real kernels: causes named, repairs kept only where they help, nothing opened but the tunnel."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hopscope.lab.settings.mtu import Mtu
+from hopscope.lab.settings.sysctl import Sysctl
+from hopscope.lastmile import faults, known
+from hopscope.lastmile.infer import infer
+from hopscope.lastmile.look import look
+from hopscope.lastmile.planner import attempt, mend
+
+pytestmark = [pytest.mark.integration, pytest.mark.lab_requires("tun")]
+CATALOGUE = faults.load()
+SAMPLE = ("input-two-chains", "wrong-route-wan", "forward-off-left", "daemon-drops-large")
+CONFIGURATION = (
+    ["nft", "list", "ruleset"], ["ip", "-json", "addr"], ["ip", "route", "show", "table", "all"], ["ip", "rule"],
+    ["tc", "qdisc"], ["cat", "/proc/sys/net/ipv4/ip_forward"],
+)  # fmt: skip
+
+
+def configuration(bed: faults.Bed) -> dict[str, list[str]]:
+    return {name: [host.run(argv).text for argv in CONFIGURATION] for name, host in bed.lab.hosts.items()}
+
+
+def test_a_tunnel_that_carries_has_no_finding_and_is_left_as_it_was(tmp_path: Path) -> None:
+    with faults.bed(faults.Fault("none", ()), directory=tmp_path) as bed:
+        before = configuration(bed)
+        views = [look(bed.lab.hosts, bed.ground) for _ in range(2)]
+        assert [infer(view) for view in views] == [[], []]
+        assert [view.failing for view in views] == [frozenset(), frozenset()]
+        assert configuration(bed) == before
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_fault_is_named_and_mended_and_a_second_run_changes_nothing(name: str, tmp_path: Path) -> None:
+    fault = CATALOGUE[name]
+    with faults.bed(fault, directory=tmp_path) as bed:
+        outcome = mend(bed.lab, bed.ground)
+        assert outcome.first[0].cause in fault.causes
+        assert not outcome.failing
+        assert outcome.conclusion().startswith("resolved by mending: " + outcome.first[0].cause)
+        after = configuration(bed)
+        again = mend(bed.lab, bed.ground)
+        assert (again.steps, again.first) == ([], [])
+        assert configuration(bed) == after
+
+
+def test_a_daemon_that_never_reads_its_device_is_told_and_nothing_is_touched(tmp_path: Path) -> None:
+    with faults.bed(CATALOGUE["never-reads-tun"], directory=tmp_path) as bed:
+        before = configuration(bed)
+        outcome = mend(bed.lab, bed.ground)
+        assert {each.cause for each in outcome.first} == {"daemon-deaf"}
+        assert outcome.steps == []
+        assert outcome.conclusion() == "not resolved: 12 probes fail"
+        assert configuration(bed) == before
+
+
+def test_two_faults_are_both_mended(tmp_path: Path) -> None:
+    pair = CATALOGUE["input-drop-icmp"] + CATALOGUE["forward-off-left"]
+    with faults.bed(pair, directory=tmp_path) as bed:
+        outcome = mend(bed.lab, bed.ground)
+        assert not outcome.failing
+        assert {step.finding.cause for step in outcome.kept} == {"firewall", "forwarding"}
+
+
+def test_a_repair_opens_the_tunnel_and_nothing_else(tmp_path: Path) -> None:
+    """The policy still drops what comes from another source, or on another device."""
+    with faults.bed(CATALOGUE["forward-policy-drop"], directory=tmp_path) as bed:
+        bed.lab.hosts["left-lan"].run(["ip", "addr", "add", "10.20.1.77/24", "dev", "eth0"])
+        assert not mend(bed.lab, bed.ground).failing
+        argv = ["ping", "-c", "1", "-W", "0.3", "-I"]
+        assert bed.lab.hosts["left-lan"].run([*argv, "10.20.1.10", "10.20.2.10"], check=False).returncode == 0
+        assert bed.lab.hosts["left-lan"].run([*argv, "10.20.1.77", "10.20.2.10"], check=False).returncode == 1
+        chains = json.loads(bed.lab.hosts["right"].run(["nft", "-j", "list", "chains"]).stdout)["nftables"]
+        assert [each["chain"]["policy"] for each in chains if "chain" in each] == ["drop"]
+
+
+@pytest.mark.nightly
+def test_the_known_sequence_reports_what_each_step_did(tmp_path: Path) -> None:
+    with faults.bed(CATALOGUE["forward-off-left"], directory=tmp_path) as bed:
+        assert [str(step) for step in known.run(bed.lab.hosts, bed.ground)] == [
+            "INPUT rules: changed nothing: 6 fail", "kernel parameters: changed nothing: 6 fail",
+            "MTU 1400: changed nothing: 6 fail", "routes: changed nothing: 6 fail",
+        ]  # fmt: skip
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_every_fault_of_the_catalogue_is_named_first(name: str, tmp_path: Path) -> None:
+    with faults.bed(CATALOGUE[name], directory=tmp_path) as bed:
+        view = look(bed.lab.hosts, bed.ground)
+        assert view.failing
+        assert infer(view)[0].cause in CATALOGUE[name].causes
+
+
+def test_a_repair_that_helps_nothing_is_undone_exactly(tmp_path: Path) -> None:
+    with faults.bed(CATALOGUE["never-delivers"], directory=tmp_path) as bed:
+        before, view = configuration(bed), look(bed.lab.hosts, bed.ground)
+        finding = infer(view)[0]
+        wrong = [Mtu("left", "tun0", 1400), Sysctl("left", "net.ipv4.ip_default_ttl", "70")]
+        step, after = attempt(bed.lab.hosts, bed.ground, view, finding, wrong)
+        assert (step.kept, step.why, after.failing) == (False, "no probe succeeds that failed", view.failing)
+        assert configuration(bed) == before
