@@ -1,13 +1,14 @@
 # The two commands are `make demo` and `make test`; both set up what they need and are quick the second time.
-.PHONY: help setup demo test unit lint bench nightly report judge lock clean
+.PHONY: help setup demo test unit lint bench nightly report judge ssh-lab ssh-lab-down lock clean
 
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 PYTEST_ARGS ?=
+SSH_LAB_TOPOLOGY ?= chain
 RESULTS := --alluredir=.hopscope/allure-results --clean-alluredir
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: ## system packages (as root; otherwise prints the line to run) and the environment .venv
 	@bash scripts/setup.sh
@@ -37,6 +38,13 @@ report: setup ## an HTML report (Allure) of the last demo or test, with captures
 
 judge: setup ## the newest run, judged again from its captures
 	@$(PYTHON) -m hopscope judge .hopscope/runs/latest
+
+ssh-lab: setup ## a lab whose hosts are reached by SSH, and .hopscope/ssh-lab.yaml for --lab-inventory
+	@$(PYTHON) -m hopscope lab up $(SSH_LAB_TOPOLOGY) --name ssh-lab --ssh .hopscope/ssh-lab.yaml
+
+ssh-lab-down: ## ends it
+	@$(PYTHON) -m hopscope lab down ssh-lab
+	@rm -f .hopscope/ssh-lab.yaml
 
 lock: ## renew requirements.lock (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-emit-index-url --python-version 3.11 --universal --upgrade -q -o requirements.lock

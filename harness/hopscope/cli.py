@@ -57,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     shape = one.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="print the judgement as JSON")
     shape.add_argument("--ladder", metavar="FLOW", help="draw one flow over all taps instead: its port, or its number")
+    shape.add_argument("--flow", metavar="FLOW", help="judge one flow alone, and tell and draw all that it did")
+    one.add_argument("--top", metavar="NAME=COUNT", help="also list flows: slowest, first-byte, repeats or largest")
+    one.add_argument(
+        "--workers", metavar="N", type=_count, default=1, help="judge in shards on N processes (default: 1)"
+    )
     one.set_defaults(command=_judge)
 
     two = commands.add_parser("preflight", help="what this machine can do, tried out, and what is lost without it")
@@ -73,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     schema.add(commands)
     lastmile.add(commands, _labs_option)
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"{text}: a number from 1 to 64 is wanted")
+    return int(text)
 
 
 def _judge(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@
      |    |-- CommandFailed             a command on a host ended with a code that was not allowed
      |    |-- CommandTimeout            a command on a host did not end in time
      |    |-- WaitTimeout               a condition did not come true before its deadline
+     |    |-- ConnectionLost            the way to a host broke while something ran there
      |    |-- SettingRefused            a setting that did not read back as it was written
      |    `-- LabFailed                 hosts or links could not be built, or are gone
      |-- ProductFault                1  a check failed: the system under test did wrong
@@ -77,6 +78,10 @@ class CommandTimeout(EnvironmentFault):
 
 
 class WaitTimeout(EnvironmentFault):
+    pass
+
+
+class ConnectionLost(EnvironmentFault):
     pass
 
 

@@ -6,7 +6,6 @@ told apart from its neighbours. What is not named may say what it likes.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import pytest
 
 from hopscope.checks.verdict import Outcome, Verdict
 from hopscope.errors import EnvironmentFault, ProductFault
+from hopscope.hosts.program import python_program
 from hopscope.hosts.ready import LogLine
 from hopscope.model.topology import Impairment
 from hopscope.plugin.window import Window
@@ -99,6 +99,24 @@ UNDER_A_MILLISECOND = [
         "stamp",
         {"teardown": "10 flows"},
         passes=("ordering", "carried_by", "translation", "checksums", "delivery", "next_hop", "claims"),
+    ),
+    Row(
+        "narrow-window",
+        "stamp",
+        {"windows": "right edge shrunk"},
+        passes=("ordering", "carried_by", "translation", "clocks", "passage", "checksums", "delivery", "next_hop"),
+    ),
+    Row(
+        "other-clock",
+        "stamp",
+        {"clocks": "TSecr that echoes nothing"},
+        passes=("ordering", "carried_by", "windows", "passage", "checksums", "delivery", "next_hop"),
+    ),
+    Row(
+        "sends-twice",
+        "stamp",
+        {"passage": "made inside servernic"},
+        passes=("ordering", "carried_by", "windows", "checksums", "delivery", "next_hop"),
     ),
 ]  # fmt: skip
 
@@ -195,7 +213,7 @@ def metadata_noise(chain, directory: Path) -> Iterator[None]:
     gateway.run(["ip", "address", "add", *address])
     client.run(["ip", "route", "add", *route])
     try:
-        argv = [sys.executable, "-I", "-S", noise.__file__, "10.1.0.10"]
+        argv = [*python_program(client, Path(noise.__file__)), "10.1.0.10"]
         with client.spawn(argv, name="noise", ready=LogLine("started", stream="stdout"), directory=directory):
             yield
     finally:

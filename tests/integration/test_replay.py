@@ -51,6 +51,15 @@ def test_commands(client):
     assert client.run(["ip", "route"]).text
 """
 
+TUN = Path("/dev/net/tun").exists()
+TUNNEL_TEST = """
+@pytest.mark.lab_topology("tunnel.yaml")
+@pytest.mark.parametrize("tunnel", ["socat"], indirect=True)
+def test_tunnel(tunnel):
+    assert [each.received for each in tunnel.ping(sizes=("small",), count=3)] == [3, 3]
+    assert tunnel.counters(count=3)["left"]["tx"] == 6
+"""
+
 #: As in a container without privilege: user 0 that may do nothing, also in no namespace of its own.
 BARE = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
 
@@ -95,10 +104,10 @@ def seal(capture: Path) -> None:
 def test_a_session_is_judged_again_elsewhere(tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
-    (here / "test_mine.py").write_text(TESTS)
+    (here / "test_mine.py").write_text(TESTS + TUNNEL_TEST * TUN)
     (here / "pytest.ini").touch()
     live = pytest_run(here)
-    assert "5 passed" in live.stdout, live.stdout
+    assert f"{5 + TUN} passed" in live.stdout, live.stdout
     run = (here / ".hopscope" / "runs" / "latest").resolve()
     stored = reached(run)
     there.mkdir()
@@ -108,9 +117,9 @@ def test_a_session_is_judged_again_elsewhere(tmp_path: Path) -> None:
 
     replay = pytest_run(there, "--lab-replay", "copied", bare=True)
     assert replay.returncode == 0, replay.stdout + replay.stderr
-    assert "4 passed, 1 skipped" in replay.stdout, replay.stdout
+    assert f"{4 + TUN} passed, 1 skipped" in replay.stdout, replay.stdout
     assert "needs a live lab: client.run(['ip', 'route'])" in replay.stdout
-    assert "4 tests judged again, 1 left out (the skips say why); every verdict as it was" in replay.stdout
+    assert f"{4 + TUN} tests judged again, 1 left out (the skips say why); every verdict as it was" in replay.stdout
     (own,) = (there / ".hopscope" / "runs").iterdir()
     again = reached(own)
     del stored["test_mine.py::test_commands"], again["test_mine.py::test_commands"]

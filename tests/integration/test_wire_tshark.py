@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from hopscope.wire import pcap
-from hopscope.wire.packets import ChecksumState
+from hopscope.wire.packets import ChecksumState, Malformed, Packets
 from hopscope.wire.writer import write_pcap
-from support import frames
+from support import frames, fuzz
 
 pytestmark = [
     pytest.mark.integration,
@@ -36,6 +37,7 @@ def tshark(path: Path, *names: str) -> list[list[str]]:
         "-o",
         "tcp.relative_sequence_numbers:FALSE",
     ]
+    argv += ["-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE"]  # frames are judged one by one
     for proto in ("tcp", "ip", "udp"):
         argv += ["-o", f"{proto}.check_checksum:TRUE"]
     for name in names:
@@ -100,3 +102,53 @@ def test_columns_and_checksums_agree_with_tshark(tmp_path: Path) -> None:
             seen.add(status)
             assert packets.l4_checksum[row] == STATUS[status], packets.frame[row]
     assert seen == set(STATUS)
+
+
+SUMS = ("ip.checksum.status", "tcp.checksum.status", "udp.checksum.status", "icmp.checksum.status",
+        "icmpv6.checksum.status")  # fmt: skip
+ILLEGAL = "4"
+
+
+def explained(packets: Packets, row: int, protocols: str, sums: list[str]) -> str:
+    """Why tshark and we may say different things of a frame; empty where there is no reason."""
+    if packets.fragment[row]:
+        return "tshark does not check parts of datagrams, and gives their segments no length"
+    if packets.malformed[row] == Malformed.NETWORK:
+        return "the IP length is larger than the frame: tshark goes on with what is there"
+    if packets.malformed[row] == Malformed.TRANSPORT:
+        return "the UDP length, or the TCP header's, is larger than its packet: tshark goes on"
+    if ILLEGAL in sums:
+        return "UDP over IPv6 without a checksum: bad to us"
+    if "ipv6:ip:" in protocols:
+        return "IPv4 within IPv6: tshark looks into the inner packet, ours is the outer one"
+    if protocols.endswith(("dstopts", "hopopts")):
+        return "an IPv6 option is damaged: tshark looks into it and stops there"
+    return ""
+
+
+@pytest.mark.parametrize("count", [1500, pytest.param(25_000, marks=pytest.mark.nightly)])
+def test_fuzzed_frames_agree_with_tshark_or_it_is_explained(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "a.pcap"
+    write_pcap(path, enumerate(fuzz.some_frames(count, random.Random(count))))
+    packets = pcap.read(path)
+    columns = (packets.sport, packets.dport, packets.seq, packets.ack, packets.flags, packets.window,
+               packets.payload_len)  # fmt: skip
+    states = STATUS | {"2": ChecksumState.UNVERIFIABLE}
+    reasons: Counter[str] = Counter()
+    for row, values in enumerate(tshark(path, *FIELDS, *SUMS, "frame.protocols")):
+        fields, sums, protocols = values[:7], values[7:12], values[12]
+        ours = [int(column[row]) for column in columns] if packets.is_tcp[row] else []
+        theirs = [int(value or "-1", 0) for value in fields] if fields[0] else []
+        if theirs:
+            theirs[4] &= 0xFF  # tshark's flags are twelve bits, ours the eight of RFC 3168
+        differ = [] if ours == theirs else [f"{ours} {theirs}"]
+        for mine, told in zip(
+            (packets.ip_checksum[row], packets.l4_checksum[row]), (sums[0], "".join(sums[1:])), strict=True
+        ):
+            if (told and states.get(told) != mine) or (not told and mine in (ChecksumState.GOOD, ChecksumState.BAD)):
+                differ.append(f"{ChecksumState(mine).name}, tshark {told}")
+        if differ:
+            reason = explained(packets, row, protocols, sums)
+            assert reason, (row + 1, protocols, differ)
+            reasons[reason] += 1
+    assert 0.02 < reasons.total() / count < 0.3

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hopscope.hosts.process import Process
+from hopscope.hosts.program import python_program
 from hopscope.hosts.ready import LogLine
+from hopscope.lab.deploy import put_module
 from hopscope.lab.settings.nft_table import Chain as NftChain
 from hopscope.lab.settings.nft_table import NftTable
 from hopscope.plugin.chains import Chain
 from support import talk
 
-CRAFT = Path(talk.__file__).with_name("craft.py")
+TALK = Path(talk.__file__)
+CRAFT = TALK.with_name("craft.py")
 #: The kernel must not reset connections that it does not know.
 HANDS_OFF = "tcp sport 39000-39099 tcp flags rst drop"
 
@@ -32,19 +34,19 @@ def claim(sut: str) -> str:
 
 
 def call(chain: Chain, manner: str, port: int = 8080) -> dict[str, Any]:
-    argv = [sys.executable, "-I", talk.__file__, "call", address(chain), str(port), manner]
+    argv = [*python_program(chain.host("client"), TALK), "call", address(chain), str(port), manner]
     return dict(json.loads(chain.host("client").run(argv, timeout=30).text))
 
 
 def again(chain: Chain, manner: str, count: int, *, from_port: int, port: int = 8080) -> list[dict[str, Any]]:
     """Calls one after the other, all from one port of the client."""
     numbers = [str(count), str(from_port)]
-    argv = [sys.executable, "-I", talk.__file__, "again", address(chain), str(port), manner, *numbers]
+    argv = [*python_program(chain.host("client"), TALK), "again", address(chain), str(port), manner, *numbers]
     return [json.loads(line) for line in chain.host("client").run(argv, timeout=60).text.splitlines()]
 
 
 def serving(chain: Chain, manner: str, directory: Path, *, port: int = 8080, count: int = 1) -> Process:
-    argv = [sys.executable, "-I", talk.__file__, "serve", address(chain), str(port), manner, str(count)]
+    argv = [*python_program(chain.host("server"), TALK), "serve", address(chain), str(port), manner, str(count)]
     return chain.host("server").spawn(
         argv, name=f"talk-{port}", ready=LogLine("listening", stream="stdout"), directory=directory
     )
@@ -60,5 +62,8 @@ def hands_off(chain: Chain) -> Iterator[None]:
 
 def craft(chain: Chain, scene: str, *, from_port: int, port: int = 8080) -> dict[str, Any]:
     """Play a scene of ``craft.py`` on the client, within :func:`hands_off`."""
-    argv = [sys.executable, "-I", str(CRAFT), scene, address(chain), str(port), str(from_port)]
-    return dict(json.loads(chain.host("client").run(argv, timeout=40).text))
+    client = chain.host("client")
+    program = python_program(client, CRAFT)[-1]
+    env = {} if client.here else {"PYTHONPATH": put_module(client, "scapy")}
+    argv = [client.python, program, scene, address(chain), str(port), str(from_port)]
+    return dict(json.loads(client.run(argv, timeout=40, env=env).text))

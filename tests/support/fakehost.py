@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal as signals
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,6 +81,7 @@ class FakeHost:
         directory.mkdir(parents=True, exist_ok=True)
         self.behave = behave
         self.answers = answers or {}
+        self.python, self.here = sys.executable, True
         self.commands: list[list[str]] = []
         self.processes: list[FakeProcess] = []
 
@@ -106,4 +108,6 @@ class FakeHost:
 
 def fake_lab(topology: Topology, hosts: dict[str, FakeHost]) -> Any:
     """What rooms above the lab use of one."""
-    return SimpleNamespace(name="fake", topology=topology, hosts=hosts, settings=[], in_force=frozenset())
+    return SimpleNamespace(
+        name="fake", topology=topology, hosts=hosts, settings=[], in_force=frozenset(), same_clock=True, aside={}
+    )

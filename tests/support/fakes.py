@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ class FakeExecutor:
     def __init__(self, name: str, directory: Path, answer: Answer) -> None:
         self.name = name
         self.directory = directory
+        self.python, self.here = sys.executable, True
         self.answer = answer
         self.commands: list[tuple[str, ...]] = []
 

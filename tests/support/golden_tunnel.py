@@ -173,17 +173,25 @@ class Tunnel:
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
-    def write(self, folder: Path) -> Path:
-        folder.mkdir(parents=True, exist_ok=True)
+    def look(self) -> dict[str, Any]:
+        """How far it has come, as a tape has it."""
+        return {"taps": self._entries(self.now), "said": {kind: len(told) for kind, told in self.said.items()}}
+
+    def _entries(self, end_ns: int) -> dict[str, Any]:
         entries = {}
         for tap, held in self.taps.items():
             host, interface = tap.split("-", 1)
-            pairs = sorted(((frame.time, frame.data) for frame in held), key=lambda pair: pair[0])
-            write_pcap(folder / f"{tap}.pcap", pairs, linktype=RAW if "tun" in interface else 1)
             entries[f"{tap}.pcap"] = {
                 "host": host, "interface": interface.split("-")[0], "captured": len(held), "received": len(held),
-                "dropped": 0, "live_ns": START - 10**9, "end_ns": self.now + 10**9,
+                "dropped": 0, "live_ns": START - 10**9, "end_ns": end_ns,
             } | self.facts[tap]  # fmt: skip
+        return entries
+
+    def write(self, folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for tap, held in self.taps.items():
+            pairs = sorted(((frame.time, frame.data) for frame in held), key=lambda pair: pair[0])
+            write_pcap(folder / f"{tap}.pcap", pairs, linktype=RAW if "tun" in tap else 1)
         tunnel = {
             "sut": "golden", "secret": True, "keepalive_s": 1.0, "outside": ["left:eth0", "right:eth0"],
             "transport": {"server": "right", "port": PORT, "protocol": "tcp"},
@@ -193,7 +201,8 @@ class Tunnel:
                 for host in ("left", "right")
             },
         } | self.said  # fmt: skip
-        (folder / "taps.json").write_text(json.dumps({"taps": entries, "same_clock": True, "tunnel": tunnel}))
+        taps = self._entries(self.now + 10**9)
+        (folder / "taps.json").write_text(json.dumps({"taps": taps, "same_clock": True, "tunnel": tunnel}))
         return folder
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from hopscope import data
 from hopscope.errors import HopscopeError
@@ -15,7 +17,7 @@ from hopscope.run import tape
 from hopscope.run.rundir import Run
 from hopscope.run.tape import Tape
 from hopscope.traffic.traffic import Traffic
-from support import golden
+from support import golden, golden_tunnel
 
 LAB = "chain-1"
 RTT_NS = 20_200_000
@@ -41,6 +43,28 @@ class TestRecord:
         if chain is not None:
             golden.write(chain, self.directory / str(folder))
 
+    def tunnel(self, fault: HopscopeError | None = None) -> None:
+        """A window of a tunnel opens, if that was alive (``fault``); :meth:`asked` and :meth:`captured` go with it."""
+        told = {"sut": "golden", "reconnects": True, "carrier": "tcp port 1194"}
+        self.tape.note("tunnel", **told, **({"fault": tape.fault(fault)} if fault else {}))
+        if fault is None:
+            self.windows += 1
+            self.tape.note("open", sut=None, folder=f"capture-{self.windows}")
+
+    def asked(self, method: Callable[..., Any], *steps: tuple[str, Any], **named: Any) -> None:
+        """A call of the tunnel and what it rests on: what was measured, with its answer or with its fault."""
+        told = [
+            {"asked": asked, "fault": tape.fault(answer)}
+            if isinstance(answer, HopscopeError)
+            else {"asked": asked, "answer": answer}
+            for asked, answer in steps
+        ]
+        self.tape.note(f"tunnel.{method.__name__}", arguments=arguments(method, (), named), steps=told)
+
+    def captured(self, tunnel: golden_tunnel.Tunnel) -> None:
+        """What the window of a tunnel holds at its end."""
+        tunnel.write(self.directory / f"capture-{self.windows}")
+
     def close(self, fault: HopscopeError | None = None) -> None:
         folder = f"capture-{self.windows}"
         files = sorted((self.directory / folder).iterdir())
@@ -61,11 +85,12 @@ class TestRecord:
 class StoredRunBuilder:
     root: Path
     facts: Mapping[str, Any] = field(default_factory=dict)
+    topology: str = "chain"
 
     def __post_init__(self) -> None:
         options = {"topology": "chain.yaml", "sut": None, "rtt_ms": None}
         self.run = Run.create(self.root, {"session": None, "options": options, **self.facts})
-        topology = data.topology("chain").document()
+        topology = data.topology(self.topology).document()
         self.run.append("labs", {"lab": LAB, "topology": topology, "rtt_ns": RTT_NS, "settings": [], "mechanism": {}})
 
     @property
@@ -99,3 +124,17 @@ def generated(count: int, rate: float | None, achieved: float | None) -> str:
         lines.append({**facts, **times, "end_ns": start + 3 * 10**7, "outcome": "ok"})
     summary = {"asked": count, "requested_rate": rate, "established_rate": achieved, "cc": "reno"}
     return "".join(json.dumps(line) + "\n" for line in [*lines, {"summary": summary}])
+
+
+def digest(directory: Path) -> dict[str, str]:
+    files = (file for file in directory.rglob("*") if file.is_file())
+    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def reached(junit: Path) -> dict[str, tuple[str, str]]:
+    """Outcome and message of each test."""
+    found = {}
+    for case in ElementTree.parse(junit).iter("testcase"):
+        told = [each for each in case if each.tag in ("failure", "error", "skipped")]
+        found[case.attrib["name"]] = (told[-1].tag, told[-1].attrib["message"]) if told else ("passed", "")
+    return found

@@ -47,6 +47,43 @@ def test_the_kernel_that_carried_is_named(capsys: pytest.CaptureFixture[str]) ->
     assert re.search(r"^FAIL +carried_by ", out, re.MULTILINE)
 
 
+def test_the_first_flow_that_failed_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "judge", str(CAPTURES / "foreign-naive"))
+    drawn = out.partition("the first flow that failed:\n")[2]
+    assert drawn.startswith("172.31.7.20:51000 > 172.31.99.4:9443")
+    assert re.search(r"^> +\d", drawn, re.MULTILINE)  # a frame that the evidence names
+    assert "the first flow that failed" not in run(capsys, "judge", str(CAPTURES / "stamp"))[1]
+
+
+def test_one_flow_is_judged_alone_and_told_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "judge", str(CAPTURES / "stamp"), "--flow", "2")
+    assert code == 0
+    assert "1 flows, 1 whole: 1 stamp" in out
+    assert re.search(r"^repeats_down +1$", out, re.MULTILINE)
+    assert "10.1.0.10:40001 > 10.1.2.10:8080   stamp, translated by servernic" in out
+    assert run(capsys, "judge", str(CAPTURES / "stamp"), "--flow", "77777")[0] == 64
+
+
+def test_workers_come_to_the_same_verdicts(capsys: pytest.CaptureFixture[str]) -> None:
+    judge = ("judge", str(CAPTURES / "stamp"), "--json")
+    whole, parts = (json.loads(run(capsys, *judge, *more)[1]) for more in ((), ("--workers", "2")))
+    columns = ("check", "outcome", "judged", "failed")
+    assert [[v[c] for c in columns] for v in whole["verdicts"]] == [[v[c] for c in columns] for v in parts["verdicts"]]
+    assert parts["notes"][-1] == "judged in 2 shards"
+    assert whole["latencies"] == parts["latencies"]
+    assert run(capsys, "judge", str(CAPTURES / "stamp"), "--workers", "0")[0] == 64
+
+
+def test_the_slowest_flows_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "judge", str(CAPTURES / "stamp"), "--top", "slowest=1")
+    assert code == 0
+    assert re.search(r"^2 +10\.1\.0\.10:40001 > .* stamp +20\.\d+ +60\.\d+ ", out, re.MULTILINE)
+    document = json.loads(run(capsys, "judge", str(CAPTURES / "stamp"), "--top", "largest", "--json")[1])
+    assert [row["number"] for row in document["flows_listed"]] == [1, 2]
+    for wrong in ("quickest=3", "slowest=many"):
+        assert run(capsys, "judge", str(CAPTURES / "stamp"), "--top", wrong)[0] == 64
+
+
 def test_a_folder_of_folders_is_judged_one_by_one(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for name in ("plain", "stamp"):
         shutil.copytree(CAPTURES / name, tmp_path / name)
@@ -102,7 +139,7 @@ def test_a_mistake_of_ours_is_not_the_product_s(
     def mistake(path: Path, expect: str | None) -> None:
         raise KeyError("oops")
 
-    monkeypatch.setattr("hopscope.report.judgement.judge", mistake)
+    monkeypatch.setattr("hopscope.report.judgement.judge_trace", mistake)
     assert cli.main(["judge", str(CAPTURES / "plain")]) == 3
     assert "nothing may be concluded" in capsys.readouterr().err
 

@@ -5,9 +5,8 @@ Both speak alike: ``listening on`` on standard error, counters on SIGUSR1 and at
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hopscope.hosts.executor import Executor
@@ -25,6 +24,12 @@ class Options:
     buffer_kib: int = 32 * 1024
     limit_bytes: int = 2_000_000_000
 
+    def without(self, aside: str | None) -> Options:
+        """The same, less what the filter ``aside`` matches."""
+        if aside is None:
+            return self
+        return replace(self, filter=f"({self.filter}) and not ({aside})" if self.filter else f"not ({aside})")
+
 
 Program = Callable[[Executor, Port, Path, Options], list[str]]
 
@@ -34,7 +39,7 @@ def recorder(executor: Executor, port: Port, file: Path, options: Options) -> li
     program = f"recorder-{port.name}.py"  # one copy for each tap: they start at the same time
     executor.put(_RECORDER, program)
     return [
-        *(sys.executable, "-I", "-S", str(executor.directory / program)),
+        *(executor.python, "-I", "-S", str(executor.directory / program)),
         *(port.name, str(file), str(options.buffer_kib), str(options.snaplen), str(options.limit_bytes)),
         *([options.filter] if options.filter else []),
     ]

@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 from hopscope.capture.programs import Options
 from hopscope.capture.tap import CaptureTap, TapReport
 from hopscope.errors import CaptureUnhealthy, EnvironmentFault, HarnessFault
-from hopscope.hosts.netns import NetnsExecutor
+from hopscope.hosts.executor import Executor
 from hopscope.lab.lab import Lab
 from hopscope.model.topology import Port
 
@@ -74,7 +74,8 @@ class CaptureSession:
         return tuple(self._taps)
 
     def start(self) -> None:
-        """Start every tap; returns when all are live.
+        """Start every tap; returns when all are live. What the lab sets aside on a port (the harness's own SSH
+        connection) is not captured.
 
         Raises EnvironmentFault when the disk has no room or a tap does not start; nothing is left running then.
         """
@@ -151,6 +152,13 @@ class CaptureSession:
 
     def _check_disk(self) -> None:
         wanted = RESERVE_BYTES * max(1, len(self.ports))
+        far = {port.host for port in self.ports if not self._lab.hosts[port.host].here}
+        for name, there in zip(far, _together([partial(_free, self._lab.hosts[name]) for name in far]), strict=True):
+            if there < (needed := RESERVE_BYTES * sum(port.host == name for port in self.ports)):
+                raise EnvironmentFault(
+                    f"no room for captures: {there // 2**20} MiB are free, its taps need {needed // 2**20} MiB",
+                    host=name,
+                )
         free = shutil.disk_usage(self.directory).free
         if free < wanted:
             raise EnvironmentFault(
@@ -159,8 +167,9 @@ class CaptureSession:
             )
 
     def _tap(self, port: Port, name: str) -> CaptureTap:
+        options = self._options.without(self._lab.aside.get(port.key))
         host = self._lab.hosts[port.host]
-        return CaptureTap(host, port, self.directory / name, self._options, program=self._program)
+        return CaptureTap(host, port, self.directory / name, options, program=self._program)
 
     def _write_sidecar(self, reports: Sequence[TapReport], extra: Mapping[str, Any]) -> None:
         topology = self._lab.topology
@@ -170,8 +179,9 @@ class CaptureSession:
         sidecar = {
             "taps": {report.file.name: fact for report, fact in zip(reports, facts, strict=True)},
             "links": links,
-            "same_clock": all(isinstance(self._lab.hosts[port.host], NetnsExecutor) for port in self.ports),
+            "same_clock": self._lab.same_clock,
             "filter": self._options.filter,
+            **({"aside": dict(self._lab.aside)} if self._lab.aside else {}),
             **extra,
         }
         part = self.directory / f".{SIDECAR}.part"
@@ -203,6 +213,11 @@ class CaptureSession:
             "mac": address,
         }
         return facts | {"problem": report.problem} if report.problem else facts
+
+
+def _free(host: Executor) -> int:
+    """Bytes that are free for a host's scratch files."""
+    return int(host.run(["df", "--output=avail", "-B1", str(host.directory)]).text.split()[-1])
 
 
 def _together(calls: Sequence[Callable[[], T]]) -> list[T]:

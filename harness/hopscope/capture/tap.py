@@ -10,19 +10,19 @@ to 0.06 s. (``tcpdump --immediate-mode`` takes 0.02 s, and drops frames under lo
 from __future__ import annotations
 
 import re
+import secrets
 import shutil
 import signal
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hopscope.capture.programs import PROGRAMS, Options
-from hopscope.errors import CommandTimeout, HarnessFault, WaitTimeout
+from hopscope.errors import CommandTimeout, EnvironmentFault, HarnessFault, WaitTimeout
 from hopscope.hosts.executor import Executor
-from hopscope.hosts.netns import NetnsExecutor
 from hopscope.hosts.process import Process, log_tail
+from hopscope.hosts.program import now_ns
 from hopscope.hosts.ready import LogLine
 from hopscope.lab.wait import wait_until
 from hopscope.model.topology import Port
@@ -94,6 +94,7 @@ class CaptureTap:
         self._program = program
         self._live_ns = 0
         self._process: Process | None = None
+        self._remote = file if executor.here else executor.directory / f"{secrets.token_hex(4)}-{file.name}"
 
     @property
     def pid(self) -> int:
@@ -108,7 +109,7 @@ class CaptureTap:
     def start(self) -> None:
         """Capture from now on: returns when the program listens. EnvironmentFault with its words otherwise."""
         self._process = self._executor.spawn(
-            PROGRAMS[self._program](self._executor, self.port, self.file, self._options),
+            PROGRAMS[self._program](self._executor, self.port, self._remote, self._options),
             name=f"{self.file.stem}-{self._program}",
             ready=LogLine("listening on", stream="stderr"),
             ready_timeout=LIVE_SECONDS,
@@ -136,7 +137,7 @@ class CaptureTap:
         if died != 0 or early is not None:
             problem = self._why(process, died)
             end_ns = self._live_ns  # nobody knows when it ended
-        return self._report(process, end_ns, problem)
+        return self._report(process, end_ns, self._fetch() or problem)
 
     def snapshot(self) -> TapReport:
         """What it has taken so far, which is in the file by now; it captures on."""
@@ -150,6 +151,7 @@ class CaptureTap:
             problem = self._why(process, died)
         counts = statistics(_log(process))
         last = counts[-1] if counts else Statistics(0, 0, 0)
+        problem = self._fetch(keep=True) or problem
         return TapReport(
             self.port, self.file, last.captured, last.received, last.dropped, self._live_ns, end_ns, problem
         )
@@ -162,6 +164,8 @@ class CaptureTap:
         """End it without draining: for a session that could not start."""
         if self._process is not None:
             self._process.stop(timeout=1.0)
+            if not self._executor.here:
+                self._executor.run(["rm", "-f", str(self._remote)], check=False)
 
     def statistics(self) -> Statistics | None:
         """Fresh counters, or None when the program has ended. WaitTimeout when it does not answer."""
@@ -232,11 +236,21 @@ class CaptureTap:
             raise HarnessFault(f"tap {self.port.tap} was not started")
         return self._process
 
+    def _fetch(self, *, keep: bool = False) -> str:
+        """Bring the file here from a host that is not this machine. What went wrong, or nothing."""
+        if self._executor.here:
+            return ""
+        try:
+            self._executor.get(str(self._remote), self.file)
+        except EnvironmentFault as error:
+            return f"could not be fetched: {error}"
+        if not keep:
+            self._executor.run(["rm", "-f", str(self._remote)], check=False)
+        return ""
+
     def _now(self) -> int:
         """The clock that stamps this capture: the host's."""
-        if isinstance(self._executor, NetnsExecutor):
-            return time.time_ns()
-        return int(self._executor.run(["date", "+%s%N"], timeout=10).text)
+        return now_ns(self._executor)
 
 
 def _log(process: Process) -> str:

@@ -72,10 +72,9 @@ def complaints(trace: Trace, position: Position) -> list[Evidence]:
             found.append(("dropped 0", f"dropped {health.dropped:,}"))
         if health.captured != health.received:
             found.append((f"captured {health.received:,}, as received", f"captured {health.captured:,}"))
-        if health.captured != len(packets) and not packets.truncated:
-            found.append(
-                (f"{health.captured:,} packets in the file, as counted", f"{len(packets):,} packets in the file")
-            )
+        held = len(packets) + tap.elsewhere.packets
+        if health.captured != held and not packets.truncated:
+            found.append((f"{health.captured:,} packets in the file, as counted", f"{held:,} packets in the file"))
         flows = packets.time[trace.flow_of[position] >= 0]
         if health.live_ns is not None and len(flows) and int(flows.min()) < health.live_ns:
             late = health.live_ns - int(flows.min())
@@ -98,4 +97,8 @@ def gaps(trace: Trace) -> list[Evidence]:
 def silence(trace: Trace, position: Position) -> list[Evidence]:
     """A capture that holds nothing. With sound counters it is still evidence: nothing came by."""
     tap = trace.taps[position]
-    return [] if len(tap.packets) else [Evidence(None, tap.file, (), "at least one packet", "an empty capture")]
+    return (
+        []
+        if len(tap.packets) + tap.elsewhere.packets
+        else [Evidence(None, tap.file, (), "at least one packet", "an empty capture")]
+    )

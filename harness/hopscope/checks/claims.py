@@ -173,7 +173,9 @@ def _counters(trace: Trace, tally: _Tally) -> None:
             if position is None or trace.taps[position].mac is None:
                 continue
             tally.judged += 1
-            seen = int(np.count_nonzero(left_port(trace, position, answers=name == "syn_answered")))
+            answers, elsewhere = name == "syn_answered", trace.taps[position].elsewhere
+            seen = int(np.count_nonzero(left_port(trace, position, answers=answers)))
+            seen += elsewhere.answers if answers else elsewhere.sent
             if seen >= claimed:
                 continue
             tap, what = trace.taps[position], "SYN-ACKs" if name == "syn_answered" else "frames"

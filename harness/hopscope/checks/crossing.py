@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,31 +10,11 @@ from hopscope.checks.capture_health import complaints
 from hopscope.checks.evidence import of_rows
 from hopscope.checks.faults import Faults
 from hopscope.checks.streams import Stream
+from hopscope.checks.stretch import Stretch
 from hopscope.checks.view import Bools, Ints, View, keys, not_before, server_base, view
 from hopscope.wire.packets import FIN, RST, SYN
 from hopscope.wire.seq import distance
-from hopscope.wire.taps import BOXES, Position
 from hopscope.wire.trace import Trace
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Two neighbouring taps: the client's side, the server's, and the boxes between them (none on a link)."""
-
-    near: Position
-    far: Position
-    boxes: tuple[str, ...]
-    name: str
-
-
-def between(trace: Trace) -> list[Stretch]:
-    """The stretches between neighbouring taps, from the client on."""
-    found = []
-    for near, far in pairwise(trace.taps):
-        boxes = tuple(box for box, sides in BOXES.items() if near <= sides[0] and sides[1] <= far)
-        name = " and ".join(boxes) or f"the link {trace.taps[near].name}--{trace.taps[far].name}"
-        found.append(Stretch(near, far, boxes, name))
-    return found
 
 
 class Crossing:

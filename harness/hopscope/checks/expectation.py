@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass, replace
 
 from hopscope.checks import proxy
@@ -11,13 +11,16 @@ from hopscope.checks.carried_by import carried_by
 from hopscope.checks.check import Check
 from hopscope.checks.checksums import checksums
 from hopscope.checks.claims import claims
+from hopscope.checks.clocks import clocks
 from hopscope.checks.delivery import delivery
 from hopscope.checks.next_hop import next_hop
 from hopscope.checks.ordering import ordering
+from hopscope.checks.passage import passage
 from hopscope.checks.placement import placement
 from hopscope.checks.teardown import teardown
 from hopscope.checks.translation import translation
 from hopscope.checks.verdict import Outcome, Verdict
+from hopscope.checks.windows import windows
 from hopscope.wire.trace import Trace
 
 
@@ -28,6 +31,9 @@ def standard() -> tuple[Check, ...]:
         ordering(),
         carried_by(),
         translation(),
+        windows(),
+        clocks(),
+        passage(),
         delivery(),
         checksums(),
         next_hop(),
@@ -48,16 +54,27 @@ class Expectation:
     checks: tuple[Check, ...]
     placement: str | None = None
 
-    def judge(self, trace: Trace) -> tuple[Verdict, ...]:
-        """One verdict for each check. A PASS that rests on a capture that lost packets is INCONCLUSIVE."""
-        if self.placement == proxy.CLAIM or (self.placement is None and proxy.declared(trace)):
+    def proxied(self, trace: Trace) -> bool:
+        """Whether a proxy is claimed, or declared by what the run put on the path."""
+        return self.placement == proxy.CLAIM or (self.placement is None and proxy.declared(trace))
+
+    def judge(self, trace: Trace, progress: Callable[[str], object] = lambda _: None) -> tuple[Verdict, ...]:
+        """One verdict for each check; ``progress`` is told which.
+
+        A PASS that rests on a capture that lost packets is INCONCLUSIVE.
+        """
+        if self.proxied(trace):
             lossy = unhealthy(trace)
             return tuple(_weighed(verdict, lossy) for verdict in proxy.judge(self.checks, trace))
         checks = tuple(_told(check, self.placement) for check in self.checks)
         if self.placement is not None and not any(check.name == "placement" for check in checks):
             checks = (*checks[:1], placement(self.placement), *checks[1:])
         lossy = unhealthy(trace)
-        return tuple(_weighed(check(trace), lossy) for check in checks)
+        verdicts = []
+        for number, check in enumerate(checks, 1):
+            progress(f"check {number} of {len(checks)}: {check.name}")
+            verdicts.append(_weighed(check(trace), lossy))
+        return tuple(verdicts)
 
 
 def expectation(*checks: Check, placement: str | None = None) -> Expectation:

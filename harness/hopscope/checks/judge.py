@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hopscope.checks.expectation import Expectation, standard, worst
+from hopscope.checks.observations import Observation, observe
 from hopscope.checks.placement import counts
 from hopscope.checks.stats import quantile
 from hopscope.checks.tunnel import everything
@@ -75,6 +77,8 @@ class Judgement:
     latencies: tuple[Latency, ...]
     rtt_ns: int | None
     notes: tuple[str, ...]
+    observations: tuple[Observation, ...] = ()
+    """What the captures show that no check judges."""
     subject: str = ""
     """What was judged where it is no chain: a tunnel, and what carries it. There are no flows to count then."""
 
@@ -101,6 +105,7 @@ class Judgement:
             "placements": dict(self.placements),
             "verdicts": [verdict.to_json() for verdict in self.verdicts],
             "latencies": [latency.to_json() for latency in self.latencies],
+            "observations": [observation.to_json() for observation in self.observations],
             "rtt_ns": self.rtt_ns,
             "notes": list(self.notes),
         } | ({"subject": self.subject} if self.subject else {})
@@ -139,9 +144,15 @@ def judge_tunnel(trace: TunnelTrace, *, source: str = "") -> Judgement:
 
 
 def judge_trace(
-    trace: Trace, expect: str | None = None, *, source: str = "", expectation: Expectation | None = None
+    trace: Trace,
+    expect: str | None = None,
+    *,
+    source: str = "",
+    expectation: Expectation | None = None,
+    observing: bool = True,
+    progress: Callable[[str], object] = lambda _: None,
 ) -> Judgement:
-    """Judge a trace; ``expectation`` replaces the standard checks."""
+    """Judge a trace; ``expectation`` replaces the standard checks, ``progress`` is told what is being done."""
     chosen = expectation or Expectation(standard(), expect)
     return Judgement(
         source=source,
@@ -153,27 +164,37 @@ def judge_trace(
         flows=len(trace.whole),
         whole=int(np.count_nonzero(trace.whole)),
         placements=counts(trace),
-        verdicts=chosen.judge(trace),
-        latencies=latencies(trace),
+        verdicts=chosen.judge(trace, progress),
+        latencies=latencies(samples(trace)),
         rtt_ns=trace.rtt_ns,
         notes=tuple(trace.notes),
+        observations=observe(trace) if observing and not chosen.proxied(trace) else (),
     )
 
 
-def latencies(trace: Trace) -> tuple[Latency, ...]:
+Samples = dict[tuple[str, str], NDArray[np.float64]]
+"""By metric and placement, a value of every whole flow, NaN where it does not show it."""
+
+
+def samples(trace: Trace) -> Samples:
+    return {
+        (metric, one.value): values[trace.whole & (trace.placement == index)]
+        for metric, values in wire_metrics.per_flow(trace).items()
+        for index, one in enumerate(PLACEMENTS)
+    }
+
+
+def latencies(taken: Samples) -> tuple[Latency, ...]:
     """Quantiles of every per-flow metric, by placement, over whole flows."""
     found = []
-    for metric, values in wire_metrics.per_flow(trace).items():
-        for index, one in enumerate(PLACEMENTS):
-            mine = values[trace.whole & (trace.placement == index)]
-            present = mine[~np.isnan(mine)]
-            if not len(present):
-                continue
-            middle = quantile(present.tolist(), 0.5)
-            tail = float(np.quantile(present, 0.99))
-            absent = len(mine) - len(present)
-            place = one.value
-            found.append(Latency(metric, place, len(present), absent, middle.value, middle.low, middle.high, tail))
+    for (metric, place), mine in taken.items():
+        present = np.sort(mine[~np.isnan(mine)])
+        if not len(present):
+            continue
+        middle = quantile(present.tolist(), 0.5)
+        tail = float(np.quantile(present, 0.99))
+        absent = len(mine) - len(present)
+        found.append(Latency(metric, place, len(present), absent, middle.value, middle.low, middle.high, tail))
     return tuple(found)
 
 

@@ -20,6 +20,8 @@ def render(judgement: Judgement) -> str:
     lines += table([(LABEL.get(v.outcome, v.outcome.value), v.check, v.summary) for v in judgement.verdicts])
     if judgement.latencies:
         lines += ["", *_latencies(judgement.latencies)]
+    if judgement.observations:
+        lines += ["", *(f"seen: {each.told}" for each in judgement.observations)]
     for verdict in judgement.verdicts:
         if verdict.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE) and verdict.evidence:
             lines += ["", *details(verdict)]

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hopscope.checks import handshake, timestamps
-from hopscope.checks.crossing import Crossing, between
+from hopscope.checks.crossing import Crossing
 from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.faults import Faults
 from hopscope.checks.live import untouched
+from hopscope.checks.stretch import between
 from hopscope.checks.verdict import Verdict, failed, inconclusive, not_applicable, passed
 from hopscope.checks.view import (
     Bools,

@@ -76,6 +76,11 @@ class Verdict:
         if self.outcome is Outcome.INCONCLUSIVE:
             object.__setattr__(self, "fault", Fault.HARNESS)
 
+    def __reduce__(self) -> tuple[type[Verdict], tuple[Any, ...]]:
+        """Verdicts come back from worker processes; a read-only view cannot be sent."""
+        values = self.check, self.outcome, self.summary, self.judged, self.failed, self.evidence, dict(self.metrics)
+        return Verdict, (*values, self.fault)
+
     @property
     def exit_code(self) -> int:
         """The code of ``hopscope.errors`` for this verdict alone."""

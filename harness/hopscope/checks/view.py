@@ -68,11 +68,14 @@ class View:
         return np.asarray((self.flags & flag) != 0)
 
 
-def view(trace: Trace, position: Position, flows: Bools) -> View:
-    """The segments at a tap of the flows in the mask ``flows``, where the ISN of either side is known at that tap."""
+def view(trace: Trace, position: Position, flows: Bools, only: Bools | None = None) -> View:
+    """The segments at a tap of the flows in the mask ``flows``, where the ISN of either side is known at that tap.
+
+    ``only`` is a mask of the tap's rows: the segments that are wanted, where not all are.
+    """
     packets, flow_of = trace.taps[position].packets, trace.flow_of[position]
     base = server_base(trace, position)
-    row = np.flatnonzero(flow_of >= 0)
+    row = np.flatnonzero(flow_of >= 0 if only is None else (flow_of >= 0) & only)
     flow = flow_of[row]
     kept = flows[flow] & ((base >= 0) | (trace.client_isn >= 0))[flow]
     row, flow = row[kept], flow[kept]

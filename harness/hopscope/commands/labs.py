@@ -17,6 +17,7 @@ from hopscope.report.terminal import table
 
 if TYPE_CHECKING:
     from hopscope.lab.lab import Lab
+    from hopscope.lab.plan import Mechanism
 
     Subparsers = argparse._SubParsersAction[Any]
 
@@ -31,6 +32,9 @@ def add(commands: Subparsers, options: Callable[[argparse.ArgumentParser], None]
     up.add_argument("--name", help="name of the lab (default: the topology's)")
     up.add_argument("--ttl", metavar="TIME", type=seconds, default=seconds(DEFAULT_TTL), help="default: 8h")
     up.add_argument("--sut", metavar="NAME", help="start this system under test, to stay (default: none)")
+    up.add_argument(
+        "--ssh", metavar="FILE", help="an SSH server on every host, and an inventory for --lab-inventory in FILE"
+    )
     up.add_argument("--rtt", metavar="MS", type=float, help="round trip of the WAN leg, instead of the topology's")
     _finish(up, options, command_up)
 
@@ -73,6 +77,7 @@ def seconds(text: str) -> float:
 
 def command_up(arguments: argparse.Namespace) -> int:
     from hopscope import data
+    from hopscope.lab import management, ssh_lab
     from hopscope.lab.sut import RunningSut
     from hopscope.lab.tunnel import RunningTunnel
     from hopscope.model.document import load_topology
@@ -85,15 +90,23 @@ def command_up(arguments: argparse.Namespace) -> int:
             raise UsageError(f"--rtt {arguments.rtt:g}: must be a number of milliseconds from 0 up to 60000")
         topology = topology.with_rtt(arguments.rtt)
     sut = None if arguments.sut is None else data.sut(arguments.sut, topology, folders=[source.parent])
+    if arguments.ssh is not None:
+        topology = management.with_management(topology)
     labs = root(arguments)
-    with NetnsProvider().acquire(topology, directory=labs, name=arguments.name or topology.name) as lab:
+    made: Mechanism | None = None if arguments.ssh is None else "packet-line"
+    name = arguments.name or topology.name
+    with NetnsProvider().acquire(topology, directory=labs, name=name, mechanism=made) as lab:
         proof = prove(lab)
+        if arguments.ssh is not None:
+            ssh_lab.write_inventory(Path(arguments.ssh), lab, ssh_lab.open_doors(lab), ssh_lab.open_middles(lab))
         if sut is not None:
             (RunningSut if sut.tunnel is None else RunningTunnel)(lab, sut, lab.directory / "sut").__enter__()
         held = staying.hand_over(lab, arguments.ttl, source=source, sut=None if sut is None else sut.name)
     print(f"lab {lab.name} is up until {_clock(held)}: {', '.join(lab.hosts)}; {proof}")
     if sut is not None:
         print(f"  SUT {sut.name} is on the path; its logs are in {lab.directory / 'sut'}")
+    if arguments.ssh is not None:
+        print(f"  by SSH:  pytest --lab-provider inventory --lab-inventory {arguments.ssh}")
     print(f"  walk in: {staying.typed('shell', labs, lab.name, next(iter(lab.hosts)))}")
     print(f"  end it:  {staying.typed('down', labs, lab.name)}")
     return 0

@@ -1,4 +1,4 @@
-"""``hopscope schema topology``: a JSON Schema, so that editors complete and check topologies while they are typed."""
+"""``hopscope schema topology``: a JSON Schema, so that editors complete and check documents while they are typed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[Any]
 
 
-KINDS = ("sut", "topology")
+KINDS = ("inventory", "sut", "topology")
 
 
 def add(commands: Subparsers) -> None:
-    parser = commands.add_parser("schema", help="JSON Schema of topologies or SUTs, for editors")
+    parser = commands.add_parser("schema", help="JSON Schema of topologies, SUTs or inventories, for editors")
     parser.add_argument("kind", choices=KINDS, metavar="|".join(KINDS))
     parser.set_defaults(command=command)
 

@@ -7,13 +7,19 @@ process that stays is spawned, has a ready condition, and is ended by its proces
 from __future__ import annotations
 
 import shlex
+import signal as signals
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hopscope.errors import CommandFailed, CommandTimeout, ToolMissing
+from hopscope.hosts.command import OUTPUT_LIMIT, Outcome
 from hopscope.hosts.process import Process
 from hopscope.hosts.ready import Ready
+
+SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes of env(1) for a command it could not start
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,34 @@ class Result:
         return "\n".join(text.splitlines()[-lines:])
 
 
+def conclude(argv: Sequence[str], outcome: Outcome, *, timeout: float, check: bool, host: str) -> Result:
+    """What ``Executor.run`` returns or raises for a command that ended, or was ended by us."""
+    code = outcome.returncode
+    result = Result(
+        tuple(argv),
+        -signals.SIGKILL if code is None else code,
+        bytes(outcome.stdout),
+        bytes(outcome.stderr),
+        outcome.seconds,
+    )
+    if code is None and outcome.seconds < timeout:
+        raise CommandFailed(f"`{result.command}` wrote more than {OUTPUT_LIMIT} bytes", host=host)
+    if code is None:
+        raise CommandTimeout(f"`{result.command}` did not end within {timeout:g} s", host=host, evidence=result.tail())
+    if code in (NOT_EXECUTABLE, NOT_FOUND) and result.stderr.startswith(b"env: "):
+        raise ToolMissing(f"`{argv[0]}` could not be started", host=host, evidence=result.tail())
+    if check and code != 0:
+        raise CommandFailed(f"`{result.command}` ended with {code}", host=host, evidence=result.tail())
+    return result
+
+
 class Executor(Protocol):
     """One host.
 
     ``name`` is the host's name in the topology, ``directory`` its own scratch directory (absolute, on the host).
     Unless ``cwd`` says otherwise commands run there, with a small environment (PATH, LANG, HOME) plus ``env``.
+    ``python`` is the interpreter for programs of ours; ``here`` says that the host is this machine: it has our clock
+    and our files, at the same paths.
     """
 
     @property
@@ -58,6 +87,12 @@ class Executor(Protocol):
 
     @property
     def directory(self) -> Path: ...
+
+    @property
+    def python(self) -> str: ...
+
+    @property
+    def here(self) -> bool: ...
 
     def run(
         self,
@@ -91,13 +126,13 @@ class Executor(Protocol):
     ) -> Process:
         """Start a process that stays, and return once it is ready.
 
-        Its output goes to ``DIRECTORY/NAME.out`` and ``NAME.err``. Raises EnvironmentFault with the tail of its log
-        when it ends or is not ready within ``ready_timeout`` seconds; nothing is left running then.
+        Its output goes to ``DIRECTORY/NAME.out`` and ``NAME.err`` on this machine. Raises EnvironmentFault with the
+        tail of its log when it ends or is not ready within ``ready_timeout`` seconds; nothing is left running then.
         """
         ...
 
     def put(self, local: Path, remote: str) -> None:
-        """Copy a file to the host; a relative ``remote`` is below the host's directory."""
+        """Copy a file to the host, with its mode; a relative ``remote`` is below the host's directory."""
         ...
 
     def get(self, remote: str, local: Path) -> None:

@@ -11,25 +11,19 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import signal as signals
 import subprocess
-import time
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hopscope.errors import CommandFailed, CommandTimeout, EnvironmentFault, ToolMissing, WaitTimeout
+from hopscope.errors import EnvironmentFault, ToolMissing
 from hopscope.hosts import command
-from hopscope.hosts.executor import Result
+from hopscope.hosts.executor import SYSTEM_PATH, Result, conclude
 from hopscope.hosts.netns_process import NetnsProcess, kill_entered
-from hopscope.hosts.process import log_tail
+from hopscope.hosts.process import CLOSE_SECONDS, await_ready, end_all
 from hopscope.hosts.ready import Ready
-from hopscope.hosts.wait import wait_until
-
-SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-CLOSE_SECONDS = 3.0
-NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes of env(1) for a command it could not start
 
 
 @dataclass
@@ -46,6 +40,8 @@ class NetnsExecutor:
     netns_fd: int
     own_user_namespace: bool = False
     processes: list[NetnsProcess] = field(default_factory=list, repr=False)
+    python: str = sys.executable
+    here: bool = True
 
     def run(
         self,
@@ -63,25 +59,7 @@ class NetnsExecutor:
         outcome = command.complete(
             self._enter(argv, user, cwd), timeout=timeout, env=environment, stdin=stdin, kill=kill_entered
         )
-        code = outcome.returncode
-        result = Result(
-            tuple(argv),
-            -signals.SIGKILL if code is None else code,
-            bytes(outcome.stdout),
-            bytes(outcome.stderr),
-            outcome.seconds,
-        )
-        if code is None and outcome.seconds < timeout:
-            raise CommandFailed(f"`{result.command}` wrote more than {command.OUTPUT_LIMIT} bytes", host=self.name)
-        if code is None:
-            raise CommandTimeout(
-                f"`{result.command}` did not end within {timeout:g} s", host=self.name, evidence=result.tail()
-            )
-        if code in (NOT_EXECUTABLE, NOT_FOUND) and result.stderr.startswith(b"env: "):
-            raise ToolMissing(f"`{argv[0]}` could not be started", host=self.name, evidence=result.tail())
-        if check and code != 0:
-            raise CommandFailed(f"`{result.command}` ended with {code}", host=self.name, evidence=result.tail())
-        return result
+        return conclude(argv, outcome, timeout=timeout, check=check, host=self.name)
 
     def spawn(
         self,
@@ -112,7 +90,7 @@ class NetnsExecutor:
         process = NetnsProcess(name, self.name, child, stdout, stderr)
         self.processes.append(process)
         try:
-            self._await(process, ready, ready_timeout)
+            await_ready(process, ready, self, ready_timeout)
         except BaseException:
             process.stop(timeout=1.0)
             raise
@@ -126,44 +104,25 @@ class NetnsExecutor:
         return self._enter(argv, None, cwd, session=False), environment
 
     def put(self, local: Path, remote: str) -> None:
-        target = self.directory / remote
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(local, target)
+        self._copy(local, self.directory / remote)
 
     def get(self, remote: str, local: Path) -> None:
-        local.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self.directory / remote, local)
+        self._copy(self.directory / remote, local)
+
+    def _copy(self, source: Path, target: Path) -> None:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+        except OSError as error:
+            raise EnvironmentFault(
+                f"a file could not be copied: {source} to {target}", host=self.name, evidence=str(error)
+            ) from error
 
     def close(self, timeout: float = CLOSE_SECONDS) -> list[BaseException]:
         """Stop every process that was spawned and still runs, all at once. Returns what went wrong."""
-        errors: list[BaseException] = []
-        deadline = time.monotonic() + timeout
-        for process in reversed(self.processes):
-            process.ask()
-        for process in reversed(self.processes):
-            try:
-                process.finish(max(0.0, deadline - time.monotonic()))
-            except (OSError, EnvironmentFault) as error:
-                errors.append(error)
+        errors = end_all(self.processes, timeout)
         self.processes.clear()
         return errors
-
-    def _await(self, process: NetnsProcess, ready: Ready | None, timeout: float) -> None:
-        def up() -> bool:
-            return process.poll() is not None or ready is None or ready.holds(process, self)
-
-        try:
-            wait_until(up, timeout=timeout, what=f"{process.name} to be ready: {ready.what if ready else 'started'}")
-        except WaitTimeout as late:
-            raise EnvironmentFault(
-                late.message, host=self.name, evidence=log_tail(process.stdout, process.stderr)
-            ) from late
-        if ready is not None and process.poll() is not None and not ready.holds(process, self):
-            raise EnvironmentFault(
-                f"{process.name} ended with {process.returncode} before it was ready: {ready.what}",
-                host=self.name,
-                evidence=log_tail(process.stdout, process.stderr),
-            )
 
     def _enter(
         self, argv: Sequence[str], user: str | None, cwd: Path | str | None, *, session: bool = True

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import signal as signals
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
+
+from hopscope.errors import EnvironmentFault, WaitTimeout
+from hopscope.hosts.wait import wait_until
+
+if TYPE_CHECKING:
+    from hopscope.hosts.executor import Executor
+    from hopscope.hosts.ready import Ready
 
 TAIL_LINES = 25
+CLOSE_SECONDS = 3.0
 
 
 class Process(Protocol):
@@ -57,6 +67,52 @@ class Process(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class Endable(Protocol):
+    """A process whose end has two halves, so that several can end at the same time."""
+
+    def ask(self) -> None:
+        """Ask its group to end, and do not wait."""
+        ...
+
+    def finish(self, timeout: float) -> int:
+        """Wait for its end, and kill the group when it does not come."""
+        ...
+
+
+def end_all(processes: Sequence[Endable], timeout: float) -> list[BaseException]:
+    """Stop every process, all at once, the last one first. Returns what went wrong."""
+    errors: list[BaseException] = []
+    deadline = time.monotonic() + timeout
+    for half in ("ask", "finish"):
+        for process in reversed(processes):
+            try:
+                process.ask() if half == "ask" else process.finish(max(0.0, deadline - time.monotonic()))
+            except (OSError, EnvironmentFault) as error:
+                errors.append(error)
+    return errors
+
+
+def await_ready(process: Process, ready: Ready | None, executor: Executor, timeout: float) -> None:
+    """Wait until a process is ready; without a condition, it is once started. EnvironmentFault with its log where it
+    ends before, or is not ready in time. It is for the caller to stop it then."""
+
+    def up() -> bool:
+        return process.poll() is not None or ready is None or ready.holds(process, executor)
+
+    try:
+        wait_until(up, timeout=timeout, what=f"{process.name} to be ready: {ready.what if ready else 'started'}")
+    except WaitTimeout as late:
+        raise EnvironmentFault(
+            late.message, host=executor.name, evidence=log_tail(process.stdout, process.stderr)
+        ) from late
+    if ready is not None and process.poll() is not None and not ready.holds(process, executor):
+        raise EnvironmentFault(
+            f"{process.name} ended with {process.returncode} before it was ready: {ready.what}",
+            host=executor.name,
+            evidence=log_tail(process.stdout, process.stderr),
+        )
 
 
 def log_tail(stdout: Path, stderr: Path, lines: int = TAIL_LINES) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from hopscope.errors import ToolMissing
+from hopscope.hosts.executor import Executor
+
 _GIT_S = 5.0
+_HASH_S = 30.0
 
 
 def identify(path: Path) -> dict[str, Any]:
@@ -27,15 +30,19 @@ def identify(path: Path) -> dict[str, Any]:
         return {}
 
 
-def program(name: str) -> dict[str, Any]:
-    """The program that a command word means."""
-    path = shutil.which(name)
-    return {} if path is None else identify(Path(path))
+def program(name: str, host: Executor) -> dict[str, Any]:
+    """The program that a command word means on a host."""
+    if not host.here:
+        path = host.run(["sh", "-c", 'readlink -f "$(command -v "$1")"', "sh", name], check=False).text
+        return _there([path], host).get(path, {}) if path else {}
+    path = shutil.which(name) or ""
+    return identify(Path(path)) if path else {}
 
 
-def module(argv: Sequence[str]) -> dict[str, Any]:
-    """The package that our own Python runs by ``-m``: its folder, one hash over all its sources, its revision."""
-    if len(argv) < 3 or argv[0] != sys.executable or argv[1] != "-m":
+def module(argv: Sequence[str], host: Executor) -> dict[str, Any]:
+    """The package that Python runs by ``-m``: its folder here, one hash over all its sources, its revision. A host that
+    is not this machine runs a copy."""
+    if len(argv) < 3 or argv[0] != host.python or argv[1] != "-m":
         return {}
     spec = find_spec(argv[2].partition(".")[0])
     if spec is None or spec.origin is None or not spec.submodule_search_locations:
@@ -49,17 +56,38 @@ def module(argv: Sequence[str]) -> dict[str, Any]:
     return facts | ({"git": revision} if revision else {})
 
 
-def checkout(folder: Path) -> str | None:
+def checkout(folder: Path, host: Executor | None = None) -> str | None:
     """The revision of the checkout that a folder lies in, ``+`` behind it where a file of it has changed."""
+    if host is not None and not host.here:
+        return _checkout_there(folder, host)
     if not _git(folder, "ls-files", "--", "."):
         return None
     return _marked(folder, ".")
 
 
-def scripts(words: Iterable[str]) -> dict[str, dict[str, Any]]:
+def scripts(words: Iterable[str], host: Executor) -> dict[str, dict[str, Any]]:
     """Arguments that are absolute paths of files: what an interpreter runs, and what a program is configured by."""
     found = {word: Path(word) for word in words if word.startswith("/")}
+    if not host.here:
+        return _there(list(found), host)
     return {word: identify(path) for word, path in found.items() if path.is_file()}
+
+
+def _there(paths: Sequence[str], host: Executor) -> dict[str, dict[str, Any]]:
+    """Path and sha256 of those that are files of a host."""
+    lines = host.run(["sha256sum", "--", *paths], timeout=_HASH_S, check=False).text.splitlines() if paths else []
+    pairs = (line.split(maxsplit=1) for line in lines if not line.startswith("\\"))
+    return {path: {"path": path, "sha256": digest} for digest, path in pairs}
+
+
+def _checkout_there(folder: Path, host: Executor) -> str | None:
+    git = ["git", "-C", str(folder), "-c", "safe.directory=*"]
+    try:
+        revision = host.run([*git, "rev-parse", "HEAD"], check=False)
+        changed = host.run([*git, "status", "--porcelain", "--", "."], check=False)
+    except ToolMissing:
+        return None
+    return revision.text + ("+" if changed.text else "") if revision.returncode == 0 else None
 
 
 @lru_cache(maxsize=32)

@@ -50,6 +50,12 @@ class Lab:
         self.proven: Mapping[tuple[str, str], str] = {}
         self._in_force: list[tuple[str, str]] = []
         self.life_line: Lifeline | None = None
+        self.same_clock = True
+        """All hosts have one clock."""
+        self.journal: Callable[[Setting], Callable[[], None]] | None = None
+        """Told of each setting before it is applied; what it answers is called when the setting has been undone."""
+        self.aside: Mapping[str, str] = {}
+        """By port, what is no traffic of the lab and is not captured, in the language of pcap-filter(7)."""
         self.closed = False
         self._stack = ExitStack()
         self._lock = threading.RLock()
@@ -167,9 +173,12 @@ class Lab:
     def _applied(self, setting: Setting) -> tuple[SettingRecord, Callable[[], None]]:
         executor = self.host(setting.host)
         before = setting.read(executor)
+        undone = self.journal(setting) if self.journal is not None else None
 
         def undo() -> None:
             setting.undo(executor)
+            if undone is not None:
+                undone()
             after = setting.read(executor)
             if after != before:
                 raise EnvironmentFault(
@@ -183,6 +192,8 @@ class Lab:
             seen = setting.verify(executor)
         except BaseException:
             setting.undo(executor)
+            if undone is not None:
+                undone()
             raise
         record = SettingRecord(setting.host, setting.name, setting.wanted, before, seen)
         return record, undo

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
 
 from hopscope.errors import EnvironmentFault
+from hopscope.hosts.program import python_program
 from hopscope.lab.lab import Lab
 from hopscope.lab.lifeline import PROGRAMS
 from hopscope.model.topology import Address
@@ -25,10 +25,7 @@ def measure_idle_rtt(lab: Lab, from_host: str, to_host: str, count: int = 20) ->
     patience = 1.0 + 3 * lab.topology.rtt_ms(from_host, to_host) / 1000
     result = lab.hosts[from_host].run(
         [
-            sys.executable,
-            "-I",
-            "-S",
-            str(PROGRAMS / "pinger.py"),
+            *python_program(lab.hosts[from_host], PROGRAMS / "pinger.py"),
             str(_address(lab, from_host, to_host)),
             str(count),
             str(SPACING_MS),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +15,7 @@ from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, WaitT
 from hopscope.hosts.executor import Executor, Result
 from hopscope.hosts.process import Process
 from hopscope.hosts.ready import AllOf, ListeningPort, LogLine, Ready
-from hopscope.lab import identity
+from hopscope.lab import deploy, identity
 from hopscope.lab.lab import Lab
 from hopscope.lab.leftovers import Leftovers
 from hopscope.lab.settings.nft_table import Chain, NftTable
@@ -169,7 +168,7 @@ class RunningSut:
         return _START_ORDER.index(role) if role in _START_ORDER else len(_START_ORDER)
 
     def _start(self, stack: ExitStack, executor: Executor, box: Box) -> None:
-        values = {"python": sys.executable, "host_dir": str(executor.directory)}
+        values = {"python": executor.python, "host_dir": str(executor.directory)}
         if self._laid is not None:
             values |= self._laid.values(executor.name)
         self._check_needs(executor, box)
@@ -179,7 +178,7 @@ class RunningSut:
             executor.put(Path(local), str(executor.directory / remote))
         traces = Leftovers(executor)
         stack.callback(self._look_after, executor.name, traces)
-        hands = _Hands(executor, box, traces.env)
+        hands = _Hands(executor, box, traces.env | self._modules(executor, box, values))
         stack.callback(self._tear_down, hands, [substitute(each, **values) for each in box.teardown])
         for command in box.setup:
             hands.run(substitute(command, **values))
@@ -191,6 +190,16 @@ class RunningSut:
             stack.callback(process.stop, sig=signal.Signals[f"SIG{box.stop}"])
             self._processes[executor.name] = process
         self.identity[executor.name] = self._identify(hands, argv, values)
+
+    @staticmethod
+    def _modules(executor: Executor, box: Box, values: dict[str, str]) -> dict[str, str]:
+        """Packages of ours that the box runs by Python are copied to a host that is not this machine."""
+        if executor.here:
+            return {}
+        commands = [box.command(**values), box.version_command(**values) or ()]
+        names = dict.fromkeys(name for argv in commands for name in deploy.modules(argv, executor.python))
+        paths = [deploy.put_module(executor, name) for name in names]
+        return {"PYTHONPATH": ":".join(paths)} if paths else {}
 
     def _log_name(self, host: str) -> str:
         again = f"-{self._starts[host]}" if self._starts[host] > 1 else ""
@@ -223,10 +232,10 @@ class RunningSut:
         box, executor = hands.box, hands.executor
         found: dict[str, Any] = {"kernel_forwarding": box.kernel_forwarding}
         if argv:
-            found |= {"argv": list(argv), **identity.program(argv[0])}
-            if package := identity.module(argv) if box.cwd is None else {}:
+            found |= {"argv": list(argv), **identity.program(argv[0], executor)}
+            if package := identity.module(argv, executor) if box.cwd is None else {}:
                 found["module"] = package
-        if box.cwd is not None and (revision := identity.checkout(executor.directory / box.cwd)):
+        if box.cwd is not None and (revision := identity.checkout(executor.directory / box.cwd, executor)):
             found["git"] = revision
         commands = {
             name: [list(substitute(each, **values)) for each in getattr(box, name)] for name in ("setup", "teardown")
@@ -238,7 +247,7 @@ class RunningSut:
             found["files"] = files
         put = {str(executor.directory / remote) for remote in box.files}
         words = [word for command in (argv[1:], *map(tuple, commands["setup"])) for word in command if word not in put]
-        if read := identity.scripts(words):
+        if read := identity.scripts(words, executor):
             found["reads"] = read
         command = box.version_command(**values)
         if command is not None:

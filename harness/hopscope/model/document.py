@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from hopscope.errors import DocumentError, UsageError
 from hopscope.model.build import build
+from hopscope.model.inventory import Inventory
 from hopscope.model.schema import TopologySpec
 from hopscope.model.strictyaml import Path, Place, Tree, dotted, read
 from hopscope.model.sut import Sut
@@ -50,6 +51,20 @@ def load_topology(path: FilePath) -> Topology:
 def load_sut(path: FilePath) -> Sut:
     """Read a SUT of a file of its own. Its local files are taken relative to the document."""
     return parse_sut(_text(path), file=str(path), base=path.parent)
+
+
+def load_inventory(path: FilePath) -> Inventory:
+    """Read an inventory. Its paths are taken relative to the document."""
+    return parse_inventory(_text(path), file=str(path)).relative_to(path.absolute().parent)
+
+
+def parse_inventory(text: str, *, file: str = "<text>") -> Inventory:
+    document = _Document(read(text), file)
+    inventory = document.validate(Inventory)
+    document.refuse_problems()
+    if inventory is None:
+        raise DocumentError([f"{file}:1:1: document: no inventory"])
+    return inventory
 
 
 def parse_topology(text: str, *, file: str = "<text>", base: FilePath | None = None) -> Topology:

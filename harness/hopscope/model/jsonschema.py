@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hopscope.model.inventory import Inventory
 from hopscope.model.schema import TopologySpec
 from hopscope.model.sut import Sut
 
@@ -28,4 +29,8 @@ def sut() -> dict[str, Any]:
     return {"$schema": DRAFT, **Sut.model_json_schema(), "title": "Hopscope SUT"}
 
 
-SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"topology": topology, "sut": sut}
+def inventory() -> dict[str, Any]:
+    return {"$schema": DRAFT, **Inventory.model_json_schema(), "title": "Hopscope inventory"}
+
+
+SCHEMAS: dict[str, Callable[[], dict[str, Any]]] = {"topology": topology, "sut": sut, "inventory": inventory}

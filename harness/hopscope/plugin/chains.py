@@ -142,6 +142,7 @@ def acquire(
     with ExitStack() as stack:
         with story.step(directory, f"Lab {topology.name}: hosts and links, every setting read back"):
             lab = stack.enter_context(_up(options, topology, source, hooks))
+        topology = lab.topology  # hosts that were found have interfaces and a round trip of their own
         facts: dict[str, Any] = {"topology": topology.document(), "provider": options.provider, "lab": lab.name}
         try:
             client, server = topology.role("client").name, topology.service.host
@@ -169,7 +170,8 @@ def _up(options: LabOptions, topology: Topology, source: Path, hooks: Hooks) -> 
             attached.claim(lab)
             yield lab
         return
-    hands = hooks.provider(options.provider) or provider(options.provider)
+    given = {} if options.inventory is None else {"inventory": options.inventory}
+    hands = hooks.provider(options.provider) or provider(options.provider, **given)
     lab = hands.acquire(topology, directory=options.labs_dir)
     proven = False
     try:

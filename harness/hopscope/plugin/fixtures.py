@@ -72,10 +72,12 @@ def tunnel(request: pytest.FixtureRequest, chain: Chain, hopscope_session: Sessi
     The topology's SUT, or ``--lab-sut``; several by ``@pytest.mark.parametrize("tunnel", ["openvpn", "socat"],
     indirect=True)``.
     """
-    from hopscope.plugin import standins, tunnels
+    from hopscope.plugin import tunnels
 
     if hopscope_session.replay is not None:
-        yield standins.stored_tunnel()
+        from hopscope.plugin.stored_tunnel import StoredMeasuring
+
+        yield tunnels.Tunnel(StoredMeasuring())
         return
     name = getattr(request, "param", None) or hopscope_session.options.sut or chain.topology.sut
     item = hopscope_session.item
@@ -125,11 +127,11 @@ def capture(
             else StoredWindow(chain_now, test_directory, replay.test)
         )
         asks_tunnel = "tunnel" in request.fixturenames
-        through: Tunnel | None = request.getfixturevalue("tunnel") if asks_tunnel and replay is None else None
+        through: Tunnel | None = request.getfixturevalue("tunnel") if asks_tunnel else None
         own_switching = "compare" in request.fixturenames or asks_tunnel
         try:
             if through is not None:
-                through.revive()
+                through.ready(window)
             window.open(None if own_switching else request.getfixturevalue("sut"))
             if through is not None:
                 through.begin(window)

@@ -45,8 +45,12 @@ class LabOptions:
     attach: str = "failed"
     """When all evidence of a test goes into its Allure result."""
     pause: bool = False
+<<<<<<< HEAD
     repair: str = "off"
     """After a failing test of a tunnel: off (say the cause), dry-run (and what would mend it), apply (mend)."""
+=======
+    inventory: Path | None = None
+>>>>>>> main
     tunnel_topology: str = TUNNEL_TOPOLOGY
     """Of tests with the fixture ``tunnel``: what ``--lab-topology`` says, where it says something."""
     replay: StoredRun | None = None
@@ -62,6 +66,7 @@ def add(parser: pytest.Parser) -> None:
             "FILE",
             f"topology of tests that name none (default: {TOPOLOGY}, of tunnels {TUNNEL_TOPOLOGY})",
         ),
+        ("inventory", "FILE", "hosts that are there already, for --lab-provider inventory"),
         ("sut", "NAME[,HOST=NAME…]", "system under test, or a mix: stamp,servernic=mine (default: the topology's)"),
         ("rtt", "MS", "round trip that the WAN leg adds, instead of the topology's"),
         ("run-dir", "DIR", f"where runs are written (default: {RUN_DIR})"),
@@ -106,9 +111,17 @@ def resolve(config: pytest.Config) -> LabOptions:
         raise pytest.UsageError(
             f"--lab-provider {provider}: no such provider; there are: {', '.join(sorted(PROVIDERS))}"
         )
+<<<<<<< HEAD
     repair = _value(config, "lab_repair") or "off"
     if repair not in REPAIR:
         raise pytest.UsageError(f"--lab-repair {repair}: must be one of {', '.join(REPAIR)}")
+=======
+    inventory = _value(config, "lab_inventory")
+    if (provider == "inventory") != (inventory is not None):
+        raise pytest.UsageError("--lab-provider inventory and --lab-inventory FILE go together")
+    if inventory is not None and (_value(config, "lab_keep") or "never") != "never":
+        raise pytest.UsageError("--lab-keep is for labs that are built: hosts of an inventory stay in any case")
+>>>>>>> main
     strict = config.getoption("lab_strict")
     chosen = LabOptions(
         provider=provider,
@@ -120,7 +133,11 @@ def resolve(config: pytest.Config) -> LabOptions:
         strict=bool(config.getini("lab_strict") if strict is None else strict),
         budgets_ms=limits.resolve(config),
         labs_dir=config.rootpath / LABS_DIR,
+<<<<<<< HEAD
         repair=repair,
+=======
+        inventory=None if inventory is None else config.invocation_params.dir / inventory,
+>>>>>>> main
         attach=_attach(config),
         **({} if stored is not None else _staying(config)),
     )

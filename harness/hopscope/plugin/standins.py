@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import pytest
 
@@ -21,7 +21,6 @@ from hopscope.model.topology import Topology
 from hopscope.plugin.chains import Chain
 from hopscope.plugin.judged import Judged
 from hopscope.plugin.recorded import arguments, defaults
-from hopscope.plugin.tunnels import Tunnel
 from hopscope.plugin.window import Window
 from hopscope.report.dissect import require_tools
 from hopscope.run import tape
@@ -46,7 +45,7 @@ def typed(name: str, given: Sequence[Any], named: Mapping[str, Any]) -> str:
     return f"{name}({', '.join([*map(repr, given), *(f'{key}={value!r}' for key, value in named.items())])})"
 
 
-class _Live:
+class Live:
     """Refuses the attributes of a live object that its subclass does not have: methods when they are called."""
 
     def __init__(self, label: str, kind: type | None) -> None:
@@ -65,7 +64,7 @@ class _Live:
         return call
 
 
-class StoredHost(_Live):
+class StoredHost(Live):
     """A host of which only the name is left."""
 
     def __init__(self, name: str) -> None:
@@ -77,7 +76,7 @@ class StoredHost(_Live):
         needs(f"{self.name}.directory")
 
 
-class StoredLab(_Live):
+class StoredLab(Live):
     """What the manifest says of a lab: its topology, what each link was made of, the settings with their read-back."""
 
     def __init__(self, topology: Topology, facts: Mapping[str, Any]) -> None:
@@ -100,31 +99,32 @@ class StoredWindow(Window):
 
     def __init__(self, chain: Chain, directory: Path, stored: StoredTest) -> None:
         super().__init__(chain, directory)
-        self._stored = stored
+        self.stored = stored
         self._open_folder: str | None = None
+        self._linked: set[str] = set()
 
     @property
     def is_open(self) -> bool:
         return self._open_folder is not None
 
     def open(self, sut: str | None) -> None:
-        call = self._stored.next("open", typed("open", [sut], {}))
+        call = self.stored.next("open", typed("open", [sut], {}))
         _same_sut("open", "sut", call["sut"], sut)
-        _raise(call)
+        raise_stored(call)
         self._open_folder = call["folder"]
         self.capture_directory = None if self._open_folder is None else self.directory / self._open_folder
 
     def start_sut(self, name: str) -> Any:
-        call = self._stored.next("start_sut", typed("start_sut", [name], {}))
+        call = self.stored.next("start_sut", typed("start_sut", [name], {}))
         _same_sut("start_sut", "name", call["sut"], name)
-        _raise(call)
-        return _Live("sut", None)
+        raise_stored(call)
+        return Live("sut", None)
 
     def stop_sut(self) -> None:
         pass
 
     def moment(self) -> int:
-        return int(self._stored.next("moment", "the next block")["time_ns"])
+        return int(self.stored.next("moment", "the next block")["time_ns"])
 
     def settle(self) -> None:
         pass
@@ -136,30 +136,39 @@ class StoredWindow(Window):
         """The stored window's captures. Raises what closing it raised: that a lab alone can tell."""
         folder, self._open_folder = self._open_folder, None
         if folder is None:
-            _raise(self._stored.find("close", None))
+            raise_stored(self.stored.find("close", None))
             return None
-        ended = self._stored.find("end", folder)
-        if ended is None:
-            raise HarnessFault(f"{self._stored.directory / folder}: the stored test did not end this window")
+        linked = self._link(folder)
+        raise_stored(self.stored.find("close", folder))
+        return linked
+
+    def look(self) -> Path:
+        """The captures as they were when the window had ended; how far they had come before is not told here."""
+        if self._open_folder is None:
+            raise UsageError("there are no captures to look at: lab_uncaptured, or the window is closed")
+        return self._link(self._open_folder)
+
+    def _link(self, folder: str) -> Path:
+        """Bring the captures of a window here, each as it was recorded."""
         linked = self.directory / folder
+        if folder in self._linked:
+            return linked
+        ended = self.stored.find("end", folder)
+        if ended is None:
+            raise HarnessFault(f"{self.stored.directory / folder}: the stored test did not end this window")
         linked.mkdir(exist_ok=True)
         for name, sealed in ended["files"].items():
-            source = self._stored.file(f"{folder}/{name}", sealed)
+            source = self.stored.file(f"{folder}/{name}", sealed)
             (linked / name).unlink(missing_ok=True)
             (linked / name).symlink_to(source)
-        _raise(self._stored.find("close", folder))
+        self._linked.add(folder)
         return linked
 
     def abandon(self) -> None:
         self._open_folder = None
 
     def evidence(self) -> dict[str, object]:
-        return {"suts": self._stored.entry.get("suts", {}), "captures": str(self.capture_directory)}
-
-
-def stored_tunnel() -> Tunnel:
-    """What a test asks of a tunnel is answered by the tunnel alone; ``hopscope judge`` judges what it left."""
-    return cast(Tunnel, _Live("tunnel", Tunnel))
+        return {"suts": self.stored.entry.get("suts", {}), "captures": str(self.capture_directory)}
 
 
 class StoredTraffic(Traffic):
@@ -191,9 +200,9 @@ class StoredTraffic(Traffic):
     ) -> dict[str, Any]:
         name = f"traffic.{method.__name__}"
         call = self._stored.next(method.__name__, typed(name, given, named))
-        _same(name, defaults(method) | call["arguments"], asked)
+        same_call(name, defaults(method) | call["arguments"], asked)
         if "file" not in call:  # else the report tells what it raised, judged by today's rules
-            _raise(call)
+            raise_stored(call)
         return call
 
 
@@ -207,7 +216,7 @@ class StoredJudged(Judged):
         return super().second_opinion(sample)
 
 
-def _raise(call: Mapping[str, Any] | None) -> None:
+def raise_stored(call: Mapping[str, Any] | None) -> None:
     """What a stored call raised, if it was made and did."""
     if call is not None and call.get("fault"):
         raise tape.revived(call["fault"])
@@ -217,10 +226,10 @@ def _same_sut(call: str, argument: str, stored: str | None, asked: str | None) -
     """A file named with its whole path may lie elsewhere today, as on another machine."""
     paths = [Path(each) for each in (stored, asked) if each is not None and Path(each).is_absolute()]
     if len(paths) < 2 or paths[0].name != paths[1].name:
-        _same(call, {argument: stored}, {argument: asked})
+        same_call(call, {argument: stored}, {argument: asked})
 
 
-def _same(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def same_call(name: str, stored: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """UsageError with both, where they differ."""
     differing = [key for key in {**asked, **stored} if stored.get(key) != asked.get(key)]
     if differing:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from hopscope.capture.session import CaptureSession
 from hopscope.errors import EnvironmentFault, HarnessFault, ProductFault, UsageError, WaitTimeout
+from hopscope.hosts.program import now_ns
 from hopscope.lab import drift
 from hopscope.lab.lab import Lab
 from hopscope.lab.quiet import wait_quiet
@@ -18,6 +18,7 @@ from hopscope.lab.wait import wait_until
 from hopscope.model.topology import Port
 from hopscope.plugin.chains import Chain
 from hopscope.run import story, tape
+from hopscope.run.rundir import VERDICTS
 from hopscope.run.tape import Tape
 from hopscope.wire.trace import Trace
 
@@ -109,15 +110,15 @@ class Window:
             self._events += [{"host": host, **event} for event in events]
         self._events += [{"host": host, "event": "died", "returncode": code} for host, code in died.items()]
 
-    @staticmethod
-    def _moment(event: str, sut: RunningSut) -> dict[str, object]:
-        """When a SUT came to the path or left it: flows that began in between were its to carry."""
+    def _moment(self, event: str, sut: RunningSut) -> dict[str, object]:
+        """When a SUT came or left, on the client's clock: flows that began in between were its to carry."""
         placement = str(sut.sut.placement)
-        return {"event": event, "sut": sut.sut.name, "placement": placement, "time_ns": time.time_ns()}
+        at = now_ns(self.chain.host("client"))
+        return {"event": event, "sut": sut.sut.name, "placement": placement, "time_ns": at}
 
     def moment(self) -> int:
         """Now, in ns on the clock of the captures; a replay is given the same."""
-        now = time.time_ns()
+        now = now_ns(self.chain.host("client"))
         self.tape.note("moment", time_ns=now)
         return now
 
@@ -240,8 +241,9 @@ class Window:
 
 
 def _sealed(directory: Path) -> dict[str, tape.Seal]:
-    """The captures of a folder and what is told of them."""
-    return {file.name: tape.seal(file) for file in sorted(directory.iterdir()) if file.suffix in (".pcap", ".json")}
+    """The captures of a folder and what is told of them. Verdicts are none of it: more of them may follow."""
+    told = (file for file in sorted(directory.iterdir()) if file.suffix in (".pcap", ".json") and file.name != VERDICTS)
+    return {file.name: tape.seal(file) for file in told}
 
 
 def spoilt(lab: Lab) -> dict[str, int]:

@@ -19,6 +19,7 @@ from hopscope.run import rundir
 from hopscope.wire import sidecar
 from hopscope.wire.merged import Source, write_merged
 from hopscope.wire.trace import Trace
+from hopscope.wire.tunnel import TunnelTrace
 
 WORST = ("FAIL", "INCONCLUSIVE")
 EMPTY = 24
@@ -86,13 +87,17 @@ class Evidence:
         self.flow = None if self.trace is None else shown_flow(self.trace, self._worst(), failed_ports(case.directory))
 
     def passed(self) -> list[Attachment]:
-        """Verdicts, the ladder of one flow and its capture."""
+        """Verdicts, the ladder of one flow and its capture; of a tunnel, which has no flows, how its captures begin."""
         found = [attachment.text("Verdicts", verdict_text(self.case.verdicts()), limit=self.limits.passed // 4)]
         if self.trace is not None and self.flow is not None:
             shown = ladder(self.trace, self.flow)
             found.append(attachment.text("Ladder of one flow", shown, limit=self.limits.passed // 4))
             room = self.limits.passed - sum(each.size for each in found)
             if (capture := self._flow_capture("one-flow.pcapng", room)) is not None:
+                found.append(capture)
+        elif self.trace is None and self.window is not None:
+            room = self.limits.passed - sum(each.size for each in found)
+            if (capture := self._merged("all-taps-first.pcapng", self.window, limit=room)) is not None:
                 found.append(capture)
         return found
 
@@ -135,6 +140,8 @@ class Evidence:
         window = (against or windows[-1:])[0]
         if len(windows) > 1:
             self.notes.append(f"{len(windows)} windows were captured; this is {window.name}")
+        if TunnelTrace.is_one(window):
+            return window, None
         try:
             return window, Trace.load(window)
         except HarnessFault as fault:
@@ -149,23 +156,30 @@ class Evidence:
             return
         whole = sum(file.stat().st_size for file in files) <= self.limits.capture * 2
         name = "all-taps.pcapng"
-        if whole:
-            sources = [Source(file.stem, file, _describe(window, file.name)) for file in files]
-            try:
-                write_merged(self._work / name, sources)
-            except HarnessFault as fault:
-                self.notes.append(f"{name} could not be made: {fault.message}")
-            else:
-                yield Attachment(name, attachment.PCAPNG, self._work / name)
+        if whole or self.trace is None:
+            merged = self._merged(name, window, limit=self.limits.capture * 2)
         else:
             self.notes.append(f"{name} has the shown flow alone: all captures together are too large to attach")
-            if (capture := self._flow_capture(name, self.limits.capture)) is not None:
-                yield capture
+            merged = self._flow_capture(name, self.limits.capture)
+        if merged is not None:
+            yield merged
         for file in files:
             if file.stat().st_size <= self.limits.capture:
                 yield Attachment(file.name, attachment.PCAP, file)
             else:
                 self.notes.append(f"{file.name} is too large to attach ({file.stat().st_size:,} bytes)")
+
+    def _merged(self, name: str, window: Path, limit: int) -> Attachment | None:
+        """Every capture of a window in one file, an interface for each; its first packets where ``limit`` is small."""
+        files = sorted([*window.glob("*.pcap"), *window.glob("*.pcapng")])
+        sources = [Source(file.stem, file, _describe(window, file.name)) for file in files]
+        try:
+            if not write_merged(self._work / name, sources, limit_bytes=limit):
+                self.notes.append(f"{name} ends after {limit:,} bytes")
+        except HarnessFault as fault:
+            self.notes.append(f"{name} could not be made: {fault.message}")
+            return None
+        return Attachment(name, attachment.PCAPNG, self._work / name)
 
     def _flow_capture(self, name: str, limit: int) -> Attachment | None:
         """The shown flow at every tap, in one file."""
@@ -273,12 +287,12 @@ class Evidence:
         return [one for outcome in WORST for one in every if one.get("outcome") == outcome]
 
     def _frames(self) -> dict[str, list[int]]:
-        """By capture, the frames of the shown flow that verdicts against the test point at."""
-        if self.flow is None:
+        """By capture, the frames that verdicts against the test point at: of the shown flow, where there are flows."""
+        if self.flow is None and self.trace is not None:
             return {}
         found: dict[str, list[int]] = {}
         for item in (item for one in self._worst() for item in one.get("evidence", [])):
-            if item.get("flow") == self._label() and item.get("frames"):
+            if (self.flow is None or item.get("flow") == self._label()) and item.get("frames"):
                 found.setdefault(item["tap"], []).extend(item["frames"])
         return {tap: sorted(set(frames)) for tap, frames in found.items()}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -33,7 +32,7 @@ class Traffic:
     the context.
     """
 
-    def __init__(self, lab: Lab, directory: Path, *, client: str | None = None, python: str = sys.executable) -> None:
+    def __init__(self, lab: Lab, directory: Path, *, client: str | None = None, python: str | None = None) -> None:
         self._lab = lab
         self._directory = directory.absolute()
         self._python = python
@@ -84,7 +83,7 @@ class Traffic:
         """
         ports = tuple(ports or self._lab.topology.service.ports)
         self._serve(cc)
-        argv = [self._put("generator.py", self._client), "--target", self.target]
+        argv = [*self._program("generator.py", self._client), "--target", self.target]
         argv += ["--ports", ",".join(map(str, ports)), "--connections", str(count), "--request", str(request)]
         argv += [
             "--response",
@@ -174,7 +173,7 @@ class Traffic:
 
     def _generate(self, argv: list[str], timeout: float, before: dict[str, int]) -> TrafficReport:
         host = self._lab.hosts[self._client]
-        result = host.run([self._python, "-I", "-S", *argv], timeout=timeout, check=False)
+        result = host.run(argv, timeout=timeout, check=False)
         if result.returncode == _USAGE:
             raise UsageError(result.tail(1).removeprefix("generator: "), host=self._client)
         if result.returncode != 0:
@@ -194,7 +193,7 @@ class Traffic:
         if self._responder is not None:
             return
         service = self._lab.topology.service
-        argv = [self._python, "-I", "-S", self._put("responder.py", service.host), "--bind", self.target]
+        argv = [*self._program("responder.py", service.host), "--bind", self.target]
         argv += ["--ports", ",".join(map(str, service.ports))]
         argv += ["--cc", cc] if cc is not None else []
         self._responder = self._lab.hosts[service.host].spawn(
@@ -205,11 +204,11 @@ class Traffic:
         )
         self._responder_cc = cc
 
-    def _put(self, program: str, host: str) -> str:
-        """Copy a program to a host and return its path there."""
+    def _program(self, name: str, host: str) -> list[str]:
+        """Copy a program to a host and return the command line that runs it there."""
         executor = self._lab.hosts[host]
-        executor.put(_HERE / program, program)
-        return str(executor.directory / program)
+        executor.put(_HERE / name, name)
+        return [self._python or executor.python, "-I", "-S", str(executor.directory / name)]
 
 
 def _events(process: Process, name: str) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """Checksums of all rows at once: IPv4 header, TCP, UDP, ICMP and ICMPv6 (RFC 1071, RFC 8200 section 8.1).
 
 The ones' complement sum of 16-bit words is the plain sum modulo 65535, whatever the width of the words that are
-added. So a block of the file is summed as 32-bit words, once for all rows in it, and the odd bytes at both ends of a
-row are added on their own. A row that starts at an odd offset has its bytes in the other half of the words: its sum
-is turned by one byte at the end.
+added. So the file is read as 32-bit words where it lies, the words that a row touches are summed, and the bytes of the
+first and the last of them that are not the row's are taken off again. A row that starts at an odd offset has its bytes
+in the other half of the words: its sum is turned by one byte at the end.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from hopscope.wire import gather
 from hopscope.wire.packets import ICMP, ICMPV6, TCP, UDP, ChecksumState, Malformed, Packets
 
-_BLOCK = 8 << 20
-"""Bytes of the file summed at a time: bounds the memory, large enough that the work is in NumPy."""
+_BLOCK = 1 << 16
+"""Words summed at a time, widened to 64 bits: what a processor's cache holds."""
+
+_ROWS = 1 << 16
 
 _ONES = 65535
 
@@ -24,9 +26,7 @@ def ip_states(packets: Packets) -> NDArray[np.uint8]:
     """ChecksumState of each IPv4 header; ABSENT for anything else."""
     states = np.full(len(packets), ChecksumState.ABSENT, np.uint8)
     rows = np.flatnonzero(packets.family == 4)
-    at = packets.l3_offset[rows]
-    length = (gather.u8(packets.data, at) & 15) * 4
-    total = sums(packets.data, at, at + length)
+    total = np.concatenate([_header_sums(packets, rows[at : at + _ROWS]) for at in range(0, max(len(rows), 1), _ROWS)])
     # A header of zeros sums to 0 as well, but a header starts with 0x45.
     states[rows] = np.where(total == 0, ChecksumState.GOOD, ChecksumState.BAD)
     states[packets.malformed == Malformed.NETWORK] = ChecksumState.MALFORMED
@@ -66,18 +66,34 @@ def _verify(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     )
 
 
+def _header_sums(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums of the IPv4 headers of rows, modulo 65535, up to their byte order."""
+    at = packets.l3_offset[rows]
+    head = gather.block(packets.data, at, 20)
+    words = head.view("<u4")
+    total = words[:, 0].astype(np.int64)
+    for column in range(1, 5):
+        total += words[:, column]
+    length = (head[:, 0] & 15).astype(np.int64) * 4
+    longer = np.flatnonzero(length > 20)
+    total[longer] = sums(packets.data, at[longer], at[longer] + length[longer])
+    return np.asarray(total % _ONES)
+
+
 def _pseudo_header(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Sum modulo 65535 of addresses, protocol and length of each row."""
     total = packets.proto[rows].astype(np.int64) + packets.l4_len[rows]
-    four = packets.family[rows] == 4
-    mask = np.uint64(0xFFFFFFFF)
-    for column in (packets.src_hi, packets.src_lo, packets.dst_hi, packets.dst_lo):
-        value = column[rows]
-        low = (value & mask).astype(np.int64)
-        # The ffff of a mapped address is ours, not the packet's.
-        high = np.where(four, 0, (value >> np.uint64(32)).astype(np.int64))
-        total += low % _ONES + high % _ONES
+    six = np.flatnonzero(packets.family[rows] == 6)
+    for low, high in ((packets.src_lo, packets.src_hi), (packets.dst_lo, packets.dst_hi)):
+        total += _half(low[rows], 0)
+        # Beyond 32 bits only IPv6 has anything: the ffff of a mapped address is ours, not the packet's.
+        if len(six):
+            total[six] += _half(low[rows[six]], 32) + _half(high[rows[six]], 0) + _half(high[rows[six]], 32)
     return np.asarray(total % _ONES)
+
+
+def _half(value: NDArray[np.uint64], shift: int) -> NDArray[np.int64]:
+    return (value >> np.uint64(shift) & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
 def sums(data: NDArray[np.uint8], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -85,47 +101,54 @@ def sums(data: NDArray[np.uint8], start: NDArray[np.int64], stop: NDArray[np.int
 
     An odd last byte counts as the upper half of a word. Ranges lie within data; they may come in any order.
     """
-    out = np.zeros(len(start), np.int64)
-    order = np.argsort(start, kind="stable")
-    first, last = start[order], stop[order]
-    done = 0
-    while done < len(order):
-        base = int(first[done])
-        upto = max(done + 1, int(np.searchsorted(first, base + _BLOCK)))
-        top = int(last[done:upto].max())
-        out[order[done:upto]] = _block(data[base:top], first[done:upto] - base, last[done:upto] - base)
-        done = upto
-    return out
-
-
-def _block(data: NDArray[np.uint8], start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sums of ranges of one block, ranges sorted by start."""
-    padded = np.zeros(len(data) // 4 * 4 + 8, np.uint8)
-    padded[: len(data)] = data
-    words = padded.view("<u4")
-    low, high = (start + 3) // 4, stop // 4
-    spans = high > low
+    if (start[1:] < start[:-1]).any():
+        order = np.argsort(start, kind="stable")
+        out = np.empty(len(start), np.int64)
+        out[order] = sums(data, start[order], stop[order])
+        return out
+    words: NDArray[np.uint32] = data[: len(data) // 4 * 4].view("<u4")
+    low, high = start >> 2, (stop + 3) >> 2
+    if len(high) and int(high.max()) > len(words):  # a range that ends in the file's last bytes, which are no word
+        last = high > len(words)
+        base = int(low[last].min()) * 4
+        padded = np.concatenate([data[base:], np.zeros(-(len(data) - base) % 4, np.uint8)])
+        out = np.empty(len(start), np.int64)
+        out[~last] = sums(data, start[~last], stop[~last])
+        out[last] = sums(padded, start[last] - base, stop[last] - base)
+        return out
     total = np.zeros(len(start), np.int64)
-    total[spans] = _span_sums(words, low[spans], high[spans])
-    # In little-endian words the byte at an even offset weighs 1 and that at an odd one 256.
-    for edge_start, edge_stop in ((start, np.minimum(low * 4, stop)), (np.maximum(high * 4, low * 4), stop)):
-        for step in range(3):
-            at = edge_start + step
-            inside = at < edge_stop
-            total += np.where(inside, padded[np.where(inside, at, 0)].astype(np.int64) << 8 * (at & 1), 0)
+    rows = np.flatnonzero(high > low)
+    while len(rows):
+        # Ranges that reach into one another are summed in different rounds; those of a capture never do.
+        reach = np.maximum.accumulate(high[rows])
+        apart = np.concatenate([[True], low[rows[1:]] >= reach[:-1]])
+        total[rows[apart]] = _spans(words, low[rows[apart]], high[rows[apart]])
+        rows = rows[~apart]
+    some = np.flatnonzero(high > low)
+    total[some] -= words[low[some]] & _BEFORE[start[some] & 3]
+    total[some] -= words[high[some] - 1] & _BEHIND[stop[some] & 3]
     total %= _ONES
-    # Big-endian words want the first byte in the upper half: turn the sums of rows that start at an even offset.
-    return np.asarray(np.where(start & 1, total, total * 256 % _ONES))
+    # In little-endian words the byte at an even offset weighs 1, that at an odd one 256; big-endian ones want the
+    # first byte of a row in the upper half.
+    return np.where(start & 1, total, total * 256 % _ONES)
 
 
-def _span_sums(words: NDArray[np.uint32], low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sums modulo 65535 of words[low:high], all spans within words and not empty."""
-    if not len(low):
-        return np.zeros(0, np.int64)
-    if (low[1:] >= high[:-1]).all():
-        edges = np.empty(2 * len(low), np.int64)
-        edges[0::2], edges[1::2] = low, high
-        # words has a spare one at its end, so that the last edge is a valid index.
-        return np.asarray((np.add.reduceat(words, edges, dtype=np.uint64)[::2] % _ONES).astype(np.int64))
-    running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(words, dtype=np.uint64)])
-    return np.asarray(((running[high] - running[low]) % _ONES).astype(np.int64))
+_BEFORE = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF], np.uint32)
+"""The bytes of a row's first word that are not its own, by where in the word it starts."""
+_BEHIND = np.array([0, 0xFFFFFF00, 0xFFFF0000, 0xFF000000], np.uint32)
+"""The same of its last word, by where it stops."""
+
+
+def _spans(words: NDArray[np.uint32], low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums of words[low:high], the spans in order, apart from one another and not empty."""
+    out = np.empty(len(low), np.uint64)
+    edges = np.stack([low, high], axis=1).ravel()
+    done = 0
+    while done < len(low):
+        base = int(low[done])
+        upto = max(done + 1, int(np.searchsorted(low, base + _BLOCK)))
+        part = words[base : int(high[upto - 1])].astype(np.uint64)
+        # Every second sum is of what lies between two spans; the last span goes to the end.
+        out[done:upto] = np.add.reduceat(part, edges[2 * done : 2 * upto - 1] - base)[::2]
+        done = upto
+    return out.astype(np.int64)

@@ -92,14 +92,20 @@ def _local_pairs(packets: Packets) -> tuple[Ends, Segments]:
     high = np.concatenate([packets.src_hi[rows], packets.dst_hi[rows]])
     low = np.concatenate([packets.src_lo[rows], packets.dst_lo[rows]])
     port = np.concatenate([packets.sport[rows], packets.dport[rows]])
-    _, high_number = np.unique(high, return_inverse=True)
-    lows, low_number = np.unique(low, return_inverse=True)
     # Numbers follow the order of values, so that "lower end" means the same at every tap.
-    end = (high_number * len(lows) + low_number).astype(np.int64) << 16 | port
+    lows, end = np.unique(low, return_inverse=True)
+    if high.any():
+        end += np.unique(high, return_inverse=True)[1] * len(lows)
+    end <<= 16
+    end |= port
     known, place = np.unique(end, return_inverse=True)
+    del end
     source, target = place[:count], place[count:]
-    key = np.minimum(source, target) * max(len(known), 1) + np.maximum(source, target)
+    key = np.minimum(source, target)
+    key *= max(len(known), 1)
+    key += np.maximum(source, target)
     _, first, pair = np.unique(key, return_index=True, return_inverse=True)
+    del key
     forward = source <= target
     lower = np.where(forward[first], first, first + count)
     upper = np.where(forward[first], first + count, first)

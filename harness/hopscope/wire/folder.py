@@ -9,7 +9,7 @@ of a box are told from the packets (orient.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 from hopscope.errors import HarnessFault
 from hopscope.wire import orient, pcap, sidecar
 from hopscope.wire.orient import Candidate
+from hopscope.wire.packets import Packets
 from hopscope.wire.sidecar import Sidecar
 from hopscope.wire.taps import Position, Tap
 
@@ -41,9 +42,18 @@ class Content:
     """Captures that the side-car names and that are not there."""
 
 
-def read(path: Path) -> Content:
-    """Read all captures of a folder. Raises HarnessFault: no folder, none named after a host, or one that cannot
-    be read."""
+def read(
+    path: Path,
+    progress: Callable[[str], object] = lambda _: None,
+    *,
+    reader: Callable[[Path], Packets] | None = None,
+    placed: Mapping[tuple[str, str | None], Position] | None = None,
+) -> Content:
+    """Read all captures of a folder, with ``reader`` (default: whole files).
+
+    ``placed`` says by file and interface where each capture was taken, instead of its packets. Raises HarnessFault: no
+    folder, none named after a host, or one that cannot be read.
+    """
     if not path.is_dir():
         raise HarnessFault(f"{path}: no such folder of captures")
     said = sidecar.read(path / SIDECAR)
@@ -61,7 +71,8 @@ def read(path: Path) -> Content:
             continue
         if entry.get("problem"):
             notes.append(f"{file.name}: {entry['problem']}")
-        candidates += _candidates(file, host, entry, said)
+        progress(f"reading {file.name}")
+        candidates += _candidates(file, host, entry, said, reader or pcap.read)
     missing = tuple(name for name in entries if not (path / name).is_file())
     notes += [f"{name}: named in {SIDECAR} and not there" for name in missing]
     if not candidates:
@@ -69,7 +80,14 @@ def read(path: Path) -> Content:
             f"{path}: no captures: files are named HOST-ANYTHING.pcap or .pcapng, HOST being client, clientnic, "
             "servernic or server"
         )
-    taps, remarks = orient.place(candidates)
+    if placed is None:
+        taps, remarks = orient.place(candidates)
+    else:
+        known = [c.tap for c in candidates if (c.tap.file, c.tap.interface) in placed]
+        taps = tuple(
+            sorted((replace(tap, position=placed[tap.file, tap.interface]) for tap in known), key=lambda t: t.position)
+        )
+        remarks = []
     return Content(
         taps=taps,
         same_clock=said.same_clock,
@@ -80,9 +98,11 @@ def read(path: Path) -> Content:
     )
 
 
-def _candidates(file: Path, host: str, entry: Mapping[str, Any], said: Sidecar) -> list[Candidate]:
+def _candidates(
+    file: Path, host: str, entry: Mapping[str, Any], said: Sidecar, reader: Callable[[Path], Packets]
+) -> list[Candidate]:
     """One for the file, or one for each port where it holds several (`tcpdump -i any`, pcapng)."""
-    packets = pcap.read(file)
+    packets = reader(file)
     health, doubts = sidecar.health(entry)
     tap = Tap(
         file=file.name,

@@ -1,7 +1,7 @@
 """Several captures as one pcapng (draft-ietf-opsawg-pcapng): an interface with a name for each, merged by time.
 
 Link types stay those of each capture, stamps are in nanoseconds. Packets of one capture keep the order of their file;
-between captures the earlier stamp comes first. Memory does not grow with the captures: one packet of each is held.
+between captures the earlier stamp comes first. Memory does not grow with the captures: of each a stretch is held.
 """
 
 from __future__ import annotations
@@ -13,11 +13,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 
-import numpy as np
-
-from hopscope.errors import HarnessFault
-from hopscope.wire import pcap, pcapng
-from hopscope.wire.records import LARGEST_FRAME
+from hopscope.wire import pcap
+from hopscope.wire.records import LARGEST_FRAME, Records
 
 _SECTION, _INTERFACE, _ENHANCED = 0x0A0D0D0A, 1, 6
 _OPTION_END, _IF_NAME, _IF_DESCRIPTION, _IF_TSRESOL = 0, 2, 3, 9
@@ -25,8 +22,8 @@ _NANOSECONDS = 9
 """if_tsresol: stamps count 10**-9 seconds."""
 _NO_LENGTH = 0xFFFFFFFFFFFFFFFF
 
-Packet = tuple[int, int, int, int, bytes]
-"""Time in ns, interface within its capture, linktype, length on the wire, the frame as captured."""
+_SPAN = 1 << 18
+"""Bytes of each capture whose records are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -71,46 +68,24 @@ class _Stream:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        path = source.path
-        try:
-            with path.open("rb") as file:
-                head = file.read(24)
-        except OSError as error:
-            raise HarnessFault(f"{path}: cannot be read: {error}") from error
-        self._order, self._unit = pcap.MAGIC.get(head[:4], ("", 0))
-        self.first = 0
-        if self._unit and len(head) == 24:
-            self.linktype = struct.unpack(self._order + "I", head[20:24])[0] & 0xFFFF
-            return
-        if head[:4] != pcapng.MAGIC:
-            pcap.read(path)  # says what is wrong with it
-            raise HarnessFault(f"{path}: neither pcap nor pcapng")
-        self._unit = 0
-        known = next(self._pcapng(), None)
-        self.linktype = 1 if known is None else known[2]
-        self.first = 0 if known is None else known[1]
+        self._data = pcap.mapped(source.path)
+        known = next((part for part in self._spans() if len(part)), None)
+        self.first = 0 if known is None else int(known.interface[0])
+        self.linktype = pcap.declared(self._data) if known is None else int(known.linktype[0])
 
     def packets(self, at: int) -> Iterator[tuple[int, int, int, int, int, bytes]]:
         """Packets that are to be kept, with ``at`` (which capture it is) behind the time."""
         frames = None if self.source.frames is None else frozenset(self.source.frames)
-        for number, packet in enumerate(self._pcap() if self._unit else self._pcapng(), 1):
-            if frames is None or number in frames:
-                yield packet[0], at, *packet[1:]
+        number = 0
+        for part in self._spans():
+            columns = (part.time, part.interface, part.linktype, part.wirelen, part.offset, part.caplen)
+            for time, interface, linktype, wirelen, start, caplen in zip(*(c.tolist() for c in columns), strict=True):
+                number += 1
+                if frames is None or number in frames:
+                    yield time, at, interface, linktype, wirelen, self._data[start : start + caplen].tobytes()
 
-    def _pcap(self) -> Iterator[Packet]:
-        record = struct.Struct(self._order + "IIII")
-        with self.source.path.open("rb") as file:
-            file.seek(24)
-            while len(head := file.read(record.size)) == record.size:
-                seconds, fraction, caplen, wirelen = record.unpack(head)
-                if caplen > LARGEST_FRAME or len(frame := file.read(caplen)) < caplen:
-                    return
-                yield seconds * 10**9 + fraction * self._unit, 0, self.linktype, max(wirelen, caplen), frame
-
-    def _pcapng(self) -> Iterator[Packet]:
-        data = np.memmap(self.source.path, np.uint8, "r").view(np.ndarray).data
-        for offset, caplen, wirelen, time, interface, linktype in pcapng.walk(data):
-            yield time, interface, linktype, max(wirelen, caplen), bytes(data[offset : offset + caplen])
+    def _spans(self) -> Iterator[Records]:
+        return pcap.spans(self.source.path, self._data, _SPAN)
 
 
 def _interface(name: str, description: str, linktype: int) -> bytes:

@@ -67,23 +67,26 @@ def decode(
 
 def _decode_v4(data: NDArray[np.uint8], out: Network, end: NDArray[np.int64], wire_end: NDArray[np.int64]) -> None:
     rows = np.flatnonzero(out.family == 4)
+    if not len(rows):
+        return
     at = out.l3_offset[rows]
-    first = gather.u8(data, at)
-    header = (first & 15) * 4
-    good = (first >> 4 == 4) & (header >= 20) & (at + header <= end[rows])
-    _drop(out, rows[~good])
-    rows, at, header = rows[good], at[good], header[good]
+    head = gather.block(data, at, 20)
+    header = (head[:, 0] & 15).astype(np.int64) * 4
+    good = (head[:, 0] >> 4 == 4) & (header >= 20) & (at + header <= end[rows])
+    if not good.all():
+        _drop(out, rows[~good])
+        rows, at, header, head = rows[good], at[good], header[good], head[good]
 
-    total = gather.u16(data, at + 2)
+    total = gather.field(head, 2, 2)
     # Segmentation offload (BIG TCP, some drivers) leaves the length 0: the frame says it then.
     total = np.where(total == 0, wire_end[rows] - at, total)
     bad = (total < header) | (at + total > wire_end[rows])
-    part = gather.u16(data, at + 6)
-    out.ip_id[rows] = gather.u16(data, at + 4)
-    out.ttl[rows] = gather.u8(data, at + 8)
-    out.proto[rows] = gather.u8(data, at + 9)
-    out.src_lo[rows] = gather.u32(data, at + 12) | V4_MAPPED
-    out.dst_lo[rows] = gather.u32(data, at + 16) | V4_MAPPED
+    part = gather.field(head, 6, 2)
+    out.ip_id[rows] = gather.field(head, 4, 2)
+    out.ttl[rows] = head[:, 8]
+    out.proto[rows] = head[:, 9]
+    out.src_lo[rows] = gather.field(head, 12, 4) | V4_MAPPED
+    out.dst_lo[rows] = gather.field(head, 16, 4) | V4_MAPPED
     out.fragment[rows] = part & 0x3FFF != 0
     out.malformed[rows[bad]] = Malformed.NETWORK
     carried = ~bad & (part & 0x1FFF == 0)
@@ -93,21 +96,24 @@ def _decode_v4(data: NDArray[np.uint8], out: Network, end: NDArray[np.int64], wi
 
 def _decode_v6(data: NDArray[np.uint8], out: Network, end: NDArray[np.int64], wire_end: NDArray[np.int64]) -> None:
     rows = np.flatnonzero(out.family == 6)
+    if not len(rows):
+        return
     at = out.l3_offset[rows]
-    good = (gather.u8(data, at) >> 4 == 6) & (at + 40 <= end[rows])
+    head = gather.block(data, at, 40)
+    good = (head[:, 0] >> 4 == 6) & (at + 40 <= end[rows])
     _drop(out, rows[~good])
-    rows, at = rows[good], at[good]
+    rows, at, head = rows[good], at[good], head[good]
 
-    length = gather.u16(data, at + 4)
+    length = gather.field(head, 4, 2)
     # A jumbogram (RFC 2675), or a superframe larger than the field: the frame says it.
     length = np.where(length == 0, wire_end[rows] - at - 40, length)
     bad = at + 40 + length > wire_end[rows]
-    out.ttl[rows] = gather.u8(data, at + 7)
-    out.src_hi[rows], out.src_lo[rows] = gather.u64(data, at + 8), gather.u64(data, at + 16)
-    out.dst_hi[rows], out.dst_lo[rows] = gather.u64(data, at + 24), gather.u64(data, at + 32)
+    out.ttl[rows] = head[:, 7]
+    out.src_hi[rows], out.src_lo[rows] = gather.wide_field(head, 8, 8), gather.wide_field(head, 16, 8)
+    out.dst_hi[rows], out.dst_lo[rows] = gather.wide_field(head, 24, 8), gather.wide_field(head, 32, 8)
     out.malformed[rows[bad]] = Malformed.NETWORK
 
-    kind = gather.u8(data, at + 6)
+    kind = gather.field(head, 6, 1)
     inner = at + 40
     stop = at + 40 + length
     carried = ~bad
@@ -119,8 +125,10 @@ def _decode_v6(data: NDArray[np.uint8], out: Network, end: NDArray[np.int64], wi
         following, units = gather.u8(data, where), gather.u8(data, where + 1)
         size = np.select([which == _FRAGMENT, which == _AUTHENTICATION], [8, (units + 2) * 4], (units + 1) * 8)
         inside = (where + 8 <= end[rows[step]]) & (where + size <= stop[step])
-        out.fragment[rows[step[which == _FRAGMENT]]] = True
-        later = (which == _FRAGMENT) & (gather.u16(data, where + 2) & 0xFFF8 != 0)
+        part = gather.u16(data, where + 2)
+        # The only part of a datagram is no fragment, whatever its header is called (RFC 6946).
+        out.fragment[rows[step[(which == _FRAGMENT) & (part & 0xFFF9 != 0)]]] = True
+        later = (which == _FRAGMENT) & (part & 0xFFF8 != 0)
         carried[step[~inside | later]] = False
         out.malformed[rows[step[~inside]]] = Malformed.NETWORK
         inner[step], kind[step] = where + size, following

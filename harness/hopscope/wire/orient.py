@@ -8,12 +8,15 @@ next to it: the same frames (MAC addresses) mean the same link.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hopscope.wire import flows
+from hopscope.wire.number import number
 from hopscope.wire.packets import ACK, FIN, RST, SYN, V4_MAPPED, Packets
 from hopscope.wire.taps import Position, Tap
 
@@ -46,17 +49,24 @@ class Candidate:
     position: Position | None
 
 
-@dataclass(frozen=True)
-class _Syn:
-    """What the first copy of a SYN looked like at one capture."""
+@dataclass(frozen=True, eq=False)
+class _Syns:
+    """What the first copy of each SYN looked like at one capture."""
 
-    time: int
-    ttl: int
-    ack: int
-    macs: tuple[int, int]
+    key: NDArray[np.int64]
+    """Number of the SYN (4-tuple and ISN), the same at all captures; rising."""
+    time: NDArray[np.int64]
+    ttl: NDArray[np.int64]
+    ack: NDArray[np.int64]
+    source: NDArray[np.uint64]
+    """MAC addresses."""
+    target: NDArray[np.uint64]
 
+    def __len__(self) -> int:
+        return len(self.key)
 
-_Syns = dict[tuple[int, ...], _Syn]
+    def __getitem__(self, rows: NDArray[Any]) -> _Syns:
+        return _Syns(*(getattr(self, column.name)[rows] for column in fields(self)))
 
 
 def place(candidates: Sequence[Candidate]) -> tuple[tuple[Tap, ...], list[str]]:
@@ -64,7 +74,8 @@ def place(candidates: Sequence[Candidate]) -> tuple[tuple[Tap, ...], list[str]]:
     out."""
     remarks: list[str] = []
     taps: list[Tap] = []
-    syns = {id(c): _syns(c.tap.packets) for c in candidates}
+    found = _syns([c.tap.packets for c in candidates])
+    syns = {id(c): one for c, one in zip(candidates, found, strict=True)}
     by_host = {host: [c for c in candidates if c.tap.host == host] for host in SIDES}
     for host, sides in SIDES.items():
         chosen = _busiest(by_host[host], len(sides), syns, remarks)
@@ -92,7 +103,7 @@ def taken_apart(tap: Tap) -> list[tuple[int, Position, Packets]]:
     return [(number, side, tap.packets.take(part)) for number, side, part in parts if len(part)]
 
 
-def _busiest(candidates: list[Candidate], most: int, syns: dict[int, _Syns], remarks: list[str]) -> list[Candidate]:
+def _busiest(candidates: list[Candidate], most: int, syns: Mapping[int, _Syns], remarks: list[str]) -> list[Candidate]:
     """As many as the host has ports on the path: those with the most SYNs, then the most TCP."""
     ranked = sorted(candidates, key=lambda c: (-len(syns[id(c)]), -int(c.tap.packets.is_tcp.sum()), _label(c)))
     for left in ranked[most:]:
@@ -101,7 +112,7 @@ def _busiest(candidates: list[Candidate], most: int, syns: dict[int, _Syns], rem
 
 
 def _place_two(
-    pair: list[Candidate], sides: tuple[Position, ...], syns: dict[int, _Syns], remarks: list[str]
+    pair: list[Candidate], sides: tuple[Position, ...], syns: Mapping[int, _Syns], remarks: list[str]
 ) -> list[Tap]:
     first, second = pair
     known = [c.position for c in pair]
@@ -120,20 +131,20 @@ def _place_two(
 
 def _nearer(first: _Syns, second: _Syns) -> int:
     """Above 0 when the first capture is nearer to the client, below when the second is, 0 when nothing tells."""
-    common = first.keys() & second.keys()
-    earlier = sum(np.sign(second[key].time - first[key].time) for key in common)
+    one, other = _common(first, second)
+    earlier = int(np.sign(other.time - one.time).sum())
     if earlier:
-        return int(earlier)
-    higher = sum(np.sign(first[key].ttl - second[key].ttl) for key in common)
+        return earlier
+    higher = int(np.sign(one.ttl - other.ttl).sum())
     # A box that lets no SYN through: the side that has them is where they come from.
-    return int(higher) or len(first) - len(second)
+    return higher or len(first) - len(second)
 
 
 def _place_one(
     candidate: Candidate,
     sides: tuple[Position, ...],
     endpoint: list[Candidate],
-    syns: dict[int, _Syns],
+    syns: Mapping[int, _Syns],
     remarks: list[str],
 ) -> Tap:
     if candidate.position is not None:
@@ -145,41 +156,48 @@ def _place_one(
     return replace(candidate.tap, position=wan if on_wan else lan)
 
 
-def _on_wan(candidate: Candidate, endpoint: list[Candidate], syns: dict[int, _Syns]) -> bool | None:
+def _on_wan(candidate: Candidate, endpoint: list[Candidate], syns: Mapping[int, _Syns]) -> bool | None:
     """Whether the only capture of a box is on its WAN side, by the endpoint on its LAN side; None when nothing
     tells."""
-    mine = syns[id(candidate)]
-    theirs = {key: syn for c in endpoint for key, syn in syns[id(c)].items()}
-    common = mine.keys() & theirs.keys()
-    addressed = [key for key in common if 0 not in mine[key].macs and 0 not in theirs[key].macs]
-    if any(mine[key].macs == theirs[key].macs for key in addressed):
+    pairs = [_common(syns[id(candidate)], syns[id(other)]) for other in endpoint]
+    told = [(one.source > 0) & (one.target > 0) & (two.source > 0) & (two.target > 0) for one, two in pairs]
+    alike = [(one.source == two.source) & (one.target == two.target) for one, two in pairs]
+    if any((known & same).any() for known, same in zip(told, alike, strict=True)):
         return False
-    if any(mine[key].ttl != theirs[key].ttl or mine[key].ack != theirs[key].ack for key in common):
+    if any(((one.ttl != two.ttl) | (one.ack != two.ack)).any() for one, two in pairs):
         return True
     for pattern, answer in ((_WAN_NAME, True), (_LAN_NAME, False)):
         if pattern.search(candidate.tap.file):
             return answer
-    return True if addressed else None
+    return True if any(known.any() for known in told) else None
 
 
-def _syns(packets: Packets) -> _Syns:
-    """First copy of each SYN, by 4-tuple and ISN; those to the metadata service are no traffic of the path."""
+def _common(first: _Syns, second: _Syns) -> tuple[_Syns, _Syns]:
+    """The SYNs that two captures have in common, as either saw them."""
+    _, one, other = np.intersect1d(first.key, second.key, assume_unique=True, return_indices=True)
+    return first[one], second[other]
+
+
+def _syns(captures: Sequence[Packets]) -> list[_Syns]:
+    """First copy of each SYN of each capture; those to the metadata service are no traffic of the path."""
+    rows = [_syn_rows(packets) for packets in captures]
+    names = ("src_hi", "src_lo", "sport", "dst_hi", "dst_lo", "dport", "seq")
+    columns = [[getattr(packets, name)[mine] for packets, mine in zip(captures, rows, strict=True)] for name in names]
+    keys = number(*(np.concatenate(column) for column in columns)) if captures else np.zeros(0, np.int64)
+    found, at = [], 0
+    for packets, mine in zip(captures, rows, strict=True):
+        key, first = np.unique(keys[at : at + len(mine)], return_index=True)
+        at, kept = at + len(mine), mine[first]
+        ttl, ack = packets.ttl[kept].astype(np.int64), packets.ack[kept].astype(np.int64)
+        found.append(_Syns(key, packets.time[kept], ttl, ack, packets.src_mac[kept], packets.dst_mac[kept]))
+    return found
+
+
+def _syn_rows(packets: Packets) -> NDArray[np.int64]:
+    """Rows of SYNs, in time order."""
     hit = packets.is_tcp & (packets.flags & (SYN | ACK | RST | FIN) == SYN) & (packets.dst_lo != np.uint64(_METADATA))
     rows = np.flatnonzero(hit)
-    rows = rows[np.argsort(packets.time[rows], kind="stable")][::-1]
-    columns = (
-        packets.src_hi,
-        packets.src_lo,
-        packets.sport,
-        packets.dst_hi,
-        packets.dst_lo,
-        packets.dport,
-        packets.seq,
-    )
-    keys = zip(*(column[rows].tolist() for column in columns), strict=True)
-    looks = (packets.time, packets.ttl, packets.ack, packets.src_mac, packets.dst_mac)
-    values = zip(*(column[rows].tolist() for column in looks), strict=True)
-    return {key: _Syn(time, ttl, ack, (src, dst)) for key, (time, ttl, ack, src, dst) in zip(keys, values, strict=True)}
+    return rows[np.argsort(packets.time[rows], kind="stable")]
 
 
 def _label(candidate: Candidate) -> str:

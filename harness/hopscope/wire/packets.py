@@ -123,8 +123,6 @@ class Packets:
     sack_permitted: NDArray[np.bool_]
     sack_count: NDArray[np.uint8]
     """SACK blocks, 0..4."""
-    sack: NDArray[np.uint32]
-    """Shape (n, 8): left, right, left, right …"""
     tsval: NDArray[np.int64]
     tsecr: NDArray[np.int64]
 
@@ -162,6 +160,18 @@ class Packets:
             if name not in ("path", "data", "truncated"):
                 kept[name] = value[rows]
         return Packets(**kept)
+
+    @cached_property
+    def sack(self) -> NDArray[np.uint32]:
+        """Edges of the SACK blocks, shape (n, 8): left, right, left, right …, zeros behind the last block."""
+        from hopscope.wire import gather, options
+
+        out = np.zeros((len(self), 8), np.uint32)
+        rows = np.flatnonzero(self.sack_count)
+        at = self.l4_offset[rows]
+        stop = np.minimum(self.tcp_hlen[rows], self.offset[rows] + self.caplen[rows] - at)
+        out[rows] = options.sack_edges(gather.block(self.data, at, 60), stop)
+        return out
 
     @cached_property
     def ip_checksum(self) -> NDArray[np.uint8]:

@@ -60,6 +60,19 @@ class TapHealth:
         return self.captured == self.received and self.dropped == 0
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """What the rest of a file holds, where a trace is one shard of it (see ``shards``)."""
+
+    packets: int = 0
+    last_ns: int = 0
+    """When the last packet of the whole file came."""
+    sent: int = 0
+    """Frames that the port itself has sent, by their MAC address."""
+    answers: int = 0
+    """SYN-ACKs among them."""
+
+
 @dataclass(frozen=True, eq=False)
 class Tap:
     """One capture at one position."""
@@ -76,6 +89,7 @@ class Tap:
     """48-bit address of the port itself, where the side-car tells."""
     doubts: tuple[str, ...] = ()
     """Why the side-car makes this capture no evidence: a problem told, counters or times that are not told."""
+    elsewhere: Elsewhere = Elsewhere()
 
     @property
     def name(self) -> str:

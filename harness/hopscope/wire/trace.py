@@ -7,7 +7,7 @@ like. A Flow is a thin view of one index.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
@@ -79,12 +79,13 @@ class Trace:
     """Captures that a side-car names and that are not there."""
 
     @staticmethod
-    def load(path: Path) -> Trace:
-        """Read a folder of captures, with or without a ``taps.json``.
+    def load(path: Path, progress: Callable[[str], object] = lambda _: None) -> Trace:
+        """Read a folder of captures, with or without a ``taps.json``; ``progress`` is told what is being done.
 
         Raises HarnessFault when it holds none that is named after a host, or one that cannot be read.
         """
-        content = folder.read(path)
+        content = folder.read(path, progress)
+        progress("following connections over all captures")
         return Trace.of(
             content.taps,
             same_clock=content.same_clock,
@@ -117,6 +118,7 @@ class Trace:
             flow[segments[at].rows] = number[found.flow_of[at]]
             to_server[segments[at].rows] = found.to_server[at]
             rows[position] = TapRows(tap.packets, flow, to_server & (flow >= 0), count)
+        del segments  # as large as the columns that they were made from
         inferred = infer.infer(rows, count)
         complete = whole.whole(placed, rows, count, same_clock=same_clock) if rows else np.zeros(0, np.bool_)
         aside = len(on_path) - count

@@ -12,6 +12,9 @@ from hopscope.wire.network import Network
 from hopscope.wire.options import Options
 from hopscope.wire.packets import ICMP, ICMPV6, TCP, UDP, Malformed
 
+_LONGEST = 60
+"""Bytes of a TCP header with all the options that fit."""
+
 
 @dataclass(frozen=True, eq=False)
 class Transport:
@@ -58,19 +61,23 @@ def decode(data: NDArray[np.uint8], ip: Network, end: NDArray[np.int64]) -> Tran
 def _decode_tcp(
     data: NDArray[np.uint8], ip: Network, end: NDArray[np.int64], rows: NDArray[np.int64], out: Transport
 ) -> None:
+    if not len(rows):
+        return
     at, length = ip.inner[rows], ip.inner_len[rows]
-    header = (gather.u8(data, at + 12) >> 4) * 4
+    head = gather.block(data, at, _LONGEST)
+    header = (head[:, 12] >> 4).astype(np.int64) * 4
     good = (length >= 20) & (at + 20 <= end[rows]) & (header >= 20) & (header <= length)
-    out.malformed[rows[~good]] = Malformed.TRANSPORT
-    rows, at, length, header = rows[good], at[good], length[good], header[good]
+    if not good.all():
+        out.malformed[rows[~good]] = Malformed.TRANSPORT
+        rows, at, length, header, head = rows[good], at[good], length[good], header[good], head[good]
     out.l4_offset[rows], out.l4_len[rows] = at, length
-    out.sport[rows], out.dport[rows] = gather.u16(data, at), gather.u16(data, at + 2)
-    out.seq[rows], out.ack[rows] = gather.u32(data, at + 4), gather.u32(data, at + 8)
-    out.flags[rows] = gather.u8(data, at + 13)
-    out.window[rows] = gather.u16(data, at + 14)
+    out.sport[rows], out.dport[rows] = gather.field(head, 0, 2), gather.field(head, 2, 2)
+    out.seq[rows], out.ack[rows] = gather.field(head, 4, 4), gather.field(head, 8, 4)
+    out.flags[rows] = head[:, 13]
+    out.window[rows] = gather.field(head, 14, 2)
     out.tcp_hlen[rows] = header
     out.payload_offset[rows], out.payload_len[rows] = at + header, length - header
-    broken = options.decode(data, out.options, rows, at + 20, np.minimum(at + header, end[rows]))
+    broken = options.decode(head, np.minimum(header, end[rows] - at), out.options, rows)
     out.malformed[rows[broken]] = Malformed.OPTIONS
 
 
@@ -84,6 +91,8 @@ def _decode_short(
     udp: bool,
 ) -> None:
     """UDP, and ICMP: both have 8 bytes of header."""
+    if not len(rows):
+        return
     at, length = ip.inner[rows], ip.inner_len[rows]
     good = (length >= 8) & (at + 8 <= end[rows])
     if udp:

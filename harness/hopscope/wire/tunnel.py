@@ -26,6 +26,18 @@ _ECHO = {ICMP: (8, 0), ICMPV6: (128, 129)}
 """Types of echo request and reply."""
 _NUMBERS = {"tcp": 6, "udp": 17}
 
+SAID = ("pings", "transfers", "counters", "idles", "interruptions")
+"""What is said of a tunnel in the course of a window, in lists that grow: keys of the side-car, fields of the trace."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How far a window had come at one moment of it: the side-car's ``taps`` then, and how much of each kind of SAID
+    had been said."""
+
+    taps: dict[str, Any]
+    said: dict[str, int]
+
 
 @dataclass(frozen=True, eq=False)
 class Capture:
@@ -168,12 +180,16 @@ class TunnelTrace:
         return isinstance(content, dict) and isinstance(content.get("tunnel"), dict)
 
     @staticmethod
-    def load(path: Path) -> TunnelTrace:
-        """Read a folder. Raises HarnessFault when it is not one of a tunnel, or a capture cannot be read."""
-        said = sidecar.read(path / sidecar.NAME)
+    def load(path: Path, look: Look | None = None) -> TunnelTrace:
+        """Read a folder, as it was at a ``look`` or as it is. Raises HarnessFault when it is not one of a tunnel, or a
+        capture cannot be read."""
+        taps = sidecar.read(path / sidecar.NAME).taps
         try:
             tunnel = json.loads((path / sidecar.NAME).read_text())["tunnel"]
-            return _trace(path, tunnel, said.taps)
+            if look is not None:
+                taps, said = look.taps, {kind: tunnel.get(kind, [])[: look.said.get(kind, 0)] for kind in SAID}
+                tunnel |= said
+            return _trace(path, tunnel, taps)
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise HarnessFault(f"{path / sidecar.NAME}: tunnel: cannot be read: {error!r}") from error
 

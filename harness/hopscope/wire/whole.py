@@ -63,7 +63,7 @@ def whole(
         if end is not None:
             out[seen] &= time[ended[seen]] <= end
         elif len(time):
-            last = int(time.max())
+            last = max(int(time.max()), taps[position].elsewhere.last_ns)
             out[seen] &= ~(closed_somewhere & ~closed[position])[seen] | (time[ended[seen]] < last - _QUIET_NS)
     return out
 

@@ -51,6 +51,9 @@ SUTS = {
         _sut("boasts", clientnic="boasts"),
         _sut("bad-checksum", servernic="bad_checksum"),
         _sut("keeps-flows", servernic="keeps_flows"),
+        _sut("narrow-window", servernic="narrow_window"),
+        _sut("other-clock", servernic="other_clock"),
+        _sut("sends-twice", servernic="sends_twice"),
         # The predecessor's way: Scapy sniffs and sends, and the kernel forwards as well.
         _alone("naive", None, "--datapath", "scapy", "--log-flows"),
         _alone("catch-all", "catch_all"),

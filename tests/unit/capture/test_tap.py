@@ -18,6 +18,12 @@ PORT = Port(host="client", name="eth0")  # type: ignore[call-arg]
 Behave = Callable[[FakeProcess, int], None]
 
 
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host's clock is what ``date`` answers."""
+    monkeypatch.setattr(tap_module, "now_ns", lambda executor: int(executor.run(["date", "+%s%N"]).text))
+
+
 def counts(captured: int, received: int, dropped: int) -> str:
     return f"{captured} packets captured, {received} packets received by filter, {dropped} packets dropped by kernel"
 

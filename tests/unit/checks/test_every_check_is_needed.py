@@ -44,8 +44,33 @@ def kernel_carried(chain: Chain) -> None:
         chain.taps[tap].append(golden.replace(spoof, seq=real.seq, time_ns=real.time_ns + late * 20_000))
 
 
-def shifted_clock(chain: Chain) -> None:
-    golden.change(chain, "servernic-eth0", "response", opt_tsval=lambda value: value + 1)
+def forgotten_edge(chain: Chain) -> None:
+    wrong = [(left + 1, right) for left, right in chain.find("servernic-eth1", "ack-response", 1)[1].options.sack]
+    golden.change(chain, "servernic-eth1", "ack-response", flow=1, nth=1, opt_sack=wrong)
+
+
+def closing_window(chain: Chain) -> None:
+    golden.change(chain, "clientnic-eth0", "response", window=lambda window: window - 2)
+    golden.change(chain, "client-eth0", "response", window=lambda window: window - 2)
+
+
+def echo_of_nothing(chain: Chain) -> None:
+    """Of one flow the box moves every echo, and not the clock: all by one constant, which nobody else minds."""
+    for tap in golden.TAPS[4:]:
+        for label in ("ack", "request", "ack-response", "fin-client", "ack-last"):
+            for nth in range(len(chain.find(tap, label))):
+                golden.change(chain, tap, label, nth=nth, opt_tsecr=lambda value: value + 1_000_000)
+    for tap in golden.TAPS[:4]:
+        for label in ("synack", "response", "fin-server"):
+            for nth in range(len(chain.find(tap, label))):
+                golden.change(chain, tap, label, nth=nth, opt_tsval=lambda value: value - 1_000_000)
+
+
+def copied(chain: Chain) -> None:
+    """A copy that the box made: whatever lies behind it sees it, too."""
+    for tap in golden.TAPS[4:]:
+        request = chain.find(tap, "request")[0]
+        chain.taps[tap].append(golden.replace(request, time_ns=request.time_ns + 3_000))
 
 
 def changed_byte(chain: Chain) -> None:
@@ -77,7 +102,10 @@ CASES = {
     "capture_health": Case(STAMP, dropped, "dropped 3"),
     "ordering": Case(STAMP, late, "answered too late"),
     "carried_by": Case(Recipe("hold"), kernel_carried, "carried by the kernel"),
-    "translation": Case(STAMP, shifted_clock, "TSval off its flow's shift"),
+    "translation": Case(STAMP, forgotten_edge, "SACK edge without its twin's number"),
+    "windows": Case(STAMP, closing_window, "right edge shrunk"),
+    "clocks": Case(STAMP, echo_of_nothing, "TSecr that echoes nothing"),
+    "passage": Case(STAMP, copied, "once more, made inside servernic"),
     "delivery": Case(STAMP, changed_byte, "changed between clientnic-eth1 and servernic-eth0"),
     "checksums": Case(STAMP, bad_sum, "bad checksum"),
     "next_hop": Case(STAMP, stale_mac, "from a wrong address"),

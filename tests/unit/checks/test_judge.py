@@ -54,7 +54,7 @@ def test_json_schema():
     document = json.loads(json.dumps(judge_folder(ROOT / "stamp", "stamp").to_json(), allow_nan=False))
     assert list(document) == [
         "schema", "source", "claim", "outcome", "exit_code", "taps", "flows", "whole", "placements", "verdicts",
-        "latencies", "rtt_ns", "notes",
+        "latencies", "observations", "rtt_ns", "notes",
     ]  # fmt: skip
     assert (document["schema"], document["outcome"], document["placements"]) == (1, "PASS", {"stamp": 2})
     assert [tap["position"] for tap in document["taps"]] == [

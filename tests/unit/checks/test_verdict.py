@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import pytest
 
@@ -56,3 +57,8 @@ def test_a_verdict_cannot_be_changed():
     assert verdict.metrics["n"] == 1.0
     with pytest.raises(TypeError):
         verdict.metrics["n"] = 3.0  # type: ignore[index]
+
+
+def test_a_verdict_can_be_sent_to_another_process():
+    verdict = Verdict("delivery", Outcome.FAIL, "two lost", judged=3, failed=2, metrics={"bytes": 4.0})
+    assert pickle.loads(pickle.dumps(verdict)) == verdict

@@ -4,8 +4,12 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from hopscope.lab import identity
+
+HERE: Any = SimpleNamespace(here=True, python=sys.executable)
 
 
 def test_a_file_is_its_path_and_hash(tmp_path: Path) -> None:
@@ -19,7 +23,7 @@ def test_a_file_is_its_path_and_hash(tmp_path: Path) -> None:
 
 def test_what_is_not_there_has_no_identity(tmp_path: Path) -> None:
     assert identity.identify(tmp_path / "none") == {}
-    assert identity.program("no-such-program-at-all") == {}
+    assert identity.program("no-such-program-at-all", HERE) == {}
 
 
 def test_a_tracked_file_has_its_revision_and_says_that_it_was_changed(tmp_path: Path) -> None:
@@ -43,13 +47,13 @@ def test_a_tracked_file_has_its_revision_and_says_that_it_was_changed(tmp_path: 
 def test_arguments_that_are_files_are_told(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text("")
-    assert list(identity.scripts(["-m", str(script), "/no/such", str(tmp_path)])) == [str(script)]
+    assert list(identity.scripts(["-m", str(script), "/no/such", str(tmp_path)], HERE)) == [str(script)]
 
 
 def test_a_package_is_its_folder_and_one_hash_over_all_of_it() -> None:
-    told = identity.module([sys.executable, "-m", "hopscope_nic", "clientnic"])
+    told = identity.module([sys.executable, "-m", "hopscope_nic", "clientnic"], HERE)
     assert told["path"].endswith("hopscope_nic")
     assert len(told["sha256"]) == 64
-    assert identity.module(["python", "-m", "hopscope_nic"]) == {}
-    assert identity.module([sys.executable, "-m", "this"]) == {}
-    assert identity.module([sys.executable, "-m", "no_such_module_at_all"]) == {}
+    assert identity.module(["python", "-m", "hopscope_nic"], HERE) == {}
+    assert identity.module([sys.executable, "-m", "this"], HERE) == {}
+    assert identity.module([sys.executable, "-m", "no_such_module_at_all"], HERE) == {}

@@ -18,6 +18,7 @@ class Host:
     """A host whose eth0 has seen one packet more each time it is asked, until ``busy`` questions are over."""
 
     name = "client"
+    here = True
 
     def __init__(self, busy: int) -> None:
         self.asked = 0
@@ -31,11 +32,12 @@ class Host:
 
 
 def lab(host: Host) -> Any:
-    return SimpleNamespace(hosts={"client": host})
+    topology = SimpleNamespace(host=lambda name: SimpleNamespace(ports=[SimpleNamespace(name="eth0")]))
+    return SimpleNamespace(hosts={"client": host}, topology=topology)
 
 
-def test_packets_counts_both_directions_and_leaves_out_loopback() -> None:
-    assert quiet.packets(Host(busy=5)) == (1, 7)  # type: ignore[arg-type]
+def test_packets_counts_both_directions_of_the_ports_asked_for() -> None:
+    assert quiet.packets(Host(busy=5), ["eth0", "eth1"]) == (1, 7)  # type: ignore[arg-type]
 
 
 def test_silence_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

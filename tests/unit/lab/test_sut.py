@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import signal as signals
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,6 +41,7 @@ class FakeProcess:
 class FakeHost:
     def __init__(self, name: str, directory: Path, log: list[str], output: list[str], broken: bool = False) -> None:
         self.name, self.directory, self.log, self.output, self.broken = name, directory, log, output, broken
+        self.python, self.here = sys.executable, True
         self.spawned: dict[str, Any] = {}
         self.tables = ["table inet theirs"]
         self.failing: set[str] = set()

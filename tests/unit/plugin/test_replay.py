@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
 from hopscope.errors import ProductFault
 from support import golden, stored_runs
 from support.golden_folders import SMALL
+from support.stored_runs import digest, reached
 
 pytest_plugins = ["pytester"]
 
@@ -204,11 +203,6 @@ def spoil(file: Path, change) -> None:
     file.write_bytes(change(file.read_bytes()))
 
 
-def digest(directory: Path) -> dict[str, str]:
-    files = (file for file in directory.rglob("*") if file.is_file())
-    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     """pytest in a home with the tests and their stored run, where no tool can be found."""
@@ -217,15 +211,6 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     pytester.makeini("[pytest]\nttfb_budget_ms = 1\nlab_sut = nothing-of-this-name\n")
     pytester.makepyfile(test_mine=TESTS)
     return lambda *args: pytester.runpytest_subprocess("-p", "hopscope.plugin", "--strict-markers", *args, timeout=90)
-
-
-def reached(junit: Path) -> dict[str, tuple[str, str]]:
-    """Outcome and message of each test."""
-    found = {}
-    for case in ElementTree.parse(junit).iter("testcase"):
-        told = [each for each in case if each.tag in ("failure", "error", "skipped")]
-        found[case.attrib["name"]] = (told[-1].tag, told[-1].attrib["message"]) if told else ("passed", "")
-    return found
 
 
 @pytest.mark.parametrize("workers", [[], ["-p", "xdist", "-n", "2"]], ids=["one process", "two workers"])

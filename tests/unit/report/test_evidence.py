@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from hopscope.checks.verdict import Evidence as Evidenced
+from hopscope.checks.verdict import failed
 from hopscope.report import attachment, evidence
 from hopscope.report.attachment import bounded, redacted
-from hopscope.report.evidence import Evidence, Limits, failed_ports, flow_filter, shown_flow
+from hopscope.report.evidence import Case, Evidence, Limits, failed_ports, flow_filter, shown_flow
 from hopscope.wire import pcap
 from hopscope.wire.trace import Trace
-from support import runs
+from support import golden_tunnel, runs
 
 TAPS = ["client-eth0", "clientnic-eth0", "clientnic-eth1", "server-eth0", "servernic-eth0", "servernic-eth1"]
 
@@ -53,6 +56,31 @@ def test_a_large_flow_is_cut_to_what_is_allowed(tmp_path, work):
     assert sum(one.size for one in found) <= 8000
     assert found[-1].name == "one-flow.pcapng"
     assert not pcap.read(found[-1].body).truncated
+
+
+@pytest.fixture
+def tunnel_case(tmp_path):
+    """A test of a tunnel, and of one whose verdict points at a frame of a capture that has no flows."""
+    window = tmp_path / "test" / "capture-1"
+    golden_tunnel.build().write(window)
+    verdict = failed("pings", "lost", judged=1, failed=1, evidence=[Evidenced(None, "left-tun0.pcap", (2,), "a", "b")])
+    (window / "verdicts.json").write_text(json.dumps([verdict.to_json()]))
+    return Case(tmp_path, tmp_path / "test", None)
+
+
+def test_a_test_of_a_tunnel_has_no_flow_and_shows_how_its_captures_begin(tunnel_case, work):
+    found = Evidence(tunnel_case, work).passed()
+    assert [one.name for one in found] == ["Verdicts", "all-taps-first.pcapng"]
+    assert len(np.unique(pcap.read(found[1].body).interface)) == len(golden_tunnel.TAPS)
+    cut = Evidence(tunnel_case, work, Limits(passed=4000)).passed()
+    assert sum(one.size for one in cut) <= 4000
+
+
+def test_one_of_a_tunnel_that_failed_points_at_its_frames(tunnel_case, work):
+    found = everything(Evidence(replace(tunnel_case, kind="product"), work).failed())
+    assert {f"{tap}.pcap" for tap in golden_tunnel.TAPS} | {"all-taps.pcapng"} <= set(found)
+    assert "`left-tun0.pcap`, frame 2" in content(found["Start here"]).decode()
+    assert "left-tun0.pcap, frame 2" in content(found["Frames decoded by tshark"]).decode()
 
 
 def test_one_that_failed_leaves_everything(tmp_path, work):

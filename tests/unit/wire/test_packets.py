@@ -153,7 +153,7 @@ def test_a_cut_frame_shows_what_was_kept_and_nothing_else(frame: bytes, snaplen:
     everything(packets)
 
 
-@given(st.lists(st.binary(max_size=120), max_size=10), st.sampled_from([1, 101, 113, 276, 12, 99]))
+@given(st.lists(st.binary(max_size=120), max_size=10), st.sampled_from([0, 1, 101, 108, 113, 276, 12, 99]))
 def test_arbitrary_frames_have_a_defined_result(given: list[bytes], linktype: int) -> None:
     everything(read(given, linktype=linktype))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hopscope.errors import HarnessFault
@@ -117,6 +118,9 @@ def test_obsolete_packet_block(tmp_path: Path) -> None:
         (12, b""),
         (228, b""),
         (113, struct.pack("!HHH", 4, 1, 6) + frames.mac("02:00:00:00:00:01") + bytes(2) + b"\x08\x00"),
+        (0, struct.pack("<I", 2)),
+        (0, struct.pack(">I", 2)),
+        (108, struct.pack(">I", 2)),
         (276, struct.pack("!HHIHBB", 0x0800, 0, 3, 1, 4, 6) + frames.mac("02:00:00:00:00:01") + bytes(2)),
     ],
 )
@@ -129,6 +133,14 @@ def test_link_layers(tmp_path: Path, linktype: int, head: bytes) -> None:
     if linktype in (113, 276):
         assert packets.src_mac.tolist() == [0x020000000001]
     assert packets.interface.tolist() == [3 if linktype == 276 else 0]
+
+
+@pytest.mark.parametrize("number", [10, 24, 28, 30])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_ipv6_over_loopback_of_every_system(tmp_path: Path, order: str, number: int) -> None:
+    packet = frames.ipv6(frames.tcp(1, 2, "S", 9, src="fd00::1", dst="fd00::2"))
+    path = pcap_file(tmp_path / "a.pcap", linktype=0, records=record(struct.pack(order + "I", number) + packet))
+    assert pcap.read(path).seq.tolist() == [9]
 
 
 def test_an_unknown_link_layer_gives_rows_without_ip(tmp_path: Path) -> None:
@@ -180,6 +192,15 @@ def test_what_is_no_capture_is_said_with_its_path(tmp_path: Path, content: bytes
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(HarnessFault, match="cannot be read"):
         pcap.read(tmp_path / "none.pcap")
+
+
+def test_windows_are_the_file_in_parts(tmp_path: Path) -> None:
+    write_pcap(tmp_path / "a.pcap", [(TIME + n, frames.segment(1, 2, "A", n)) for n in range(50)])
+    whole = pcap.read(tmp_path / "a.pcap")
+    parts = list(pcap.windows(tmp_path / "a.pcap", span=500))
+    assert len(parts) > 5
+    for name in ("frame", "time", "seq", "offset", "l4_checksum"):
+        assert np.concatenate([getattr(part, name) for part in parts]).tolist() == getattr(whole, name).tolist()
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hopscope.checks.transport import transport
+from hopscope.checks.verdict import Outcome
 from hopscope.errors import HarnessFault
 from hopscope.wire import pcap
-from hopscope.wire.tunnel import TunnelTrace, _within, echoes
+from hopscope.wire.tunnel import SAID, Look, TunnelTrace, _within, echoes
 from hopscope.wire.writer import write_pcap
 from support import frames, golden_tunnel
 from support.golden_tunnel import RAW
@@ -82,6 +84,22 @@ def test_a_capture_that_goes_on_is_read_as_far_as_it_was_counted(tmp_path: Path)
     (capture,) = TunnelTrace.load(folder).side("left").tun
     assert (len(capture.packets), capture.packets.truncated) == (4, False)
     assert np.all(np.diff(capture.packets.frame) == 1)
+
+
+def test_a_look_shows_a_window_as_it_was_then(tmp_path: Path) -> None:
+    tunnel = golden_tunnel.Tunnel()
+    tunnel.handshake()
+    tunnel.ping("left")
+    then = tunnel.look()
+    counts = {tap: len(held) for tap, held in tunnel.taps.items()}
+    tunnel.ping("right")
+    tunnel.transfer()
+    tunnel.segment("left", "R", label="ended")
+    trace = TunnelTrace.load(tunnel.write(tmp_path), Look(**then))
+    assert {f"{each.host}-{each.interface}": len(each.packets) for each in trace.captures} == counts
+    assert {kind: len(getattr(trace, kind)) for kind in SAID} == dict.fromkeys(SAID, 0) | {"pings": 1}
+    assert transport()(trace).outcome is Outcome.PASS
+    assert transport()(TunnelTrace.load(tmp_path)).outcome is Outcome.FAIL
 
 
 def test_a_capture_that_is_named_and_not_there_is_missed(tmp_path: Path) -> None:

@@ -82,21 +82,21 @@ class LineImpairment:
 
     def apply(self, executor: Executor) -> None:
         self._before = self._options()
-        self._write(line_options(self.impairment))
+        self._write(executor, line_options(self.impairment))
 
     def verify(self, executor: Executor) -> str:
         return read_back(self, executor)
 
     def undo(self, executor: Executor) -> None:
         if self._before is not None:
-            self._write(self._before)
+            self._write(executor, self._before)
 
     def _options(self) -> dict[str, float]:
         options: dict[str, float] = json.loads(self.process.lines()[-1])["options"]
         return options
 
-    def _write(self, options: dict[str, float]) -> None:
-        self.control.write_text(json.dumps(options))
+    def _write(self, executor: Executor, options: dict[str, float]) -> None:
+        executor.run(["tee", str(self.control)], stdin=json.dumps(options).encode())
         ask_line(self.process, signal.SIGHUP)
 
 

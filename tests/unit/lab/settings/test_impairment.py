@@ -9,7 +9,7 @@ import pytest
 from hopscope.errors import EnvironmentFault, SettingRefused
 from hopscope.lab.settings import impairment
 from hopscope.model.topology import Impairment
-from support.fakes import FakeProcess, fake_host
+from support.fakes import FakeProcess, fake_host, files
 
 
 class TestNetem:
@@ -61,13 +61,14 @@ class TestLine:
 
         def obeys(sig: int) -> None:
             with line.stdout.open("a") as out:
-                out.write(json.dumps({"event": "changed", "options": json.loads(control.read_text())}) + "\n")
+                out.write(json.dumps({"event": "changed", "options": json.loads(content[str(control)])}) + "\n")
 
         line = FakeProcess(tmp_path, obeys)
         line.stdout.write_text(
             '{"event": "ready", "options": {"delay_ms": 10.0, "loss": 0.0, "reorder": 0.0, "reorder_ms": 1.0}}\n'
         )
-        executor = fake_host(tmp_path, lambda argv, stdin: "")
+        content = {str(control): ""}
+        executor = fake_host(tmp_path, files(content))
         setting = impairment.LineImpairment("wan", Impairment(rtt_ms=40, loss=0.1), line, control)
         setting.apply(executor)
         assert setting.verify(executor) == "delay_ms=20 loss=0.1 reorder=0 reorder_ms=1"

@@ -1,0 +1,293 @@
+"""Hosts reached by SSH.
+
+A command is a session of the one connection that a host has. Whoever logs in may be a plain user: with ``sudo`` every
+command becomes root by ``sudo -n``, which never asks. See ``ssh_shell`` for what the login shell is given,
+``ssh_stream`` for when a command has ended, ``ssh_process`` for what stays, ``ssh_connection`` for trust and bounds.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import signal as signals
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import paramiko
+
+from hopscope.errors import ConnectionLost, EnvironmentFault
+from hopscope.hosts import ssh_shell
+from hopscope.hosts.command import OUTPUT_LIMIT, Outcome
+from hopscope.hosts.executor import SYSTEM_PATH, Result, conclude
+from hopscope.hosts.process import CLOSE_SECONDS, await_ready, end_all
+from hopscope.hosts.ready import Ready
+from hopscope.hosts.ssh_connection import Connection, Target
+from hopscope.hosts.ssh_files import Files
+from hopscope.hosts.ssh_process import SshProcess, log_files
+from hopscope.hosts.ssh_stream import Stream
+
+KILL_SECONDS = 3.0
+BROKEN = (ConnectionLost, OSError, EOFError, paramiko.SSHException)
+"""What a connection that breaks may show itself as."""
+BEGIN_SECONDS = 20.0  # start-up files of a login shell may be slow
+HASH_SECONDS = 120.0
+HASH_HERE = 8 << 20
+_SHA256 = """
+import hashlib, sys
+digest = hashlib.sha256()
+with open(sys.argv[1], "rb") as file:
+    while data := file.read(1 << 20):
+        digest.update(data)
+print(digest.hexdigest())
+"""
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account of the host."""
+
+    uid: int
+    gid: int
+    home: str
+
+
+@dataclass
+class SshExecutor:
+    """The hands of one host.
+
+    ``directory`` is its scratch directory there, ``logs`` where output of its processes goes on this machine; ``sudo``
+    says that the login has to become root.
+    """
+
+    name: str
+    target: Target
+    directory: Path
+    logs: Path
+    sudo: bool = False
+    python: str = "python3"
+    here: bool = False
+    processes: list[SshProcess] = field(default_factory=list, repr=False)
+
+    def __post_init__(self) -> None:
+        self.connection = Connection(self.name, self.target)
+        self._files = Files(self.name, self._file_session, self.connection.release, self._hash)
+        self._accounts: dict[str, Account] = {}
+        self._lock = threading.Lock()
+        self._made = False
+        self.seen_from = ("", "", "", "")
+        """Address and port of both ends of the connection as the host sees it: ours first."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float = 10.0,
+        check: bool = True,
+        user: str | None = None,
+        cwd: Path | str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+    ) -> Result:
+        self.prepare()
+        return self._run(argv, timeout=timeout, check=check, user=user, cwd=cwd, env=env, stdin=stdin)
+
+    def spawn(
+        self,
+        argv: Sequence[str],
+        *,
+        name: str,
+        ready: Ready | None = None,
+        ready_timeout: float = 10.0,
+        user: str | None = None,
+        cwd: Path | str | None = None,
+        env: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+    ) -> SshProcess:
+        self.prepare()
+        become, line, token = self._line(argv, user, cwd, env, stays=True)
+        words = shlex.join(argv)
+        channel = self.connection.open(words, timeout=BEGIN_SECONDS)
+        logs, files = log_files(directory or self.logs, name)
+        stream = Stream(channel, token, files[0].write, files[1].write)
+        try:
+            channel.exec_command(line)
+            self._begin(stream, words, time.monotonic() + BEGIN_SECONDS)
+        except BaseException as error:
+            self.connection.release(channel)
+            if isinstance(error, BROKEN):
+                raise self.connection.lost(words) from error
+            raise
+        process = SshProcess(
+            name,
+            self.name,
+            stream,
+            logs,
+            files,
+            kill=lambda sig, target: self._kill(sig, target, become),
+            lost=lambda: self.connection.lost(words),
+            release=lambda: self.connection.release(channel),
+        )
+        self.processes.append(process)
+        try:
+            await_ready(process, ready, self, ready_timeout)
+        except BaseException:
+            process.stop(timeout=1.0)
+            raise
+        return process
+
+    def put(self, local: Path, remote: str) -> None:
+        self.prepare()
+        self._files.put(local, str(self.directory / remote))
+
+    def get(self, remote: str, local: Path) -> None:
+        self.prepare()
+        self._files.get(str(self.directory / remote), local)
+
+    def prepare(self) -> None:
+        """Make the scratch directory. Its name is not to be guessed, and others may pass through it but not look."""
+        with self._lock:
+            if not self._made:
+                self._run(["mkdir", "-p", "-m", "711", str(self.directory)], cwd="/", login=True)
+                self._made = True
+
+    def close(self, timeout: float = CLOSE_SECONDS) -> list[BaseException]:
+        """Stop every process that was spawned, remove the scratch directory, end the connection. What went wrong."""
+        errors = end_all(self.processes, timeout)
+        self.processes.clear()
+        try:
+            if self._made:
+                self._run(["rm", "-rf", str(self.directory)], cwd="/", timeout=30)
+        except EnvironmentFault as error:
+            errors.append(error)
+        self._made = False
+        self._files.close()
+        self.connection.close()
+        return errors
+
+    def _run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float = 10.0,
+        check: bool = True,
+        user: str | None = None,
+        cwd: Path | str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        login: bool = False,
+    ) -> Result:
+        """``login``: as whoever logs in, without becoming root."""
+        become, line, token = self._line(argv, user, cwd, env, login=login, reads=bool(stdin))
+        words = shlex.join(argv)
+        started = time.monotonic()
+        deadline = started + timeout
+        outcome = Outcome()
+        with self.connection.session(words, timeout=timeout) as channel:
+            stream = Stream(channel, token, outcome.stdout.extend, outcome.stderr.extend)
+            try:
+                channel.exec_command(line)
+                outcome.returncode = stream.complete(stdin, deadline, OUTPUT_LIMIT)
+            except BROKEN as error:
+                raise self.connection.lost(words, _tail(outcome)) from error
+            outcome.seconds = time.monotonic() - started
+            if outcome.returncode is None and stream.begun:
+                self._end(stream, become, words, outcome)
+        if not stream.begun:
+            raise self._not_begun(stream, words, outcome.returncode)
+        if len(stream.connection) == 4:
+            self.seen_from = stream.connection
+        return conclude(argv, outcome, timeout=timeout, check=check, host=self.name)
+
+    def _end(self, stream: Stream, become: Sequence[str], words: str, outcome: Outcome) -> None:
+        """Kill what is past its deadline, by another session; that does not get through where the host has gone."""
+        try:
+            self._kill(signals.SIGKILL, -stream.group, become)
+        except EnvironmentFault as error:
+            raise self.connection.lost(words, _tail(outcome)) from error
+        stream.complete(None, time.monotonic() + KILL_SECONDS)
+
+    def _begin(self, stream: Stream, words: str, deadline: float) -> None:
+        """Wait for the first line of a process that stays."""
+        stream.until(lambda: stream.begun, deadline)
+        if stream.begun:
+            return
+        if stream.channel.closed and stream.ending is None:
+            raise ConnectionLost("the connection was lost")
+        raise self._not_begun(stream, words, stream.ending)
+
+    def _not_begun(self, stream: Stream, words: str, code: int | None) -> EnvironmentFault:
+        ended = "it is still busy" if code is None else f"it ended with {code}"
+        by_sudo = f"; does sudo -n work for {self.target.user}?" if self.sudo else ""
+        return EnvironmentFault(
+            f"the login of {self.target.place} did not come to `{words}`: {ended}{by_sudo}",
+            host=self.name,
+            evidence=stream.noise or "it said nothing",
+        )
+
+    def _kill(self, sig: int, target: int, become: Sequence[str]) -> None:
+        """Signal a process, or with a negative number a group; nothing happens where there is none any more."""
+        name = signals.Signals(sig).name.removeprefix("SIG")
+        with self.connection.session(f"kill {name} {target}", timeout=KILL_SECONDS, reserved=True) as channel:
+            stream = Stream(channel, "", lambda data: None, lambda data: None)
+            try:
+                channel.exec_command(ssh_shell.kill(name, target, become=become))
+                stream.complete(None, time.monotonic() + KILL_SECONDS)
+            except BROKEN as error:
+                raise self.connection.lost(f"kill {name} {target}") from error
+
+    def _line(
+        self,
+        argv: Sequence[str],
+        user: str | None,
+        cwd: Path | str | None,
+        env: Mapping[str, str] | None,
+        *,
+        stays: bool = False,
+        reads: bool = False,
+        login: bool = False,
+    ) -> tuple[Sequence[str], str, str]:
+        """What stands before every command of this account, the whole line, and its token."""
+        other = user is not None and user != self.target.user
+        account = self._account(user) if user is not None else None
+        become: tuple[str, ...] = ()
+        if other and self.target.user != "root":
+            become = ("sudo", "-n", "-u", str(user), "--")
+        elif user is None and self.sudo and not login:
+            become = ("sudo", "-n", "--")
+        switch = (account.uid, account.gid) if account is not None and other and not become else None
+        environment = {
+            "PATH": ":".join(SYSTEM_PATH),
+            "LANG": "C.UTF-8",
+            "HOME": str(self.directory) if account is None else account.home,
+            **(env or {}),
+        }
+        command = ssh_shell.clean(
+            argv, directory=str(self.directory / (cwd or "")), environment=environment, account=switch
+        )
+        token = f"hopscope-{secrets.token_hex(8)}"
+        return become, ssh_shell.begin(command, token=token, become=become, stays=stays, reads=reads), token
+
+    def _account(self, user: str) -> Account:
+        if user not in self._accounts:
+            entry = self._run(["getent", "passwd", user], cwd="/", check=False).text.split(":")
+            if len(entry) < 7:
+                raise EnvironmentFault(f"there is no user {user!r}", host=self.name)
+            self._accounts[user] = Account(int(entry[2]), int(entry[3]), entry[5])
+        return self._accounts[user]
+
+    def _file_session(self) -> paramiko.Channel:
+        return self.connection.open("file transfers", timeout=BEGIN_SECONDS)
+
+    def _hash(self, path: str, size: int) -> str:
+        """By hashlib where it pays to start Python: its sha256 may be eight times as fast as that of coreutils."""
+        argv = ["sha256sum", "--", path] if size < HASH_HERE else [self.python, "-I", "-S", "-c", _SHA256, path]
+        return self._run(argv, timeout=HASH_SECONDS).text.split()[0].lstrip("\\")
+
+
+def _tail(outcome: Outcome) -> str:
+    """What a command that was lost had said."""
+    said = bytes(outcome.stderr or outcome.stdout)[-2000:].decode(errors="replace").strip()
+    return f"it had said:\n{said}" if said else ""

@@ -1,0 +1,15 @@
+# The room of one host's SSH server, and of everyone who logs in there. Run by path as `sh sshd_room.sh DIRECTORY PROGRAM
+# ARGUMENT...` in a mount namespace of its own: what is mounted here nobody else sees, and it goes with the server.
+set -e
+umask 022
+directory=$1
+shift
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/sshd /run/host
+mount --bind "$directory" /run/host
+mount --bind /run/host/home /root
+mount --bind /run/host/passwd /etc/passwd
+mount --bind /run/host/shadow /etc/shadow
+mount --bind /run/host/tmp /tmp
+cd /
+exec "$@"

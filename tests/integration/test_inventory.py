@@ -1,0 +1,216 @@
+"""Hosts that are there already: looked at whole before anything starts, held by one session, left as they were."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from hopscope import data
+from hopscope.errors import EnvironmentFault, LabFailed
+from hopscope.hosts.executor import Executor
+from hopscope.lab import management, ssh_lab
+from hopscope.lab.lab import Lab
+from hopscope.lab.settings.nft_table import Chain, NftTable
+from hopscope.lab.settings.sysctl import Sysctl
+from hopscope.lab.wait import wait_until
+from hopscope.providers.inventory import InventoryProvider
+from support import ssh_hosts
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an SSH server needs a lab built by root")
+
+TTL = 3.0
+LOOKS = (
+    ["ip", "-o", "route", "show", "table", "all"],
+    ["ip", "-o", "address", "show"],
+    ["nft", "list", "ruleset"],
+    ["tc", "qdisc", "show"],
+    ["sysctl", "-a", "-e", "--pattern", "ip_forward|rp_filter|tcp_syn|tcp_congestion"],
+    ["ethtool", "-k", "eth0"],
+)
+
+SESSION = """
+import sys
+from pathlib import Path
+from hopscope import data
+from hopscope.hosts.ready import LogLine
+from hopscope.lab.settings.sysctl import Sysctl
+from hopscope.providers.inventory import InventoryProvider
+
+lab = InventoryProvider(Path(sys.argv[1]), ttl=float(sys.argv[2])).acquire(
+    data.topology("chain-lan"), directory=Path(sys.argv[3]), name="other"
+)
+lab.apply(Sysctl("client", "net.ipv4.tcp_syn_retries", "2"))
+box = ["sh", "-c", "trap 'echo asked > /tmp/asked; exit' TERM; echo up; sleep 60 & wait"]
+lab.hosts["clientnic"].spawn(box, name="box", ready=LogLine("up"))
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory):
+    """A lab with its offloads on, so that a session has something to change, and its inventory."""
+    folder = tmp_path_factory.mktemp("inventory")
+    with ssh_hosts.lab_with_doors(folder, offloads=True) as (lab, targets):
+        ssh_lab.write_inventory(folder / "hosts.yaml", lab, targets)
+        yield lab, folder / "hosts.yaml"
+
+
+@pytest.fixture
+def hosts(doors, tmp_path: Path):
+    """The lab behind the doors; whatever the test does through them, it is as before at the end."""
+    lab, _ = doors
+    before = snapshot(lab)
+    yield lab
+    assert snapshot(lab) == before
+
+
+def snapshot(lab: Lab) -> dict[str, str]:
+    """What a host has that a session could have changed, scratch files of ours included."""
+    seen = {}
+    for name in ("client", "clientnic", "servernic", "server"):
+        host = lab.hosts[name]
+        for look in LOOKS:
+            text = host.run(look, check=False).text
+            lines = [line for line in text.splitlines() if management.PORT not in line]  # which a test may cut
+            seen[f"{name}: {' '.join(look)}"] = "\n".join(sorted(lines))
+        left = ssh_hosts.server_directory(lab, name) / "tmp"
+        seen[f"{name}: /tmp"] = " ".join(sorted(each.name for each in left.glob("hopscope-*")))
+    return seen
+
+
+def acquire(doors, tmp_path: Path, *, ttl: float = 60.0, name: str = "mine") -> Lab:
+    return InventoryProvider(doors[1], ttl=ttl).acquire(data.topology("chain-lan"), directory=tmp_path, name=name)
+
+
+def test_a_session_changes_what_it_needs_and_undoes_it(doors, hosts: Lab, tmp_path: Path) -> None:
+    with acquire(doors, tmp_path) as lab:
+        offloads = lab.hosts["server"].run(["ethtool", "-k", "eth0"]).text
+        assert "tx-checksumming: off" in offloads
+        assert {record.name for record in lab.settings} >= {"offload eth0", "sysctl net.ipv4.ip_forward"}
+        assert lab.same_clock
+        assert lab.aside == {}
+        table = NftTable("client", "ours", {"output": Chain("type filter hook output priority 0; policy accept;")})
+        with lab.applied(table, Sysctl("client", "net.ipv4.tcp_syn_retries", "3")):
+            assert "table inet ours" in hosts.hosts["client"].run(["nft", "list", "tables"]).text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_session_has_the_hosts_and_the_next_is_told_which(doors, hosts: Lab, tmp_path: Path) -> None:
+    with (
+        acquire(doors, tmp_path, name="first"),
+        pytest.raises(EnvironmentFault, match=r"not ready: 4 problem\(s\)") as caught,
+    ):
+        acquire(doors, tmp_path, name="second")
+    words = f"another session has this host: root@.*, process {os.getpid()}, session first, since"
+    assert len([line for line in (caught.value.evidence or "").splitlines() if words[:30] in line]) == 4
+    with acquire(doors, tmp_path, name="third"):
+        pass
+
+
+@contextmanager
+def spoilt(lab: Lab):
+    """One fault of each kind, on hosts that were in order."""
+    client, servernic, server = (lab.hosts[name] for name in ("client", "servernic", "server"))
+    route = ["10.1.0.0/24", "via", "10.1.1.1", "dev", "eth0", "proto", "static"]
+    listener = [
+        "python3",
+        "-c",
+        "import socket, time; s = socket.create_server(('', 8081)); print('up', flush=True); s.accept()",
+    ]
+    from hopscope.hosts.ready import LogLine
+
+    servernic.run(["ip", "route", "del", *route])
+    servernic.run(["tee", "/proc/sys/net/ipv4/ip_forward"], stdin=b"0")
+    client.run(["ip", "address", "add", "10.1.0.77/24", "dev", "eth0"])
+    try:
+        with server.spawn(listener, name="listener", ready=LogLine("up")):
+            yield
+    finally:
+        client.run(["ip", "address", "del", "10.1.0.77/24", "dev", "eth0"])
+        servernic.run(["tee", "/proc/sys/net/ipv4/ip_forward"], stdin=b"1")
+        servernic.run(["ip", "route", "add", *route])
+
+
+def test_everything_that_is_wrong_is_told_at_once(doors, hosts: Lab, tmp_path: Path) -> None:
+    with spoilt(hosts), pytest.raises(EnvironmentFault, match="the hosts of the inventory are not ready") as caught:
+        acquire(doors, tmp_path)
+    told = caught.value.evidence or ""
+    for words in (
+        "servernic: its kernel does not forward; remedy: sysctl -w net.ipv4.ip_forward=1",
+        "server: TCP port 8081 of the service is taken by process",
+        "client: eth0 has a stale address beside 10.1.0.10/24: 10.1.0.77/24",
+        "servernic: packets to 10.1.0.10 leave by way of",
+    ):
+        assert words in told, told
+
+
+def test_a_link_that_cuts_packets_up_is_found(doors, hosts: Lab, tmp_path: Path) -> None:
+    hosts.hosts["servernic"].run(["ip", "link", "set", "dev", "eth1", "mtu", "1400"])
+    try:
+        with acquire(doors, tmp_path) as lab:
+            assert lab.topology.link_between("servernic", "server").mtu == 1400
+    finally:
+        hosts.hosts["servernic"].run(["ip", "link", "set", "dev", "eth1", "mtu", "1500"])
+
+
+def test_what_somebody_else_changes_meanwhile_is_told(doors, hosts: Lab, tmp_path: Path) -> None:
+    lab = acquire(doors, tmp_path)
+    route = ["10.99.0.0/24", "via", "10.1.0.1"]
+    hosts.hosts["client"].run(["ip", "route", "add", *route])
+    with pytest.raises(LabFailed) as caught:
+        lab.close()
+    hosts.hosts["client"].run(["ip", "route", "del", *route])
+    assert "client: route 10.99.0.0/24: was nothing, is via 10.1.0.1" in (caught.value.evidence or "")
+
+
+@contextmanager
+def session(doors, tmp_path: Path):
+    argv = [sys.executable, "-c", SESSION, str(doors[1]), str(TTL), str(tmp_path)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
+        try:
+            yield child
+        finally:
+            with suppress(ProcessLookupError):
+                child.kill()
+
+
+def kept(host: Executor, lab: Lab) -> bool:
+    return (ssh_hosts.server_directory(lab, "clientnic") / "tmp" / "asked").exists()
+
+
+@pytest.mark.parametrize("how", ["killed", "cut off"])
+def test_hosts_bring_themselves_back(doors, tmp_path: Path, how: str) -> None:
+    """kill -9 of the harness ends its connections; with the network gone, its signs of life stay away."""
+    lab, _ = doors
+    before = snapshot(lab)
+    asked = ssh_hosts.server_directory(lab, "clientnic") / "tmp" / "asked"
+    asked.unlink(missing_ok=True)
+    ports = [link.a.name for link in lab.topology.links if link.a.host == "management"]
+
+    def as_before() -> bool:
+        now = snapshot(lab)
+        return now == before
+
+    with session(doors, tmp_path) as child:
+        assert not as_before()
+        if how == "killed":
+            child.kill()
+        else:
+            for port in ports:
+                lab.hosts["management"].run(["ip", "link", "set", "dev", port, "down"])
+        try:
+            wait_until(as_before, timeout=TTL + 8, interval=0.2, what="hosts that are as before")
+            wait_until(asked.exists, timeout=5, what="the box to have been asked to end")
+        finally:
+            for port in ports:
+                lab.hosts["management"].run(["ip", "link", "set", "dev", port, "up"])
+    with acquire(doors, tmp_path, name="next"):
+        pass

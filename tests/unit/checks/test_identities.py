@@ -1,0 +1,56 @@
+"""Packets of a flow that add up from tap to tap, and those that do not."""
+
+from __future__ import annotations
+
+import pytest
+
+from hopscope.checks.identities import identities
+from hopscope.checks.verdict import Outcome
+from support import golden
+from support.golden import TAPS, Recipe
+
+
+@pytest.mark.parametrize("placement", ["hold", "stamp", "early"])
+@pytest.mark.parametrize("lose", [False, True])
+def test_a_whole_chain_adds_up(placement, lose, load):
+    verdict = identities()(load(Recipe(placement, lose=lose)))
+    assert (verdict.outcome, verdict.judged) == (Outcome.PASS, 2 if lose else 3)
+
+
+@pytest.mark.parametrize("tap", TAPS[1:])
+@pytest.mark.parametrize("placement", ["hold", "stamp", "early"])
+def test_rejects_an_acknowledgement_that_went_missing(placement, tap, rejects):
+    change = lambda chain: golden.drop(chain, tap, "ack-last")  # noqa: E731
+    rejects(identities(), Recipe(placement), change, f"packets at {tap}")
+
+
+def test_a_box_that_completes_handshakes_by_itself_adds_up(load):
+    def completed(chain):
+        for tap in TAPS[4:]:
+            for flow in range(3):
+                ack = chain.find(tap, "ack", flow)[0]
+                chain.taps[tap].append(golden.replace(ack, time_ns=ack.time_ns - 1_000))
+
+    assert identities()(load(Recipe("stamp", lose=False), completed)).outcome is Outcome.PASS
+
+
+def test_rejects_a_second_answer(rejects):
+    """Of the same number: a flow in which it is the box's own is repetition and is not counted."""
+
+    def more(chain):
+        answer = chain.find(TAPS[3], "response", 2)[0]
+        chain.taps[TAPS[3]].append(golden.replace(answer, flags=18, payload=b"", seq=answer.seq - 1))
+
+    rejects(identities(), Recipe("stamp", lose=False), more, "SYN-ACKs at servernic-eth0")
+
+
+def test_what_is_lost_and_repeated_is_not_counted(load):
+    def lossy(chain):
+        for flow in range(3):
+            golden.drop_from(chain, "request", TAPS[3:], flow=flow)
+
+    assert identities()(load(Recipe("stamp"), lossy)).outcome is Outcome.INCONCLUSIVE
+
+
+def test_plain_tcp_is_not_concerned(load):
+    assert identities()(load(Recipe("plain"))).outcome is Outcome.NOT_APPLICABLE
