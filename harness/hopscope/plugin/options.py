@@ -45,12 +45,9 @@ class LabOptions:
     attach: str = "failed"
     """When all evidence of a test goes into its Allure result."""
     pause: bool = False
-<<<<<<< HEAD
     repair: str = "off"
     """After a failing test of a tunnel: off (say the cause), dry-run (and what would mend it), apply (mend)."""
-=======
     inventory: Path | None = None
->>>>>>> main
     tunnel_topology: str = TUNNEL_TOPOLOGY
     """Of tests with the fixture ``tunnel``: what ``--lab-topology`` says, where it says something."""
     replay: StoredRun | None = None
@@ -111,17 +108,14 @@ def resolve(config: pytest.Config) -> LabOptions:
         raise pytest.UsageError(
             f"--lab-provider {provider}: no such provider; there are: {', '.join(sorted(PROVIDERS))}"
         )
-<<<<<<< HEAD
     repair = _value(config, "lab_repair") or "off"
     if repair not in REPAIR:
         raise pytest.UsageError(f"--lab-repair {repair}: must be one of {', '.join(REPAIR)}")
-=======
     inventory = _value(config, "lab_inventory")
     if (provider == "inventory") != (inventory is not None):
         raise pytest.UsageError("--lab-provider inventory and --lab-inventory FILE go together")
     if inventory is not None and (_value(config, "lab_keep") or "never") != "never":
         raise pytest.UsageError("--lab-keep is for labs that are built: hosts of an inventory stay in any case")
->>>>>>> main
     strict = config.getoption("lab_strict")
     chosen = LabOptions(
         provider=provider,
@@ -133,11 +127,8 @@ def resolve(config: pytest.Config) -> LabOptions:
         strict=bool(config.getini("lab_strict") if strict is None else strict),
         budgets_ms=limits.resolve(config),
         labs_dir=config.rootpath / LABS_DIR,
-<<<<<<< HEAD
         repair=repair,
-=======
         inventory=None if inventory is None else config.invocation_params.dir / inventory,
->>>>>>> main
         attach=_attach(config),
         **({} if stored is not None else _staying(config)),
     )
