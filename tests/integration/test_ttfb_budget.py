@@ -30,8 +30,17 @@ def test_stamp_saves_a_round_trip(compare):
 
 
 @pytest.mark.demo
-@BOTH
 def test_hold_frees_the_client_and_costs_nothing(compare):
+    _hold_frees_the_client(compare)
+
+
+@pytest.mark.nightly
+@pytest.mark.lab_topology("chain-100ms.yaml")
+def test_hold_frees_the_client_of_a_long_way(compare):
+    _hold_frees_the_client(compare)
+
+
+def _hold_frees_the_client(compare):
     pairs = compare(baseline="kernel", sut="hold", count=500, rate=200)
     assert pairs.completed == pairs.asked
     pairs.expect(
