@@ -32,6 +32,7 @@ class TestTheTunnel:
 
     def test_it_keeps_itself_alive_while_idle(self, tunnel):
         tunnel.idle(2.2)
+        assert [str(each.outcome) for each in tunnel.verdicts if each.check == "keepalive"] == ["PASS"]
 
     def test_it_carries_again_after_the_link_was_cut(self, tunnel):
         assert tunnel.cut(seconds=0.5).away_s >= 0.5
@@ -60,14 +61,14 @@ class TestTheTunnel:
 @pytest.mark.parametrize("tunnel", ["socat", "ssh-w"], indirect=True)
 class TestTheOthers:
     def test_they_carry(self, tunnel):
-        tunnel.ping()
-        tunnel.transfer(bytes=300_000)
+        assert all(each.received == each.sent > 0 for each in tunnel.ping())
+        assert tunnel.transfer(bytes=300_000).ok
         tunnel.counters(count=5)
-        tunnel.mtu()
+        assert all(each.ok for each in tunnel.mtu())
 
     def test_they_come_back(self, tunnel):
-        tunnel.cut(seconds=0.5)
-        tunnel.restart("left")
+        assert tunnel.cut(seconds=0.5).away_s >= 0.5
+        assert tunnel.restart("left").again_s > 0
 
 
 @pytest.mark.lab_topology("tunnel-routed.yaml")
@@ -79,7 +80,7 @@ class TestBetweenLans:
 
     def test_their_routes_come_back_with_the_device(self, tunnel):
         tunnel.restart("left")
-        tunnel.ping(lans=True, sizes=("small",))
+        assert all(each.received == each.sent > 0 for each in tunnel.ping(lans=True, sizes=("small",)))
 
     def test_another_way_between_them_is_no_tunnel(self, tunnel):
         """A route past the tunnel: ping(8) is content, the captures are not."""
