@@ -3,6 +3,8 @@
 
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
+# Without bytecode, each of hundreds of processes would compile anew what pytest rewrites: a second each.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST_ARGS ?=
 SSH_LAB_TOPOLOGY ?= chain
 RESULTS := --alluredir=.hopscope/allure-results --clean-alluredir

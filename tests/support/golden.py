@@ -92,10 +92,7 @@ def copied(chain: Chain) -> Chain:
     """A chain whose frames may be changed without changing this one's."""
     return replace(
         chain,
-        taps={
-            name: [replace(frame, options=replace(frame.options, sack=list(frame.options.sack))) for frame in frames]
-            for name, frames in chain.taps.items()
-        },
+        taps={name: [frame.copied() for frame in frames] for name, frames in chain.taps.items()},
         sidecar=copy.deepcopy(chain.sidecar),
         tap_facts=copy.deepcopy(chain.tap_facts),
         isns=list(chain.isns),

@@ -8,6 +8,7 @@ same on all taps, whatever the box does right, and differ where it does wrong.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,12 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 UNKNOWN = np.int64(-1)
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_ROUNDS = (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB))
+_LAST_SHIFT = np.uint64(31)
+
+_bases: WeakKeyDictionary[Trace, dict[Position, Ints]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,10 +102,18 @@ def view(trace: Trace, position: Position, flows: Bools, only: Bools | None = No
 
 
 def server_base(trace: Trace, position: Position) -> Ints:
-    """Where the server's sequence space starts at a tap, for each flow; -1 unknown.
+    """Where the server's sequence space starts at a tap, for each flow; -1 unknown. Worked out once, not to be changed.
 
     Where the client's kernel took the server's own SYN-ACK, it starts at R everywhere, whatever a box said later.
     """
+    known = _bases.setdefault(trace, {})
+    if position not in known:
+        known[position] = _server_base(trace, position).view()
+        known[position].flags.writeable = False
+    return known[position]
+
+
+def _server_base(trace: Trace, position: Position) -> Ints:
     spoofed = (trace.spoofed_isn >= 0) & (trace.spoofed_isn != trace.real_isn) & ~server_answered(trace)
     if position <= Position.CLIENTNIC_LAN:
         base = np.where(spoofed, trace.spoofed_isn, trace.real_isn)
@@ -126,7 +141,9 @@ def translated_at(trace: Trace, box: str) -> Bools:
 
 def placed(trace: Trace, *placements: Placement) -> Bools:
     """Flows whose inferred placement is one of these."""
-    return np.isin(trace.placement, [PLACEMENTS.index(one) for one in placements])
+    wanted = np.zeros(len(PLACEMENTS) + 1, dtype=bool)  # the last one is for -1, unknown
+    wanted[[PLACEMENTS.index(one) for one in placements]] = True
+    return np.asarray(wanted[trace.placement])
 
 
 def rewritten(trace: Trace, claim: str | None = None) -> Bools:
@@ -169,10 +186,12 @@ def keys(*columns: NDArray[np.generic]) -> NDArray[np.uint64]:
     """
     mixed = np.zeros(len(columns[0]), dtype=np.uint64)
     for column in columns:
-        mixed = mixed + column.astype(np.int64).view(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed = mixed ^ (mixed >> np.uint64(31))
+        mixed += column.astype(np.int64).view(np.uint64)
+        mixed += _GOLDEN
+        for shift, factor in _ROUNDS:
+            mixed ^= mixed >> shift
+            mixed *= factor
+        mixed ^= mixed >> _LAST_SHIFT
     return mixed
 
 

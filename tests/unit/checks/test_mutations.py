@@ -57,12 +57,20 @@ def test_some_harmless_variants_are_minded_by_none(variant: mutations.Variant, t
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("variant", WRONG, ids=lambda variant: variant.name)
-def test_every_mutation_is_rejected(variant: mutations.Variant, tmp_path: Path) -> None:
-    rejected(variant, tmp_path)
+@pytest.mark.parametrize("check", sorted({each.check for each in WRONG}))
+def test_every_mutation_is_rejected(check: str, tmp_path: Path) -> None:
+    for number, variant in enumerate(each for each in WRONG if each.check == check):
+        try:
+            rejected(variant, tmp_path / str(number))
+        except AssertionError as wrong:
+            raise AssertionError(variant.name) from wrong
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("variant", HARMLESS, ids=lambda variant: variant.name)
-def test_no_harmless_variant_is_minded(variant: mutations.Variant, tmp_path: Path) -> None:
-    minded_by_none(variant, tmp_path)
+@pytest.mark.parametrize("start", range(8))
+def test_no_harmless_variant_is_minded(start: int, tmp_path: Path) -> None:
+    for number, variant in enumerate(HARMLESS[start::8]):
+        try:
+            minded_by_none(variant, tmp_path / str(number))
+        except AssertionError as wrong:
+            raise AssertionError(variant.name) from wrong

@@ -13,7 +13,7 @@ from hopscope.wire import shards
 from support import golden, mutations
 from support.golden import Recipe
 
-VARIANTS = [*random.Random(4).sample(list(mutations.wrong()), 6), *list(mutations.harmless(6))]
+VARIANTS = [*random.Random(4).sample(list(mutations.wrong()), 4), *list(mutations.harmless(4))]
 
 
 def in_shards(folder: Path, count: int, spill: Path, expect: str | None = None) -> Judgement:
@@ -32,8 +32,7 @@ def told(judgement: Judgement) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("count", [2, 3, 7])
-@pytest.mark.parametrize("placement", ["plain", "hold", "stamp"])
+@pytest.mark.parametrize(("placement", "count"), [("plain", 2), ("hold", 3), ("stamp", 2), ("stamp", 7)])
 def test_a_chain_in_shards_is_judged_as_a_whole(placement: str, count: int, tmp_path: Path) -> None:
     folder = golden.write(golden.build(Recipe(placement, flows=9)), tmp_path / "captures")
     assert told(in_shards(folder, count, tmp_path / "spill", placement)) == told(judge_folder(folder, placement))
