@@ -30,6 +30,7 @@ from hopscope_nic.io.priority import raise_priority
 
 DATAPATHS = {
     "afpacket": "hopscope_nic.io.afpacket:AfPacket",
+    "bpf": "hopscope_nic.io.bpf:Bpf",
     "scapy": "hopscope_nic.io.scapy_datapath:Scapy",
 }
 
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--flow", action="append", default=[], metavar="tcp:PORT[-PORT]", help=f"flows to rewrite ({selection.DEFAULT})"
     )
-    parser.add_argument("--datapath", choices=sorted(DATAPATHS), default="afpacket", help="how packets get here")
+    parser.add_argument("--datapath", choices=sorted(DATAPATHS), default="bpf", help="how packets get here")
     parser.add_argument("--log-flows", action="store_true", help="an event for every flow (slow)")
     parser.add_argument("--version", action="version", version=__version__)
     return parser

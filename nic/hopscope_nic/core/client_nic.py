@@ -156,21 +156,29 @@ class StampClientNic(ClientNic):
 
     stamps = True
 
+    def _admit(self, flow: Flow, wake: float) -> None:
+        super()._admit(flow, wake)
+        if self.offload is not None:
+            self.offload.watch(flow)
+
     def respond(self, side: int, segment: Segment, now: float) -> Iterable[Action]:
-        """One segment that came in on `side`; anything but a SYN from the client crosses as it is."""
+        """One segment that came in on `side`; anything but a SYN from the client crosses as it is.
+
+        With an `offload`, all but a SYN has done so already.
+        """
         flags = segment.flags
+        crossed = self.offload is not None and not flags & SYN
         if side == CLIENT:
             if flags & SYN and not flags & ACK:
                 return self._syn(segment, now)
-            stopped = self._route(segment, SERVER)
+            stopped = None if crossed else self._route(segment, SERVER)
             if stopped is not None:
                 return stopped
             flow = self.flows.by_client.get(segment.key)
             if flow is not None and flow.state is WAITING:
                 flow.client_heard = True
                 self._note(flow, flags, now)
-            self.counters.passed += 1
-            return [Send(SERVER, segment)]
+            return [] if crossed else self._pass(SERVER, segment)
         flow = self.flows.by_server.get(segment.key)
         if flow is not None and flow.state is WAITING:
             if flags & SYN:
@@ -178,14 +186,19 @@ class StampClientNic(ClientNic):
                 return self._drop("untranslated_synack")
             flow.server_heard = True
             self._note(flow, flags, now)
-        stopped = self._route(segment, CLIENT)
+        stopped = None if crossed else self._route(segment, CLIENT)
         if stopped is not None:
             return stopped
+        return [] if crossed else self._pass(CLIENT, segment)
+
+    def _pass(self, side: int, segment: Segment) -> Actions:
         self.counters.passed += 1
-        return [Send(CLIENT, segment)]
+        return [Send(side, segment)]
 
     def cross(self, side: int, buffer: bytearray, size: int, partial: bool, now: float) -> bool:
         """The short way for a frame of a flow that needs no watching."""
+        if self.offload is not None:
+            return False
         table = self.flows.by_client if side == CLIENT else self.flows.by_server
         return fast_path.route_only(table, self.counters, buffer, size)
 
@@ -196,6 +209,7 @@ class StampClientNic(ClientNic):
             flow.syn = None
         if flags & RST or (flow.client_heard and flow.server_heard):
             flow.syn = None
+            self._take_back(flow)
             self.flows.move(flow, CLOSING)
             self.flows.schedule(flow, now + self.limits.linger)
 

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+//
+// The kernel's share of a rewriter: the middle of flows that user space has opened.
+//
+// User space (hopscope_nic.core) sees every segment that begins or ends a flow and everything out of the ordinary, and
+// decides alone. A flow that is open is put into `flows`; its ordinary segments are then translated here and forwarded
+// by the kernel's own router: route, next hop, TTL and MTU are its business. Two programs share one decision:
+//
+//   filter_*   socket filter of the packet socket (ETH_P_ALL) on a port: keeps from user space what the kernel carries
+//   cross_*    tcx ingress of the same port: translates and lets pass what it carries, drops what user space has got
+//
+// Such a socket sees a frame before tcx does, so nothing falls between the two.
+//
+// Ordinary is: IPv4 without options, whole, TTL above 1, not larger than the next link, ACK without SYN, FIN and RST,
+// no TCP options but time stamps and SACK as Linux lays them out.
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/pkt_cls.h>
+#include <linux/tcp.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define CLIENT 0 /* side a frame came in on */
+#define SERVER 1
+
+#define RANGES 16
+#define ADDRESSES 32
+#define IP_AT ETH_HLEN
+#define TCP_AT (ETH_HLEN + sizeof(struct iphdr))
+#define OPTIONS_AT (TCP_AT + sizeof(struct tcphdr))
+#define SUM_AT (TCP_AT + offsetof(struct tcphdr, check))
+#define OPTIONS_MAX 40
+
+#define NOP_NOP_TIMESTAMPS bpf_htonl(0x0101080a)
+#define NOP_NOP_SACK bpf_htons(0x0101)
+#define SACK 5
+
+enum verdict {
+	NOT_OURS,	/* the kernel's, as if nobody were here */
+	USER,		/* user space has it; the kernel does not */
+	CARRIED,	/* the kernel's, translated; user space does not see it */
+	WATCHED,	/* the kernel's as it is; user space gets a copy */
+};
+
+/* What user space says before anything is attached. */
+struct config {
+	__u32 passes;		/* a box that translates nothing: what is no SYN crosses, known flow or not */
+	__u32 mtu[2];		/* of the link that a frame leaves on, by the side it came in on */
+	__u32 ranges;
+	__u32 addresses;
+	struct {
+		__u16 first, last;	/* server ports, host byte order */
+	} range[RANGES];
+	__u32 address[ADDRESSES];	/* of the box itself, network byte order */
+};
+
+/* As a segment from the client has it, network byte order. */
+struct key {
+	__u32 client, server;
+	__u16 client_port, server_port;
+};
+
+struct flow {
+	__u32 delta;		/* D: what is added to the server's sequence numbers */
+	__u32 ts_delta;		/* T: the same of its time stamps; 0 for none */
+	__s32 to_client_shift;	/* of the window field, bits to the left */
+	__s32 to_server_shift;
+	__u32 watched;		/* nothing to translate, and user space wants to see it */
+	__u32 reserved;
+	__u64 seen;		/* ns, CLOCK_MONOTONIC: the last segment */
+};
+
+struct count {
+	__u64 carried[2];	/* by the side they came in on */
+	__u64 watched[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct config);
+} config SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct key);
+	__type(value, struct flow);
+} flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct count);
+} counts SEC(".maps");
+
+struct segment {
+	struct iphdr ip;
+	struct tcphdr tcp;
+	__u8 options[OPTIONS_MAX];	/* zero behind the end */
+	__u32 options_len;
+	__u32 sack_at;			/* of the SACK option's first edge within the options, 0 for none */
+	__u32 edges;
+	__u32 stamped;
+	struct flow *flow;
+};
+
+static __always_inline int is_ours(const struct config *told, const struct segment *seg, __u16 port)
+{
+	__u32 i;
+
+	for (i = 0; i < ADDRESSES; i++) {
+		if (i >= told->addresses)
+			break;
+		if (told->address[i] == seg->ip.daddr)
+			return 0;
+	}
+	for (i = 0; i < RANGES; i++) {
+		if (i >= told->ranges)
+			break;
+		if (port >= told->range[i].first && port <= told->range[i].last)
+			return 1;
+	}
+	return 0;
+}
+
+/* Time stamps, SACK, both or neither, as Linux lays them out; anything else is for user space. */
+static __always_inline int read_options(struct __sk_buff *skb, struct segment *seg)
+{
+	__u32 len = seg->tcp.doff * 4 - sizeof(struct tcphdr);
+	__u32 at = 0, size;
+
+	seg->options_len = len;
+	if (len == 0)
+		return 1;
+	len &= 63; /* what the verifier is told */
+	if (len < 12 || len > OPTIONS_MAX || bpf_skb_load_bytes(skb, OPTIONS_AT, seg->options, len))
+		return 0;
+	if (*(__u32 *)seg->options == NOP_NOP_TIMESTAMPS) {
+		seg->stamped = 1;
+		if (len == 12)
+			return 1;
+		if (*(__u16 *)(seg->options + 12) != NOP_NOP_SACK || seg->options[14] != SACK)
+			return 0;
+		size = seg->options[15];
+		at = 16;
+	} else {
+		if (*(__u16 *)seg->options != NOP_NOP_SACK || seg->options[2] != SACK)
+			return 0;
+		size = seg->options[3];
+		at = 4;
+	}
+	if (size != len - at + 2 || (size - 2) % 8)
+		return 0;
+	seg->sack_at = at;
+	seg->edges = (size - 2) / 4;
+	return 1;
+}
+
+static __always_inline enum verdict decide(struct __sk_buff *skb, int side, struct segment *seg)
+{
+	struct config *told;
+	struct key key = {};
+	__u32 zero = 0, total;
+	__u16 ports[2];
+
+	if (skb->pkt_type != 0 || skb->vlan_present || skb->protocol != bpf_htons(ETH_P_IP))
+		return NOT_OURS;
+	told = bpf_map_lookup_elem(&config, &zero);
+	if (!told || bpf_skb_load_bytes(skb, IP_AT, &seg->ip, sizeof(seg->ip)))
+		return NOT_OURS;
+	if (seg->ip.version != 4 || seg->ip.ihl < 5 || seg->ip.protocol != IPPROTO_TCP ||
+	    seg->ip.frag_off & bpf_htons(0x1fff))
+		return NOT_OURS;
+	if (bpf_skb_load_bytes(skb, IP_AT + seg->ip.ihl * 4, ports, sizeof(ports)))
+		return NOT_OURS;
+	if (!is_ours(told, seg, bpf_ntohs(side == CLIENT ? ports[1] : ports[0])))
+		return NOT_OURS;
+	if (seg->ip.ihl != 5 || seg->ip.frag_off & bpf_htons(0x3fff) || seg->ip.ttl < 2)
+		return USER;
+	if (bpf_skb_load_bytes(skb, TCP_AT, &seg->tcp, sizeof(seg->tcp)) || seg->tcp.doff < 5 || seg->tcp.syn)
+		return USER;
+	total = bpf_ntohs(seg->ip.tot_len);
+	if (!skb->gso_size && (total > told->mtu[side & 1] || total < sizeof(struct iphdr) + seg->tcp.doff * 4 ||
+			       total + ETH_HLEN > skb->len))
+		return USER;
+	key.client = side == CLIENT ? seg->ip.saddr : seg->ip.daddr;
+	key.server = side == CLIENT ? seg->ip.daddr : seg->ip.saddr;
+	key.client_port = side == CLIENT ? ports[0] : ports[1];
+	key.server_port = side == CLIENT ? ports[1] : ports[0];
+	seg->flow = bpf_map_lookup_elem(&flows, &key);
+	if (told->passes)
+		return seg->flow ? WATCHED : CARRIED;
+	if (!seg->flow || seg->tcp.fin || seg->tcp.rst || !seg->tcp.ack || !read_options(skb, seg))
+		return USER;
+	return CARRIED;
+}
+
+static __always_inline int keep_from_user(struct __sk_buff *skb, int side)
+{
+	struct segment seg = {};
+	enum verdict verdict = decide(skb, side, &seg);
+
+	return verdict == USER || verdict == WATCHED ? 0x40000 : 0;
+}
+
+/* An unfinished checksum (CHECKSUM_PARTIAL) covers the pseudo-header alone and stays; the helper knows. */
+static __always_inline int replace(struct __sk_buff *skb, __u32 at, __u32 from, __u32 to)
+{
+	if (from == to)
+		return 0;
+	return bpf_l4_csum_replace(skb, SUM_AT, from, to, 4) || bpf_skb_store_bytes(skb, at, &to, 4, 0);
+}
+
+static __always_inline int scale(struct __sk_buff *skb, const struct segment *seg, __s32 shift)
+{
+	__u32 old = bpf_ntohs(seg->tcp.window), new;
+	__be16 from = seg->tcp.window, to;
+
+	if (!shift)
+		return 0;
+	new = shift > 0 ? old << (shift & 15) : old >> (-shift & 15);
+	if (new > 0xffff)
+		new = 0xffff;
+	if (new == old)
+		return 0;
+	to = bpf_htons(new);
+	return bpf_l4_csum_replace(skb, SUM_AT, from, to, 2) ||
+	       bpf_skb_store_bytes(skb, TCP_AT + offsetof(struct tcphdr, window), &to, 2, 0);
+}
+
+static __always_inline int to_server(struct __sk_buff *skb, struct segment *seg)
+{
+	struct flow *flow = seg->flow;
+	__u32 edge, i, at;
+
+	if (replace(skb, TCP_AT + offsetof(struct tcphdr, ack_seq), seg->tcp.ack_seq,
+		    bpf_htonl(bpf_ntohl(seg->tcp.ack_seq) - flow->delta)))
+		return -1;
+	if (seg->stamped && flow->ts_delta) {
+		edge = *(__u32 *)(seg->options + 8);
+		if (replace(skb, OPTIONS_AT + 8, edge, bpf_htonl(bpf_ntohl(edge) - flow->ts_delta)))
+			return -1;
+	}
+	for (i = 0; i < 8; i++) {
+		if (i >= seg->edges)
+			break;
+		at = OPTIONS_AT + seg->sack_at + 4 * i;
+		if (bpf_skb_load_bytes(skb, at, &edge, 4) ||
+		    replace(skb, at, edge, bpf_htonl(bpf_ntohl(edge) - flow->delta)))
+			return -1;
+	}
+	return scale(skb, seg, flow->to_server_shift);
+}
+
+static __always_inline int to_client(struct __sk_buff *skb, struct segment *seg)
+{
+	struct flow *flow = seg->flow;
+	__u32 stamp;
+
+	if (replace(skb, TCP_AT + offsetof(struct tcphdr, seq), seg->tcp.seq,
+		    bpf_htonl(bpf_ntohl(seg->tcp.seq) + flow->delta)))
+		return -1;
+	if (seg->stamped && flow->ts_delta) {
+		stamp = *(__u32 *)(seg->options + 4);
+		if (replace(skb, OPTIONS_AT + 4, stamp, bpf_htonl(bpf_ntohl(stamp) + flow->ts_delta)))
+			return -1;
+	}
+	return scale(skb, seg, flow->to_client_shift);
+}
+
+static __always_inline int cross(struct __sk_buff *skb, int side)
+{
+	struct segment seg = {};
+	enum verdict verdict = decide(skb, side, &seg);
+	struct count *count;
+	__u32 zero = 0;
+
+	if (verdict == NOT_OURS)
+		return TC_ACT_UNSPEC;
+	if (verdict == USER)
+		return TC_ACT_SHOT;
+	if (verdict == CARRIED && seg.flow) {
+		seg.flow->seen = bpf_ktime_get_ns();
+		if (side == CLIENT ? to_server(skb, &seg) : to_client(skb, &seg))
+			return TC_ACT_SHOT; /* half done: a retransmission is better */
+	}
+	count = bpf_map_lookup_elem(&counts, &zero);
+	if (count)
+		(verdict == WATCHED ? count->watched : count->carried)[side & 1]++;
+	return TC_ACT_UNSPEC;
+}
+
+SEC("socket")
+int filter_client(struct __sk_buff *skb)
+{
+	return keep_from_user(skb, CLIENT);
+}
+
+SEC("socket")
+int filter_server(struct __sk_buff *skb)
+{
+	return keep_from_user(skb, SERVER);
+}
+
+SEC("tc")
+int cross_client(struct __sk_buff *skb)
+{
+	return cross(skb, CLIENT);
+}
+
+SEC("tc")
+int cross_server(struct __sk_buff *skb)
+{
+	return cross(skb, SERVER);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,138 @@
+"""The fast datapath: the kernel crosses the middle of flows by BPF, this process all the rest as `AfPacket` does.
+
+What the kernel does and what it leaves is said in `bpf/rewriter.bpf.c`. There is no nft table: the program on a port
+drops what user space has got, and lets the router have the rest.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import socket
+import struct
+from ipaddress import IPv4Address
+from typing import Any, Dict, Iterable, List, Sequence
+
+from hopscope_nic.core.actions import CLIENT, SERVER, SIDES, Action
+from hopscope_nic.core.client_nic import StampClientNic
+from hopscope_nic.core.selection import PortRange
+from hopscope_nic.errors import EnvironmentFault
+from hopscope_nic.io import port_socket
+from hopscope_nic.io.afpacket import AfPacket
+from hopscope_nic.io.kernel_flows import VALUE, KernelFlows
+from hopscope_nic.io.libbpf import Library, Map, Object
+
+SO_ATTACH_BPF = 50
+_RANGES, _ADDRESSES = 16, 32
+_CONFIG = struct.Struct(f"=I2III{2 * _RANGES}H{_ADDRESSES * 4}s")
+_COUNTS = struct.Struct("=4Q")
+_ZERO = bytes(4)
+
+
+def possible_processors() -> int:
+    """How many values a map per processor has (/sys/devices/system/cpu/possible: "0-3,8-11")."""
+    with open("/sys/devices/system/cpu/possible", encoding="ascii") as text:
+        ends = [part.split("-") for part in text.read().strip().split(",")]
+    return sum(int(end[-1]) - int(end[0]) + 1 for end in ends)
+
+
+def config(
+    passes: bool, mtus: Sequence[int], ranges: Sequence[PortRange], addresses: Sequence[str]
+) -> bytes:
+    """struct config; `mtus` are those of the client's and of the server's link. EnvironmentFault: too much of it."""
+    if len(ranges) > _RANGES or len(addresses) > _ADDRESSES:
+        raise EnvironmentFault(f"the bpf datapath takes {_RANGES} ranges of ports and {_ADDRESSES} own addresses")
+    ports = [port for one in ranges for port in one]
+    ports += [0] * (2 * _RANGES - len(ports))
+    packed = b"".join(IPv4Address(address).packed for address in addresses)
+    return _CONFIG.pack(passes, mtus[SERVER], mtus[CLIENT], len(ranges), len(addresses), *ports, packed)
+
+
+class Programs:
+    """The programs on both ports: the `Kernel` of this datapath."""
+
+    protocol = port_socket.ETH_P_ALL
+
+    def __init__(self, ifindexes: Sequence[int], flows: int, told: bytes) -> None:
+        """`flows` at most; `told` is their `config`. EnvironmentFault when this machine cannot."""
+        self._ifindexes = ifindexes
+        content = pkgutil.get_data("hopscope_nic", "bpf/rewriter.bpf.o")
+        if content is None:
+            raise EnvironmentFault("bpf/rewriter.bpf.o is missing: `make bpf` builds it")
+        self._object = Object(Library(), content)
+        try:
+            self._object.size("flows", flows)
+            self._object.load()
+            self._object.map("config", _CONFIG.size).put(_ZERO, told)
+            self.flows: Map = self._object.map("flows", VALUE.size)
+            self._counts = self._object.map("counts", _COUNTS.size * possible_processors())
+        except BaseException:
+            self._object.close()
+            raise
+
+    def filter(self, side: int, sock: socket.socket) -> None:
+        program = self._object.program(f"filter_{SIDES[side]}")
+        sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_BPF, struct.pack("i", program))
+
+    def start(self) -> None:
+        for side in (CLIENT, SERVER):
+            self._object.attach_tcx(f"cross_{SIDES[side]}", self._ifindexes[side])
+
+    def stop(self) -> None:
+        self._object.close()
+
+    def descriptors(self) -> Sequence[int]:
+        return ()
+
+    def check(self) -> None:
+        pass
+
+    def counts(self) -> List[int]:
+        """Segments that the kernel has carried, from the client and from the server, and those it was watched at."""
+        per_processor = _COUNTS.iter_unpack(self._counts.get(_ZERO) or b"")
+        return [sum(counts) for counts in zip(*per_processor)]
+
+    def start(self) -> None:
+        for side in (CLIENT, SERVER):
+            self._object.attach_tcx(f"cross_{SIDES[side]}", self._ifindexes[side])
+
+    def stop(self) -> None:
+        self._object.close()
+
+    def descriptors(self) -> Sequence[int]:
+        return ()
+
+    def check(self) -> None:
+        pass
+
+    def crossed(self) -> Sequence[int]:
+        """Segments that the kernel has let cross, by the side they came in on."""
+        value = self._counts.get(_ZERO) or b""
+        counts = list(_COUNTS.iter_unpack(value))
+        return [sum(count[side] for count in counts) for side in (CLIENT, SERVER)]
+
+
+class Bpf(AfPacket):
+    """As `AfPacket`, for a machine that knows of an `Offload`."""
+
+    def _kernel_of(self, ranges: Sequence[PortRange], own_addresses: Sequence[str]) -> Programs:
+        machine = self._machine
+        told = config(isinstance(machine, StampClientNic), [port.mtu for port in self._ports], ranges, own_addresses)
+        programs = Programs([port.ifindex for port in self._ports], machine.flows.limit, told)
+        self._programs = programs
+        self._flows = machine.offload = KernelFlows(programs.flows)
+        return programs
+
+    def _carry_out(self, actions: Iterable[Action], now: float) -> None:
+        super()._carry_out(actions, now)
+        self._flows.apply()
+
+    def snapshot(self) -> Dict[str, Any]:
+        """Counters as the events tell them: what the kernel has let cross is in them."""
+        values = super().snapshot()
+        counts = self._programs.counts()
+        carried, watched = counts[:2], counts[2:]
+        values["passed" if isinstance(self._machine, StampClientNic) else "translated"] += sum(carried + watched)
+        for side, name in enumerate(SIDES):
+            values[f"received_{name}"] += carried[side]
+            values[f"sent_{name}"] += carried[1 - side] + watched[1 - side]
+        return values
