@@ -13,6 +13,10 @@
 //
 // Ordinary is: IPv4 without options, whole, TTL above 1, not larger than the next link, ACK without SYN, FIN and RST,
 // no TCP options but time stamps and SACK as Linux lays them out.
+//
+// On ClientNIC a new SYN that is just as Linux sends it is answered here as well, and forwarded in the same breath, so
+// that nothing the client says next can overtake it. User space gets a copy, finds the flow in `flows`, and keeps its
+// books. Any other SYN, and any that comes again, is user space's.
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -45,9 +49,18 @@ enum verdict {
 	WATCHED,	/* the kernel's as it is; user space gets a copy */
 };
 
+enum state {
+	OPEN,	/* ordinary segments are carried */
+	BEGUN,	/* user space wants to see all of it; a box that passes carries it besides */
+	LEFT,	/* user space knows it, and does the rest; a box that passes carries it */
+};
+
 /* What user space says before anything is attached. */
 struct config {
 	__u32 passes;		/* a box that translates nothing: what is no SYN crosses, known flow or not */
+	__u32 answers;		/* a ClientNIC */
+	__u32 mss;		/* promised at most */
+	__u64 secret[2];	/* of the ISNs */
 	__u32 mtu[2];		/* of the link that a frame leaves on, by the side it came in on */
 	__u32 ranges;
 	__u32 addresses;
@@ -64,18 +77,21 @@ struct key {
 };
 
 struct flow {
+	__u32 state;
 	__u32 delta;		/* D: what is added to the server's sequence numbers */
 	__u32 ts_delta;		/* T: the same of its time stamps; 0 for none */
 	__s32 to_client_shift;	/* of the window field, bits to the left */
 	__s32 to_server_shift;
-	__u32 watched;		/* nothing to translate, and user space wants to see it */
-	__u32 reserved;
-	__u64 seen;		/* ns, CLOCK_MONOTONIC: the last segment */
+	__u32 isn;		/* V, where the SYN was answered here; 0 otherwise */
+	__u32 client_isn;
+	__u32 answered;
+	__u64 seen;		/* ns, CLOCK_MONOTONIC: the last segment that was carried */
 };
 
 struct count {
 	__u64 carried[2];	/* by the side they came in on */
 	__u64 watched[2];
+	__u64 answered;
 };
 
 struct {
@@ -99,6 +115,26 @@ struct {
 	__type(value, struct count);
 } counts SEC(".maps");
 
+#define OWN_TTL 64
+#define SPOOFED_WINDOW 64240
+#define SYN_OPTIONS 20
+#define SYN_LEN (sizeof(struct iphdr) + sizeof(struct tcphdr) + SYN_OPTIONS)
+#define FLAGS_AT (TCP_AT + 12) /* data offset, flags, window */
+
+/* A SYN as Linux sends it, and the answer to it. */
+struct syn_frame {
+	__u16 aligns;
+	struct ethhdr eth;
+	struct iphdr ip;
+	struct tcphdr tcp;
+	__be16 mss_head, mss;
+	__be32 sack_and_timestamps;
+	__be32 tsval, tsecr;
+	__u8 nop, scale_head, scale_len, scale;
+};
+
+#define SYN_FRAME_LEN (ETH_HLEN + SYN_LEN)
+
 struct segment {
 	struct iphdr ip;
 	struct tcphdr tcp;
@@ -108,6 +144,8 @@ struct segment {
 	__u32 edges;
 	__u32 stamped;
 	struct flow *flow;
+	const struct config *told;
+	struct key key;			/* of a SYN */
 };
 
 static __always_inline int is_ours(const struct config *told, const struct segment *seg, __u16 port)
@@ -164,7 +202,7 @@ static __always_inline int read_options(struct __sk_buff *skb, struct segment *s
 
 static __always_inline enum verdict decide(struct __sk_buff *skb, int side, struct segment *seg)
 {
-	struct config *told;
+	const struct config *told;
 	struct key key = {};
 	__u32 zero = 0, total;
 	__u16 ports[2];
@@ -183,7 +221,7 @@ static __always_inline enum verdict decide(struct __sk_buff *skb, int side, stru
 		return NOT_OURS;
 	if (seg->ip.ihl != 5 || seg->ip.frag_off & bpf_htons(0x3fff) || seg->ip.ttl < 2)
 		return USER;
-	if (bpf_skb_load_bytes(skb, TCP_AT, &seg->tcp, sizeof(seg->tcp)) || seg->tcp.doff < 5 || seg->tcp.syn)
+	if (bpf_skb_load_bytes(skb, TCP_AT, &seg->tcp, sizeof(seg->tcp)) || seg->tcp.doff < 5)
 		return USER;
 	total = bpf_ntohs(seg->ip.tot_len);
 	if (!skb->gso_size && (total > told->mtu[side & 1] || total < sizeof(struct iphdr) + seg->tcp.doff * 4 ||
@@ -194,11 +232,80 @@ static __always_inline enum verdict decide(struct __sk_buff *skb, int side, stru
 	key.client_port = side == CLIENT ? ports[0] : ports[1];
 	key.server_port = side == CLIENT ? ports[1] : ports[0];
 	seg->flow = bpf_map_lookup_elem(&flows, &key);
+	seg->told = told;
+	if (seg->tcp.syn) {
+		seg->key = key;
+		return USER;
+	}
 	if (told->passes)
-		return seg->flow ? WATCHED : CARRIED;
-	if (!seg->flow || seg->tcp.fin || seg->tcp.rst || !seg->tcp.ack || !read_options(skb, seg))
+		return seg->flow && seg->flow->state == BEGUN ? WATCHED : CARRIED;
+	if (!seg->flow || seg->flow->state != OPEN || seg->tcp.fin || seg->tcp.rst || !seg->tcp.ack ||
+	    !read_options(skb, seg))
 		return USER;
 	return CARRIED;
+}
+
+#define ROTATE(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
+#define SIPROUND                                                                                                       \
+	do {                                                                                                           \
+		v0 += v1, v1 = ROTATE(v1, 13) ^ v0, v0 = ROTATE(v0, 32);                                               \
+		v2 += v3, v3 = ROTATE(v3, 16) ^ v2;                                                                    \
+		v0 += v3, v3 = ROTATE(v3, 21) ^ v0;                                                                    \
+		v2 += v1, v1 = ROTATE(v1, 17) ^ v2, v2 = ROTATE(v2, 32);                                               \
+	} while (0)
+
+/* SipHash-2-4 of the 12 octets of a key. */
+static __always_inline __u64 siphash(const __u64 *secret, const struct key *key)
+{
+	__u64 v0 = 0x736f6d6570736575ULL ^ secret[0], v1 = 0x646f72616e646f6dULL ^ secret[1];
+	__u64 v2 = 0x6c7967656e657261ULL ^ secret[0], v3 = 0x7465646279746573ULL ^ secret[1];
+	__u64 first = (__u64)key->server << 32 | key->client;
+	__u64 last = 12ULL << 56 | (__u64)key->server_port << 16 | key->client_port;
+
+	v3 ^= first;
+	SIPROUND;
+	SIPROUND;
+	v0 ^= first;
+	v3 ^= last;
+	SIPROUND;
+	SIPROUND;
+	v0 ^= last;
+	v2 ^= 0xff;
+	SIPROUND;
+	SIPROUND;
+	SIPROUND;
+	SIPROUND;
+	return v0 ^ v1 ^ v2 ^ v3;
+}
+
+/* RFC 6528: a keyed hash of the 4-tuple plus a clock that ticks every 4 us; never 0, which means "no stamp". */
+static __always_inline __u32 spoofed_isn(const struct segment *seg)
+{
+	__u32 isn = siphash(seg->told->secret, &seg->key) + bpf_ktime_get_ns() / 4000;
+
+	return isn ? isn : 1;
+}
+
+static __always_inline int is_usual(struct __sk_buff *skb, const struct segment *seg, struct syn_frame *syn)
+{
+	return skb->len == SYN_FRAME_LEN && seg->ip.tot_len == bpf_htons(SYN_LEN) &&
+	       (seg->tcp.doff == 10) && !bpf_skb_load_bytes(skb, 0, &syn->eth, SYN_FRAME_LEN) &&
+	       ((__u8 *)&syn->tcp)[13] == 2 /* SYN alone: no ECN either */ && syn->mss_head == bpf_htons(0x0204) &&
+	       syn->sack_and_timestamps == bpf_htonl(0x0402080a) && syn->nop == 1 && syn->scale_head == 3 &&
+	       syn->scale_len == 3 && syn->scale <= 14;
+}
+
+/* Before tcx sees it: a flow that is not there yet begins here. */
+static __always_inline void begin(struct __sk_buff *skb, const struct segment *seg)
+{
+	struct syn_frame syn;
+	struct flow flow = { .state = BEGUN };
+
+	if (seg->flow || !seg->told->answers || !is_usual(skb, seg, &syn))
+		return;
+	flow.isn = spoofed_isn(seg);
+	flow.client_isn = bpf_ntohl(syn.tcp.seq);
+	bpf_map_update_elem(&flows, &seg->key, &flow, BPF_NOEXIST);
 }
 
 static __always_inline int keep_from_user(struct __sk_buff *skb, int side)
@@ -206,6 +313,8 @@ static __always_inline int keep_from_user(struct __sk_buff *skb, int side)
 	struct segment seg = {};
 	enum verdict verdict = decide(skb, side, &seg);
 
+	if (side == CLIENT && verdict == USER && seg.told && seg.tcp.syn && !seg.tcp.ack)
+		begin(skb, &seg);
 	return verdict == USER || verdict == WATCHED ? 0x40000 : 0;
 }
 
@@ -274,6 +383,65 @@ static __always_inline int to_client(struct __sk_buff *skb, struct segment *seg)
 	return scale(skb, seg, flow->to_client_shift);
 }
 
+/* Out of the port it came in on. The sum of what is swapped stays the same. */
+static __always_inline int answer(struct __sk_buff *skb, const struct syn_frame *syn, const struct segment *seg, __u32 isn)
+{
+	struct syn_frame back = *syn;
+	__u16 mss = bpf_ntohs(syn->mss);
+	__u32 sum = 0, i;
+	__u16 *word = (__u16 *)&back.ip;
+	__be32 old, new;
+
+	__builtin_memcpy(back.eth.h_dest, syn->eth.h_source, ETH_ALEN);
+	__builtin_memcpy(back.eth.h_source, syn->eth.h_dest, ETH_ALEN);
+	back.ip.saddr = syn->ip.daddr;
+	back.ip.daddr = syn->ip.saddr;
+	back.ip.tos = 0;
+	back.ip.id = 0;
+	back.ip.frag_off = bpf_htons(0x4000);
+	back.ip.ttl = OWN_TTL;
+	back.ip.check = 0;
+#pragma unroll
+	for (i = 0; i < sizeof(struct iphdr) / 2; i++)
+		sum += word[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	back.ip.check = ~sum;
+	back.tcp.source = syn->tcp.dest;
+	back.tcp.dest = syn->tcp.source;
+	if (bpf_skb_store_bytes(skb, 0, &back.eth, TCP_AT + 4, 0))
+		return -1;
+	old = *(__be32 *)((__u8 *)&syn->tcp + 12);
+	new = bpf_htonl(10U << 28 | 0x12 << 16 | SPOOFED_WINDOW);
+	if (replace(skb, TCP_AT + 4, syn->tcp.seq, bpf_htonl(isn)) ||
+	    replace(skb, TCP_AT + 8, syn->tcp.ack_seq, bpf_htonl(bpf_ntohl(syn->tcp.seq) + 1)) ||
+	    replace(skb, FLAGS_AT, old, new) ||
+	    replace(skb, OPTIONS_AT + 8, syn->tsval, bpf_htonl(isn)) ||
+	    replace(skb, OPTIONS_AT + 12, syn->tsecr, syn->tsval))
+		return -1;
+	if (mss > seg->told->mss &&
+	    replace(skb, OPTIONS_AT, bpf_htonl(0x0204 << 16 | mss), bpf_htonl(0x0204 << 16 | seg->told->mss)))
+		return -1;
+	return bpf_clone_redirect(skb, skb->ifindex, 0);
+}
+
+/* Answer a SYN and make it again what it was, with V in its acknowledgement field where ServerNIC reads it. */
+static __always_inline int greet(struct __sk_buff *skb, const struct segment *seg)
+{
+	struct flow *flow = seg->flow;
+	struct syn_frame syn;
+	__be32 stamp;
+
+	if (!flow || !flow->isn || flow->answered || !is_usual(skb, seg, &syn) ||
+	    flow->client_isn != bpf_ntohl(syn.tcp.seq))
+		return 0;
+	flow->answered = 1;
+	stamp = seg->told->passes ? bpf_htonl(flow->isn) : 0;
+	answer(skb, &syn, seg, flow->isn); /* if it could not, the client asks again */
+	return !bpf_skb_store_bytes(skb, 0, &syn.eth, SYN_FRAME_LEN, 0) &&
+	       !replace(skb, TCP_AT + 8, syn.tcp.ack_seq, stamp);
+}
+
 static __always_inline int cross(struct __sk_buff *skb, int side)
 {
 	struct segment seg = {};
@@ -283,16 +451,21 @@ static __always_inline int cross(struct __sk_buff *skb, int side)
 
 	if (verdict == NOT_OURS)
 		return TC_ACT_UNSPEC;
-	if (verdict == USER)
-		return TC_ACT_SHOT;
-	if (verdict == CARRIED && seg.flow) {
+	count = bpf_map_lookup_elem(&counts, &zero);
+	if (!count)
+		return TC_ACT_SHOT; /* never */
+	if (verdict == USER) {
+		if (side != CLIENT || !seg.told || !seg.tcp.syn || seg.tcp.ack || !greet(skb, &seg))
+			return TC_ACT_SHOT;
+		count->answered++;
+		return TC_ACT_UNSPEC;
+	}
+	if (verdict == CARRIED && seg.flow && seg.flow->state == OPEN) {
 		seg.flow->seen = bpf_ktime_get_ns();
 		if (side == CLIENT ? to_server(skb, &seg) : to_client(skb, &seg))
 			return TC_ACT_SHOT; /* half done: a retransmission is better */
 	}
-	count = bpf_map_lookup_elem(&counts, &zero);
-	if (count)
-		(verdict == WATCHED ? count->watched : count->carried)[side & 1]++;
+	(verdict == WATCHED ? count->watched : count->carried)[side & 1]++;
 	return TC_ACT_UNSPEC;
 }
 

@@ -43,7 +43,7 @@ class ClientNic(Translator):
         """`secret` keys the ISNs (`isn.KEY_BYTES` octets)."""
         super().__init__(limits, log, links)
         self._secret = secret
-        self._mss = min(max(min(link.mtu for link in links) - _HEADERS, _DEFAULT_MSS), 0xFFFF)
+        self.mss = min(max(min(link.mtu for link in links) - _HEADERS, _DEFAULT_MSS), 0xFFFF)
 
     def _syn(self, segment: Segment, now: float) -> Iterable[Action]:
         key = segment.key
@@ -63,9 +63,15 @@ class ClientNic(Translator):
         return self._greet(key, segment, offered, now)
 
     def _greet(self, key: bytes, segment: Segment, offered: SynOptions, now: float) -> Iterator[Action]:
-        """Answer a SYN, then forward it. The client waits for the first of these, so all bookkeeping comes later."""
-        isn = spoofed_isn(self._secret, key, now)
-        yield Send(CLIENT, self._synack(reverse(key), isn, segment.seq, offered))
+        """Answer a SYN, then forward it. The client waits for the first of these, so all bookkeeping comes later.
+
+        Where an `offload` carries what the client says next, the SYN must be on its way by then: it goes first.
+        """
+        done = None if self.offload is None else self.offload.answered(key, segment.seq)
+        isn = done or spoofed_isn(self._secret, key, now)
+        synack = None if done else Send(CLIENT, self._synack(reverse(key), isn, segment.seq, offered))
+        if synack is not None and self.offload is None:
+            yield synack
         segment.route()
         flow = Flow(key, segment.seq, isn, offered, now)
         flow.syn_end = segment.next_seq
@@ -76,7 +82,10 @@ class ClientNic(Translator):
         flow.syn = segment.copy()
         self.counters.syn_answered += 1
         self.counters.syn_forwarded += 1
-        yield Send(SERVER, segment)
+        if not done:
+            yield Send(SERVER, segment)
+        if synack is not None and self.offload is not None:
+            yield synack
         if self._log is not None:
             self._log("syn_answered", flow)
 
@@ -92,7 +101,7 @@ class ClientNic(Translator):
     def _synack(self, key: bytes, isn: int, client_isn: int, offered: SynOptions) -> Packet:
         """The answer to a SYN: `key` is its own 4-tuple, server first."""
         mss, scale, sack_permitted, tsval, _ = offered
-        mss = self._mss if mss is None or mss > self._mss else mss
+        mss = self.mss if mss is None or mss > self.mss else mss
         ack = (client_isn + 1) & MASK
         if tsval is not None and scale is not None and sack_permitted:
             return answer.synack(key, isn, ack, mss, tsval, scale)
@@ -156,11 +165,6 @@ class StampClientNic(ClientNic):
 
     stamps = True
 
-    def _admit(self, flow: Flow, wake: float) -> None:
-        super()._admit(flow, wake)
-        if self.offload is not None:
-            self.offload.watch(flow)
-
     def respond(self, side: int, segment: Segment, now: float) -> Iterable[Action]:
         """One segment that came in on `side`; anything but a SYN from the client crosses as it is.
 
@@ -209,7 +213,8 @@ class StampClientNic(ClientNic):
             flow.syn = None
         if flags & RST or (flow.client_heard and flow.server_heard):
             flow.syn = None
-            self._take_back(flow)
+            if self.offload is not None:
+                self.offload.take_back(flow)
             self.flows.move(flow, CLOSING)
             self.flows.schedule(flow, now + self.limits.linger)
 

@@ -136,6 +136,8 @@ class Translator:
     def _admit(self, flow: Flow, wake: float) -> None:
         """Take a new flow in; look at it at `wake`."""
         self.flows.add(flow)
+        if self.offload is not None:
+            self.offload.begin(flow)
         self.flows.schedule(flow, wake)
 
     def _open_plain(self, flow: Flow) -> None:
@@ -313,7 +315,8 @@ class Translator:
     def _close_if_over(self, flow: Flow, flags: int, now: float) -> None:
         if flow.steady is not None:
             flow.steady = None
-            self._take_back(flow)
+            if self.offload is not None:
+                self.offload.take_back(flow)
         if (flags & RST or flow.ends == ALL_ACKED) and flow.state is OPEN:
             self.flows.move(flow, CLOSING)
             self.flows.schedule(flow, now + self.limits.linger)
@@ -346,12 +349,9 @@ class Translator:
             return limits.half_closed if flow.ends else limits.idle
         return limits.linger
 
-    def _take_back(self, flow: Flow) -> None:
-        if self.offload is not None:
-            self.offload.give_back(flow)
-
     def _forget(self, flow: Flow, event: str) -> None:
-        self._take_back(flow)
+        if self.offload is not None:
+            self.offload.forget(flow)
         self._give_back(flow)
         flow.syn = None
         self.flows.remove(flow)

@@ -6,25 +6,27 @@ drops what user space has got, and lets the router have the rest.
 
 from __future__ import annotations
 
+import os
 import pkgutil
 import socket
 import struct
 from ipaddress import IPv4Address
-from typing import Any, Dict, Iterable, List, Sequence
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 from hopscope_nic.core.actions import CLIENT, SERVER, SIDES, Action
-from hopscope_nic.core.client_nic import StampClientNic
+from hopscope_nic.core.client_nic import ClientNic, StampClientNic
 from hopscope_nic.core.selection import PortRange
 from hopscope_nic.errors import EnvironmentFault
 from hopscope_nic.io import port_socket
-from hopscope_nic.io.afpacket import AfPacket
+from hopscope_nic.io.afpacket import AfPacket, Machine
 from hopscope_nic.io.kernel_flows import VALUE, KernelFlows
 from hopscope_nic.io.libbpf import Library, Map, Object
 
 SO_ATTACH_BPF = 50
 _RANGES, _ADDRESSES = 16, 32
-_CONFIG = struct.Struct(f"=I2III{2 * _RANGES}H{_ADDRESSES * 4}s")
-_COUNTS = struct.Struct("=4Q")
+_CONFIG = struct.Struct(f"=III4x16s2III{2 * _RANGES}H{_ADDRESSES * 4}s")
+_COUNTS = struct.Struct("=5Q")
+SECRET_OCTETS = 16
 _ZERO = bytes(4)
 
 
@@ -36,7 +38,7 @@ def possible_processors() -> int:
 
 
 def config(
-    passes: bool, mtus: Sequence[int], ranges: Sequence[PortRange], addresses: Sequence[str]
+    machine: Machine, mtus: Sequence[int], ranges: Sequence[PortRange], addresses: Sequence[str], secret: bytes
 ) -> bytes:
     """struct config; `mtus` are those of the client's and of the server's link. EnvironmentFault: too much of it."""
     if len(ranges) > _RANGES or len(addresses) > _ADDRESSES:
@@ -44,7 +46,19 @@ def config(
     ports = [port for one in ranges for port in one]
     ports += [0] * (2 * _RANGES - len(ports))
     packed = b"".join(IPv4Address(address).packed for address in addresses)
-    return _CONFIG.pack(passes, mtus[SERVER], mtus[CLIENT], len(ranges), len(addresses), *ports, packed)
+    mss = machine.mss if isinstance(machine, ClientNic) else None
+    return _CONFIG.pack(
+        isinstance(machine, StampClientNic),
+        mss is not None,
+        mss or 0,
+        secret,
+        mtus[SERVER],
+        mtus[CLIENT],
+        len(ranges),
+        len(addresses),
+        *ports,
+        packed,
+    )
 
 
 class Programs:
@@ -86,29 +100,12 @@ class Programs:
     def check(self) -> None:
         pass
 
-    def counts(self) -> List[int]:
-        """Segments that the kernel has carried, from the client and from the server, and those it was watched at."""
-        per_processor = _COUNTS.iter_unpack(self._counts.get(_ZERO) or b"")
-        return [sum(counts) for counts in zip(*per_processor)]
-
-    def start(self) -> None:
-        for side in (CLIENT, SERVER):
-            self._object.attach_tcx(f"cross_{SIDES[side]}", self._ifindexes[side])
-
-    def stop(self) -> None:
-        self._object.close()
-
-    def descriptors(self) -> Sequence[int]:
-        return ()
-
-    def check(self) -> None:
-        pass
-
-    def crossed(self) -> Sequence[int]:
-        """Segments that the kernel has let cross, by the side they came in on."""
-        value = self._counts.get(_ZERO) or b""
-        counts = list(_COUNTS.iter_unpack(value))
-        return [sum(count[side] for count in counts) for side in (CLIENT, SERVER)]
+    def counts(self) -> Tuple[List[int], List[int], int]:
+        """Segments that the kernel has carried and those that it was watched at, from the client and from the server;
+        SYNs that it has answered and forwarded."""
+        per_processor = _COUNTS.iter_unpack(self._counts.get(_ZERO) or bytes(_COUNTS.size))
+        total = [sum(column) for column in zip(*per_processor)]  # noqa: B905 (Python 3.9)
+        return total[:2], total[2:4], total[4]
 
 
 class Bpf(AfPacket):
@@ -116,10 +113,11 @@ class Bpf(AfPacket):
 
     def _kernel_of(self, ranges: Sequence[PortRange], own_addresses: Sequence[str]) -> Programs:
         machine = self._machine
-        told = config(isinstance(machine, StampClientNic), [port.mtu for port in self._ports], ranges, own_addresses)
+        told = config(machine, [port.mtu for port in self._ports], ranges, own_addresses, os.urandom(SECRET_OCTETS))
         programs = Programs([port.ifindex for port in self._ports], machine.flows.limit, told)
         self._programs = programs
-        self._flows = machine.offload = KernelFlows(programs.flows)
+        self._flows = KernelFlows(programs.flows, answers=isinstance(machine, ClientNic))
+        machine.offload = self._flows
         return programs
 
     def _carry_out(self, actions: Iterable[Action], now: float) -> None:
@@ -129,10 +127,9 @@ class Bpf(AfPacket):
     def snapshot(self) -> Dict[str, Any]:
         """Counters as the events tell them: what the kernel has let cross is in them."""
         values = super().snapshot()
-        counts = self._programs.counts()
-        carried, watched = counts[:2], counts[2:]
+        carried, watched, answered = self._programs.counts()
         values["passed" if isinstance(self._machine, StampClientNic) else "translated"] += sum(carried + watched)
         for side, name in enumerate(SIDES):
             values[f"received_{name}"] += carried[side]
-            values[f"sent_{name}"] += carried[1 - side] + watched[1 - side]
+            values[f"sent_{name}"] += carried[1 - side] + watched[1 - side] + answered
         return values

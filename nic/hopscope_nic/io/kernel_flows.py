@@ -6,66 +6,73 @@ import struct
 from typing import Dict, Optional
 
 from hopscope_nic.core.flow import Flow
-from hopscope_nic.core.translation import PLAIN, Translation
+from hopscope_nic.core.translation import Translation
 from hopscope_nic.io.libbpf import Map
 
-VALUE = struct.Struct("=IIiiIIQ")
-"""struct flow: D, T, shifts to the client and to the server, watched, reserved, seen (ns)."""
-_SEEN = struct.Struct("=Q")
-_SEEN_AT = VALUE.size - _SEEN.size
+VALUE = struct.Struct("=IIIiiIIIQ")
+"""struct flow: state, D, T, shifts to the client and to the server, V, the client's ISN, answered, seen (ns)."""
+_OPEN, _BEGUN, _LEFT = 0, 1, 2
+_ISN, _CLIENT_ISN, _SEEN = 5, 6, 8
 
 
 class KernelFlows:
-    """An `Offload`. What is taken becomes true with `apply`, what is given back at once."""
+    """An `Offload`. What is taken becomes true with `apply`, all else at once."""
 
-    def __init__(self, flows: Map) -> None:
+    def __init__(self, flows: Map, *, answers: bool) -> None:
+        """`answers`: the kernel answers SYNs, so it has to know of every flow that there is."""
         self._map = flows
+        self._answers = answers
         self._wanted: Dict[bytes, bytes] = {}
         self._there: Dict[bytes, Flow] = {}
 
+    def answered(self, key: bytes, client_isn: int) -> Optional[int]:
+        value = self._map.get(key) if self._answers else None
+        if value is None or key in self._there:
+            return None
+        fields = VALUE.unpack(value)
+        return fields[_ISN] or None if fields[_CLIENT_ISN] == client_isn else None
+
+    def begin(self, flow: Flow) -> None:
+        if self._answers:
+            self._there[flow.key] = flow
+            if self._map.get(flow.key) is None:
+                self._map.put(flow.key, _plain(_BEGUN))
+
     def take(self, flow: Flow) -> None:
         if flow.steady is not None:
-            self._wanted[flow.key] = _value(flow.steady)
+            self._wanted[flow.key] = _translated(flow.steady)
             self._there[flow.key] = flow
 
-    def watch(self, flow: Flow) -> None:
-        self._wanted[flow.key] = VALUE.pack(0, 0, 0, 0, 1, 0, 0)
-        self._there[flow.key] = flow
-        self.apply()
+    def take_back(self, flow: Flow) -> None:
+        if self._there.get(flow.key) is flow:
+            self._wanted.pop(flow.key, None)
+            if self._answers:
+                self._map.put(flow.key, _plain(_LEFT))
+            else:
+                self._map.remove(flow.key)
 
-    def give_back(self, flow: Flow) -> None:
+    def forget(self, flow: Flow) -> None:
         if self._there.get(flow.key) is flow:
             del self._there[flow.key]
             self._wanted.pop(flow.key, None)
             self._map.remove(flow.key)
 
     def seen(self, flow: Flow) -> Optional[float]:
-        if self._there.get(flow.key) is not flow:
-            return None
-        value = self._map.get(flow.key)
-        nanoseconds = _SEEN.unpack_from(value, _SEEN_AT)[0] if value else 0
+        value = self._map.get(flow.key) if self._there.get(flow.key) is flow else None
+        nanoseconds = VALUE.unpack(value)[_SEEN] if value else 0
         return nanoseconds / 1e9 if nanoseconds else None
 
     def apply(self) -> None:
         """Hand over what has been taken. What the map has no room for goes on by the long way."""
         while self._wanted:
             key, value = self._wanted.popitem()
-            if not self._map.put(key, value):
-                self._there.pop(key, None)
-
-    def __len__(self) -> int:
-        return len(self._there)
+            self._map.put(key, value)
 
 
-def _value(translation: Translation) -> bytes:
-    if translation is PLAIN:
-        return VALUE.pack(0, 0, 0, 0, 0, 0, 0)
-    return VALUE.pack(
-        translation.delta,
-        translation.ts_delta or 0,
-        translation.to_client_shift,
-        translation.to_server_shift,
-        0,
-        0,
-        0,
-    )
+def _plain(state: int) -> bytes:
+    return VALUE.pack(state, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def _translated(translation: Translation) -> bytes:
+    shifts = translation.to_client_shift, translation.to_server_shift
+    return VALUE.pack(_OPEN, translation.delta, translation.ts_delta or 0, *shifts, 0, 0, 0, 0)

@@ -14,7 +14,6 @@ from hopscope_nic.errors import EnvironmentFault
 
 BPF_TCX_INGRESS = 46  # enum bpf_attach_type (linux/bpf.h, Linux 6.6)
 _BPF_ANY = 0
-_PRINT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 _POINTERS = ("bpf_object__open_mem", "bpf_object__find_map_by_name", "bpf_object__find_program_by_name")
 _SIGNATURES: Tuple[Tuple[str, Tuple[Any, ...]], ...] = (
     ("bpf_object__open_mem", (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p)),
@@ -44,15 +43,10 @@ class Library:
             getattr(self._library, function).argtypes = arguments
             if function in _POINTERS:
                 getattr(self._library, function).restype = ctypes.c_void_p
-        self._library.libbpf_set_print(_silent)
+        self._library.libbpf_set_print(None)  # what goes wrong is said by the codes that come back
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._library, name)
-
-
-@_PRINT
-def _silent(level: int, message: bytes, arguments: int) -> int:
-    return 0
 
 
 class Map:
