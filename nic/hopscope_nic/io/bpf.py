@@ -120,6 +120,10 @@ class Bpf(AfPacket):
         machine.offload = self._flows
         return programs
 
+    def _close(self) -> None:
+        super()._close()
+        self._machine.offload = None  # another datapath may be tried
+
     def _carry_out(self, actions: Iterable[Action], now: float) -> None:
         super()._carry_out(actions, now)
         self._flows.apply()
