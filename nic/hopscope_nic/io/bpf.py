@@ -84,8 +84,11 @@ class Programs:
             raise
 
     def filter(self, side: int, sock: socket.socket) -> None:
-        program = self._object.program(f"filter_{SIDES[side]}")
-        sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_BPF, struct.pack("i", program))
+        sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_BPF, struct.pack("i", self.program(f"filter_{SIDES[side]}")))
+
+    def program(self, name: str) -> int:
+        """Descriptor of a program, by its name in the source."""
+        return self._object.program(name)
 
     def start(self) -> None:
         for side in (CLIENT, SERVER):
