@@ -22,6 +22,7 @@ from hopscope_nic.io.afpacket import AfPacket, Machine
 from hopscope_nic.io.kernel_flows import VALUE, KernelFlows
 from hopscope_nic.io.libbpf import Library, Map, Object
 
+OBJECT = "bpf/rewriter.bpf.o"
 SO_ATTACH_BPF = 50
 _RANGES, _ADDRESSES = 16, 32
 _CONFIG = struct.Struct(f"=III4x16s2III{2 * _RANGES}H{_ADDRESSES * 4}s")
@@ -69,9 +70,10 @@ class Programs:
     def __init__(self, ifindexes: Sequence[int], flows: int, told: bytes) -> None:
         """`flows` at most; `told` is their `config`. EnvironmentFault when this machine cannot."""
         self._ifindexes = ifindexes
-        content = pkgutil.get_data("hopscope_nic", "bpf/rewriter.bpf.o")
-        if content is None:
-            raise EnvironmentFault("bpf/rewriter.bpf.o is missing: `make bpf` builds it")
+        try:
+            content = pkgutil.get_data("hopscope_nic", OBJECT) or b""
+        except OSError:
+            raise EnvironmentFault(f"{OBJECT} is missing (`make bpf` builds it)") from None
         self._object = Object(Library(), content)
         try:
             self._object.size("flows", flows)
