@@ -115,6 +115,22 @@ struct {
 	__type(value, struct count);
 } counts SEC(".maps");
 
+/* What the filter has said of the frame that tcx sees next on this processor: user space may change `flows` in between,
+ * and one of the two has to have it, not both. */
+struct said {
+	struct key key;
+	__be32 seq, ack;
+	__u32 len;
+	__u32 verdict;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct said);
+} last SEC(".maps");
+
 #define OWN_TTL 64
 #define SPOOFED_WINDOW 64240
 #define SYN_OPTIONS 20
@@ -145,7 +161,7 @@ struct segment {
 	__u32 stamped;
 	struct flow *flow;
 	const struct config *told;
-	struct key key;			/* of a SYN */
+	struct key key;
 };
 
 static __always_inline int is_ours(const struct config *told, const struct segment *seg, __u16 port)
@@ -203,7 +219,7 @@ static __always_inline int read_options(struct __sk_buff *skb, struct segment *s
 static __always_inline enum verdict decide(struct __sk_buff *skb, int side, struct segment *seg)
 {
 	const struct config *told;
-	struct key key = {};
+	struct key *key = &seg->key;
 	__u32 zero = 0, total;
 	__u16 ports[2];
 
@@ -227,16 +243,14 @@ static __always_inline enum verdict decide(struct __sk_buff *skb, int side, stru
 	if (!skb->gso_size && (total > told->mtu[side & 1] || total < sizeof(struct iphdr) + seg->tcp.doff * 4 ||
 			       total + ETH_HLEN > skb->len))
 		return USER;
-	key.client = side == CLIENT ? seg->ip.saddr : seg->ip.daddr;
-	key.server = side == CLIENT ? seg->ip.daddr : seg->ip.saddr;
-	key.client_port = side == CLIENT ? ports[0] : ports[1];
-	key.server_port = side == CLIENT ? ports[1] : ports[0];
-	seg->flow = bpf_map_lookup_elem(&flows, &key);
+	key->client = side == CLIENT ? seg->ip.saddr : seg->ip.daddr;
+	key->server = side == CLIENT ? seg->ip.daddr : seg->ip.saddr;
+	key->client_port = side == CLIENT ? ports[0] : ports[1];
+	key->server_port = side == CLIENT ? ports[1] : ports[0];
+	seg->flow = bpf_map_lookup_elem(&flows, key);
 	seg->told = told;
-	if (seg->tcp.syn) {
-		seg->key = key;
+	if (seg->tcp.syn)
 		return USER;
-	}
 	if (told->passes)
 		return seg->flow && seg->flow->state == BEGUN ? WATCHED : CARRIED;
 	if (!seg->flow || seg->flow->state != OPEN || seg->tcp.fin || seg->tcp.rst || !seg->tcp.ack ||
@@ -308,11 +322,44 @@ static __always_inline void begin(struct __sk_buff *skb, const struct segment *s
 	bpf_map_update_elem(&flows, &seg->key, &flow, BPF_NOEXIST);
 }
 
+static __always_inline void say(struct __sk_buff *skb, const struct segment *seg, enum verdict verdict)
+{
+	__u32 zero = 0;
+	struct said *said = bpf_map_lookup_elem(&last, &zero);
+
+	if (!said)
+		return;
+	said->key = seg->key;
+	said->seq = seg->tcp.seq;
+	said->ack = seg->tcp.ack_seq;
+	said->len = skb->len;
+	said->verdict = verdict;
+}
+
+/* The filter's word about this frame, once; `own` where it has not seen it (BPF_PROG_TEST_RUN). */
+static __always_inline enum verdict agreed(struct __sk_buff *skb, const struct segment *seg, enum verdict own)
+{
+	__u32 zero = 0, verdict;
+	struct said *said = bpf_map_lookup_elem(&last, &zero);
+
+	if (!said || said->verdict == NOT_OURS || said->seq != seg->tcp.seq || said->ack != seg->tcp.ack_seq ||
+	    said->len != skb->len || said->key.client != seg->key.client || said->key.server != seg->key.server ||
+	    said->key.client_port != seg->key.client_port || said->key.server_port != seg->key.server_port)
+		return own;
+	verdict = said->verdict;
+	said->verdict = NOT_OURS;
+	if (verdict == CARRIED && !seg->told->passes && own != CARRIED)
+		return USER; /* the flow has been taken back: lost, and sent again */
+	return verdict;
+}
+
 static __always_inline int keep_from_user(struct __sk_buff *skb, int side)
 {
 	struct segment seg = {};
 	enum verdict verdict = decide(skb, side, &seg);
 
+	if (verdict != NOT_OURS && seg.told)
+		say(skb, &seg, verdict);
 	if (side == CLIENT && verdict == USER && seg.told && seg.tcp.syn && !seg.tcp.ack)
 		begin(skb, &seg);
 	return verdict == USER || verdict == WATCHED ? 0x40000 : 0;
@@ -451,6 +498,8 @@ static __always_inline int cross(struct __sk_buff *skb, int side)
 
 	if (verdict == NOT_OURS)
 		return TC_ACT_UNSPEC;
+	if (seg.told)
+		verdict = agreed(skb, &seg, verdict);
 	count = bpf_map_lookup_elem(&counts, &zero);
 	if (!count)
 		return TC_ACT_SHOT; /* never */
