@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import report
 from hopscope import data
@@ -27,6 +28,8 @@ from hopscope.providers.netns import NetnsProvider
 from hopscope.run.rundir import Run
 from hopscope.traffic.iperf3 import iperf3
 from hopscope.traffic.traffic import Traffic
+from hopscope.wire.taps import Position
+from hopscope.wire.trace import Trace
 
 SUTS = {"bpf/stamp": "stamp", "bpf/hold": "hold", "afpacket/stamp": "stamp-afpacket", "afpacket/hold": "hold-afpacket"}
 
@@ -43,15 +46,16 @@ def lab(name: str, directory: Path, *, offloads: bool) -> Iterator[Lab]:
         provider.release(built)
 
 
-def latencies(directory: Path, count: int) -> None:
-    """rtts_saved and send_unlock at 20 ms, plain TCP in alternating blocks."""
-    source = data.path("topologies/chain.yaml")
-    with lab("chain", directory, offloads=False) as built:
+def latencies(directory: Path, topology: str, count: int) -> None:
+    """What the client waits for, plain TCP in alternating blocks, under six captures."""
+    source = data.path(f"topologies/{topology}.yaml")
+    with lab(topology, directory, offloads=False) as built:
         rtt_ns = check_rtt(built, "client", "server")
         chain = Chain(built, Run.create(directory / "runs", {}), rtt_ns, source)
-        for variant, sut in SUTS.items():
-            place = directory / sut
-            place.mkdir()
+        for measured, sut in SUTS.items():
+            variant = f"{measured}/{built.topology.rtt_ms('client', 'server'):g}ms"
+            place = directory / topology / sut
+            place.mkdir(parents=True)
             window = Window(chain, place)
             window.open(None)
             try:
@@ -71,6 +75,18 @@ def latencies(directory: Path, count: int) -> None:
             known = unlock[~np.isnan(unlock)] / 1e6
             base = float(np.nanmedian(kernel)) / 1e6
             report.line("send_unlock_p50_ms", variant, known.tolist(), "ms", baseline=base)
+            report.line("send_unlock_p99_ms", variant, [float(np.quantile(known, 0.99))], "ms")
+            answered = answers_us(pairs.part(sut).trace)
+            report.line("synack_p50_us", variant, answered.tolist(), "us")
+            report.line("synack_p99_us", variant, [float(np.quantile(answered, 0.99))], "us")
+
+
+def answers_us(trace: Trace) -> NDArray[np.float64]:
+    """From a SYN to the SYN-ACK that answers it, at ClientNIC's client port."""
+    tap = trace.rows[Position.CLIENTNIC_LAN]
+    syn, synack = tap.first(tap.syn), tap.first(tap.synack)
+    both = (syn >= 0) & (synack >= 0)
+    return (tap.packets.time[synack[both]] - tap.packets.time[syn[both]]) / 1e3
 
 
 def throughput(directory: Path, topology: str, seconds: int, pairs: int) -> None:
@@ -99,7 +115,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs, within two minutes or so")
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory() as directory:
-        latencies(Path(directory), 250 if quick else 500)
+        for topology in ("chain", "chain-100ms"):
+            latencies(Path(directory), topology, 250 if quick else 500)
         for topology in ("chain-lan", "chain"):
             throughput(Path(directory), topology, 1 if quick else 3, 1 if quick else 3)
 
