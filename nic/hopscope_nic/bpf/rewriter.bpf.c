@@ -85,7 +85,7 @@ struct flow {
 	__u32 isn;		/* V, where the SYN was answered here; 0 otherwise */
 	__u32 client_isn;
 	__u32 answered;
-	__u64 seen;		/* ns, CLOCK_MONOTONIC: the last segment that was carried */
+	__u64 seen;		/* ns, CLOCK_MONOTONIC: the SYN that began it, or the last segment that was carried */
 };
 
 struct count {
@@ -319,6 +319,7 @@ static __always_inline void begin(struct __sk_buff *skb, const struct segment *s
 		return;
 	flow.isn = spoofed_isn(seg);
 	flow.client_isn = bpf_ntohl(syn.tcp.seq);
+	flow.seen = bpf_ktime_get_ns();
 	bpf_map_update_elem(&flows, &seg->key, &flow, BPF_NOEXIST);
 }
 

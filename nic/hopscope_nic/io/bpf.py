@@ -10,6 +10,7 @@ import os
 import pkgutil
 import socket
 import struct
+import time
 from ipaddress import IPv4Address
 from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
@@ -122,6 +123,7 @@ class Bpf(AfPacket):
         programs = Programs([port.ifindex for port in self._ports], machine.flows.limit, told)
         self._programs = programs
         self._flows = KernelFlows(programs.flows, answers=isinstance(machine, ClientNic))
+        self._lost = 0  # SYNs that were answered, and never got to this process
         machine.offload = self._flows
         return programs
 
@@ -137,6 +139,8 @@ class Bpf(AfPacket):
         """Counters as the events tell them: what the kernel has let cross is in them."""
         values = super().snapshot()
         carried, watched, answered = self._programs.counts()
+        if answered - self._flows.entered > self._lost:
+            self._lost += self._flows.sweep(time.monotonic())
         values["passed" if isinstance(self._machine, StampClientNic) else "translated"] += sum(carried + watched)
         for side, name in enumerate(SIDES):
             values[f"received_{name}"] += carried[side]

@@ -13,6 +13,8 @@ VALUE = struct.Struct("=IIIiiIIIQ")
 """struct flow: state, D, T, shifts to the client and to the server, V, the client's ISN, answered, seen (ns)."""
 _OPEN, _BEGUN, _LEFT = 0, 1, 2
 _ISN, _CLIENT_ISN, _SEEN = 5, 6, 8
+_KEY_OCTETS = 12
+_STRANGE_AFTER = 5.0  # seconds: longer than a SYN can wait for us in a socket
 
 
 class KernelFlows:
@@ -24,13 +26,18 @@ class KernelFlows:
         self._answers = answers
         self._wanted: Dict[bytes, bytes] = {}
         self._there: Dict[bytes, Flow] = {}
+        self.entered = 0
+        """SYNs that the kernel has answered and a machine knows of."""
 
     def answered(self, key: bytes, client_isn: int) -> Optional[int]:
         value = self._map.get(key) if self._answers else None
         if value is None or key in self._there:
             return None
         fields = VALUE.unpack(value)
-        return fields[_ISN] or None if fields[_CLIENT_ISN] == client_isn else None
+        if not fields[_ISN] or fields[_CLIENT_ISN] != client_isn:
+            return None
+        self.entered += 1
+        return int(fields[_ISN])
 
     def begin(self, flow: Flow) -> None:
         if self._answers:
@@ -61,6 +68,16 @@ class KernelFlows:
         value = self._map.get(flow.key) if self._there.get(flow.key) is flow else None
         nanoseconds = VALUE.unpack(value)[_SEEN] if value else 0
         return nanoseconds / 1e9 if nanoseconds else None
+
+    def sweep(self, now: float) -> int:
+        """Take away flows that the kernel has begun and nobody here knows: their SYN was lost in front of us."""
+        strange = 0
+        for key in self._map.keys(_KEY_OCTETS):
+            value = None if key in self._there else self._map.get(key)
+            if value is not None and VALUE.unpack(value)[_SEEN] / 1e9 < now - _STRANGE_AFTER:
+                self._map.remove(key)
+                strange += 1
+        return strange
 
     def apply(self) -> None:
         """Hand over what has been taken. What the map has no room for goes on by the long way."""

@@ -27,6 +27,7 @@ _SIGNATURES: Tuple[Tuple[str, Tuple[Any, ...]], ...] = (
     ("bpf_map_update_elem", (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64)),
     ("bpf_map_lookup_elem", (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)),
     ("bpf_map_delete_elem", (ctypes.c_int, ctypes.c_void_p)),
+    ("bpf_map_get_next_key", (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)),
     ("bpf_link_create", (ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)),
 )
 
@@ -53,7 +54,7 @@ class Map:
     """A map of the kernel. Keys and values are octets; nothing here raises for a key that is not there."""
 
     def __init__(self, library: Library, descriptor: int, value_size: int) -> None:
-        """`value_size` of a map per processor is that of all processors together."""
+        """`value_size` in octets; of a map per processor that of all processors together."""
         self._library = library
         self._descriptor = descriptor
         self._value = ctypes.create_string_buffer(value_size)
@@ -69,6 +70,14 @@ class Map:
 
     def remove(self, key: bytes) -> None:
         self._library.bpf_map_delete_elem(self._descriptor, key)
+
+    def keys(self, size: int) -> List[bytes]:
+        """All keys, of `size` octets each."""
+        found: List[bytes] = []
+        key = ctypes.create_string_buffer(size)
+        while not self._library.bpf_map_get_next_key(self._descriptor, found[-1] if found else None, key):
+            found.append(key.raw)
+        return found
 
 
 class Object:

@@ -25,6 +25,10 @@ class FakeMap:
     def remove(self, key):
         self.held.pop(key, None)
 
+    def keys(self, size):
+        assert size == len(KEY)
+        return list(self.held)
+
     def __getitem__(self, key):
         return VALUE.unpack(self.held[key])
 
@@ -98,3 +102,13 @@ def test_seen_is_in_seconds_and_only_of_what_was_carried(kernel):
     assert flows.seen(one) is None
     kernel.held[KEY] = VALUE.pack(0, 0, 0, 0, 0, 0, 0, 0, 1_500_000_000)
     assert flows.seen(one) == 1.5
+
+
+def test_what_nobody_knows_is_swept_when_it_is_old(kernel):
+    flows = KernelFlows(kernel, answers=True)
+    flows.begin(flow())
+    lost, young = bytes(12), bytes(11) + b"1"
+    kernel.held[lost] = VALUE.pack(1, 0, 0, 0, 0, 9, 7, 1, 10_000_000_000)
+    kernel.held[young] = VALUE.pack(1, 0, 0, 0, 0, 9, 7, 1, 19_000_000_000)
+    assert flows.sweep(20.0) == 1
+    assert set(kernel.held) == {KEY, young}
