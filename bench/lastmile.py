@@ -1,6 +1,6 @@
 """Faults of the last mile, injected one by one and in pairs: which cause is named first, how soon, and what is mended.
 
-``python bench/lastmile.py [--quick] [--faults NAME…] [--no-repair] [--details FILE]``
+``python bench/lastmile.py [--quick] [--faults NAME…] [--no-repair] [--held-out] [--without-bpf] [--details FILE]``
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import report
+from hopscope import data
 from hopscope.errors import HopscopeError
 from hopscope.lastmile import faults
 from hopscope.lastmile.infer import infer
@@ -36,9 +37,11 @@ def main() -> None:
     parser.add_argument("--faults", nargs="*")
     parser.add_argument("--no-repair", action="store_true")
     parser.add_argument("--no-pairs", action="store_true")
+    parser.add_argument("--held-out", action="store_true", help="the faults that no cause was written for")
+    parser.add_argument("--without-bpf", action="store_true", help="no drop reasons of the kernel")
     parser.add_argument("--details", type=Path)
     options = parser.parse_args()
-    known = faults.load()
+    known = faults.load(data.path("faults/held-out") if options.held_out else None)
     chosen = [known[name] for name in options.faults] if options.faults else list(known.values())
     if not options.faults and not options.no_pairs:
         chosen += [known[one] + known[two] for one, two in PAIRS if one in known and two in known]
@@ -49,7 +52,7 @@ def main() -> None:
         for fault in chosen:
             if all(shutil.which(tool) for tool in fault.needs):
                 try:
-                    rows.append(one(fault, Path(directory), repair=not options.no_repair))
+                    rows.append(one(fault, Path(directory), repair=not options.no_repair, drops=not options.without_bpf))
                 except HopscopeError as error:
                     raise SystemExit(f"{fault.name}: {error}") from error
                 print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
@@ -65,10 +68,10 @@ def main() -> None:
         report.line("repaired", f"of {len(able)}", [float(sum(row["repaired"] for row in able))], "count")
 
 
-def one(fault: faults.Fault, directory: Path, *, repair: bool) -> dict:
+def one(fault: faults.Fault, directory: Path, *, repair: bool, drops: bool) -> dict:
     with faults.bed(fault, directory=directory) as bed:
         began = time.monotonic()
-        view = look(bed.lab.hosts, bed.ground)
+        view = look(bed.lab.hosts, bed.ground, drops=drops)
         findings = infer(view)
         seconds = time.monotonic() - began
         row = {
@@ -79,6 +82,7 @@ def one(fault: faults.Fault, directory: Path, *, repair: bool) -> dict:
         }  # fmt: skip
         if not row["right"]:
             row["evidence"] = [f.summary + " | " + " | ".join(f.evidence) for f in findings]
+        row["drops"] = sorted({f"{host} {each['reason']}@{each['function']}" for host, r in view.reports.items() for each in r["drops"]})
         if repair and fault.repairable:
             from hopscope.lastmile.planner import mend
 

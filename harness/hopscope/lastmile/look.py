@@ -28,8 +28,10 @@ ANSWER_S = 8.0
 _ONHOST = Path(__file__).with_name("onhost")
 
 
-def look(hosts: Mapping[str, Executor], ground: Ground, *, wait_s: float = WAIT_S, trace: bool = True) -> View:
-    """``trace`` lets nft trace probe packets. Hosts that cannot be looked at are told in the view and left out.
+def look(
+    hosts: Mapping[str, Executor], ground: Ground, *, wait_s: float = WAIT_S, trace: bool = True, drops: bool = True
+) -> View:
+    """``trace`` lets nft trace probe packets, ``drops`` the kernel say why it drops them. Hosts that cannot be looked at are told in the view and left out.
 
     Raises EnvironmentFault where an end of the tunnel cannot be looked at.
     """
@@ -45,7 +47,7 @@ def look(hosts: Mapping[str, Executor], ground: Ground, *, wait_s: float = WAIT_
             spec = {
                 "probes": [each.document() for each in probes if each.source == name],
                 "lookups": ground.lookups(name), "probe_port": PROBE_PORT, "port": ground.port, "wait_s": wait,
-                "trace": trace, "life_s": ANSWER_S + 2 * wait, **_devices(ground, name),
+                "trace": trace, "drops": drops, "life_s": ANSWER_S + 2 * wait, **_devices(ground, name),
             }  # fmt: skip
             try:
                 return _spawn(here[name], spec)

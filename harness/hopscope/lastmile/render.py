@@ -7,7 +7,7 @@ from typing import Any
 from hopscope.lastmile.finding import Finding
 from hopscope.lastmile.infer import areas
 from hopscope.lastmile.planner import Outcome
-from hopscope.lastmile.view import View
+from hopscope.lastmile.view import SOURCES, View
 from hopscope.report.terminal import table
 
 HEADS = ("repair", "host", "setting", "read back", "before", "after", "state")
@@ -28,8 +28,22 @@ def diagnosis(view: View, findings: list[Finding]) -> list[str]:
             )
         if finding.remedy:
             lines.append(f"     remedy: {finding.remedy}")
+    lines.append("  evidence: " + "; ".join(sources(view)))
     lines += [f"  {area}: {told}" for area, told in areas(view, findings).items()]
     return lines
+
+
+def sources(view: View) -> list[str]:
+    """Which sources the evidence is from, and where one was missing and why."""
+    told = []
+    for source in ("snapshots", *SOURCES):
+        missing: dict[str, list[str]] = {}
+        for host, report in view.reports.items():
+            if why := report["missing"].get(source):
+                missing.setdefault(why, []).append(host)
+        without = ", ".join(f"not on {' and '.join(hosts)}: {why}" for why, hosts in missing.items())
+        told.append(f"{source} ({without})" if without else source)
+    return told
 
 
 def repairs(outcome: Outcome) -> list[str]:
@@ -44,7 +58,9 @@ def document(view: View, findings: list[Finding], outcome: Outcome | None = None
         "losses": [str(loss) for loss in view.losses()],
         "findings": [each.document() for each in findings],
         "areas": areas(view, findings),
-        "sources": {host: {"missing": report["missing"]} for host, report in view.reports.items()},
+        "sources": {
+            host: {"used": view.sources(host), "missing": report["missing"]} for host, report in view.reports.items()
+        },
         "blind": dict(view.blind),
         "repair": None if outcome is None else outcome.document(),
     }  # fmt: skip

@@ -8,6 +8,9 @@ from typing import Any
 
 from hopscope.lastmile.ground import Ground, Point, Probe
 
+SOURCES = ("capture", "nft trace", "drop reasons")
+"""Evidence that a host may have or not, beside its snapshots."""
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -201,6 +204,20 @@ class View:
         """Verdicts of nft that dropped packets of this loss on a host."""
         return [each for each in self.reports.get(host, {}).get("trace", ()) if each["verdict"] == "drop"
                 and self._is(each["packet"], loss)]  # fmt: skip
+
+    def given_up(self, loss: Loss, host: str) -> list[dict[str, Any]]:
+        """Packets of this loss that the kernel of a host dropped: reason, function, dev, n. Empty where none was, and
+        where drop reasons are not among the host's sources."""
+        port = self._port(loss.probe)
+        return [
+            each for each in self.reports.get(host, {}).get("drops", ())
+            if (each["kind"] == "tcp" and loss.probe.kind == "tcp" and each["port"] == port)
+            or (each.get("probe") == loss.probe.number and each["kind"] in ("echo", "reply"))
+        ]  # fmt: skip
+
+    def sources(self, host: str) -> list[str]:
+        """What this host's evidence is made of."""
+        return [each for each in SOURCES if each not in self.reports[host]["missing"]]
 
     def _is(self, packet: str, loss: Loss) -> bool:
         """A packet as the trace tells it (``icmp A>B echo``, ``tcp A:P>B:Q``) is one of this loss."""

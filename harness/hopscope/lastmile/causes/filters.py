@@ -18,6 +18,10 @@ from hopscope.lastmile.finding import Finding
 from hopscope.lastmile.view import Loss, View
 
 CAUSES = ("tc", "netdev", "qdisc", "xdp")
+REASONS = {
+    "tc": ("TC_INGRESS", "TC_EGRESS"), "netdev": ("NETFILTER_DROP",), "xdp": ("XDP",),
+    "qdisc": ("QDISC_DROP", "QDISC_OVERLIMIT", "QDISC_CONGESTED", "QDISC_MAXFLOWS", "QDISC_FLOOD", "QDISC_BURST"),
+}  # fmt: skip
 
 
 def find(view: View, loss: Loss) -> Finding | None:

@@ -11,6 +11,7 @@ from hopscope.lastmile.finding import Finding
 from hopscope.lastmile.view import Loss, View
 
 CAUSES = ("firewall", "netdev")
+REASONS = {"firewall": ("NETFILTER_DROP",), "netdev": ("NETFILTER_DROP",)}
 COMMENT = "hopscope last mile"
 
 

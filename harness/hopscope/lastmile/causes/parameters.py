@@ -7,6 +7,7 @@ from hopscope.lastmile.finding import Finding
 from hopscope.lastmile.view import Loss, View
 
 CAUSES = ("forwarding", "echo-ignored", "reverse-path")
+REASONS = {"forwarding": ("IP_INADDRERRORS",), "echo-ignored": (), "reverse-path": ("IP_RPFILTER",)}
 RPFILTER = "Invalid cross-device link"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import collect
+import drops
 import nfttrace
 import probe
 import tap
@@ -26,6 +27,12 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
     missing: dict[str, Any] = {}
     traced = nfttrace.Trace(spec["probe_port"], spec["port"]) if spec.get("trace", True) else None
+    dropped = drops.Drops(spec["probe_port"], spec["port"]) if spec.get("drops", True) else None
+    for source, reader in (("nft trace", traced), ("drop reasons", dropped)):
+        if reader is None:
+            missing[source] = "not asked for"
+    if dropped is not None and dropped.why:
+        missing["drop reasons"] = dropped.why
     listener = probe.Listener(spec["probe_port"])
     if listener.why:
         missing["listener"] = listener.why
@@ -55,6 +62,7 @@ def main() -> None:
         "probes": results,
         "packets": taps.packets if taps else 0,
         "trace": traced.records() if traced is not None else [],
+        "drops": dropped.records() if dropped is not None else [],
         "captured": taps.records() if taps else [],
         "after": collect.snapshot(spec, full=False),
         "missing": {**before["missing"], **missing},
