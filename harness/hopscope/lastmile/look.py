@@ -16,7 +16,6 @@ from typing import Any
 
 from hopscope.errors import EnvironmentFault, HopscopeError
 from hopscope.hosts.executor import Executor
-from hopscope.hosts.netns import NetnsExecutor
 from hopscope.hosts.process import Process
 from hopscope.hosts.ready import LogLine
 from hopscope.hosts.wait import wait_until
@@ -99,10 +98,13 @@ def _devices(ground: Ground, name: str) -> dict[str, Any]:
 
 
 def _spawn(host: Executor, spec: dict[str, Any]) -> Process:
-    for file in _ONHOST.glob("*.py"):
-        host.put(file, f"lastmile/{file.name}")
-    python = sys.executable if isinstance(host, NetnsExecutor) else "python3"
-    argv = [python, "-I", "-S", str(host.directory / "lastmile/agent.py"), json.dumps(spec)]
+    """The agent, where it lies if the host shares our file system, else copied; it keeps no bytecode that others read."""
+    folder, python = _ONHOST, sys.executable
+    if not host.here:
+        folder, python = host.directory / "lastmile", "python3"
+        for file in _ONHOST.glob("*.py"):
+            host.put(file, f"lastmile/{file.name}")
+    argv = [python, "-I", "-S", str(folder / "agent.py"), json.dumps(spec)]
     return host.spawn(argv, name="lastmile-agent", ready=LogLine('"ready"', "stdout"), ready_timeout=ANSWER_S)
 
 

@@ -24,14 +24,18 @@ PER_DEVICE = (
     "rp_filter", "forwarding", "accept_local", "arp_ignore", "arp_filter", "src_valid_mark", "disable_xfrm",
     "disable_policy", "drop_unicast_in_l2_multicast", "route_localnet",
 )  # fmt: skip
+ANSWER = ("type", "dev", "gateway", "prefsrc", "table", "flags", "metrics")
+"""What is kept of the kernel's own answer to where a packet goes; else the error that the packet would meet."""
 COMMAND_S = 3.0
 
 
 def snapshot(spec: dict[str, Any], full: bool = True) -> dict[str, Any]:
     """``spec`` has ``devices``, ``lookups`` and the transport ``port``. Without ``full`` only what moves."""
     missing: dict[str, str] = {}
-    commands = _commands(spec, full)
-    running = {name: _start(argv) for name, argv in commands.items()}
+    batches = {"ip": _of_ip(spec, full), "tc": _of_tc(spec, full)}
+    commands = {tool: [tool, "-j", "-s", "-d", "-force", "-batch", "-"] for tool in batches}
+    commands |= _commands(spec)
+    running = {name: _start(argv, batches.get(name)) for name, argv in commands.items()}
     seen: dict[str, Any] = {
         "clock": time.time(),
         "snmp": _snmp(),
@@ -41,18 +45,19 @@ def snapshot(spec: dict[str, Any], full: bool = True) -> dict[str, Any]:
     }
     deadline = time.monotonic() + COMMAND_S
     for name, process in running.items():
+        names = list(batches.get(name, {name: ""}))
         if isinstance(process, str):
-            missing[name] = process
+            missing.update(dict.fromkeys(names, process))
             continue
         try:
             out, err = process.communicate(timeout=max(0.01, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            missing[name] = "it did not end in time"
+            missing.update(dict.fromkeys(names, "it did not end in time"))
             continue
-        if name.startswith("lookup "):
-            seen.setdefault("lookups", {})[name[7:]] = _lookup(out, err)
+        if name in batches:
+            _unpack(names, out, err, seen, missing)
         elif process.returncode != 0:
             missing[name] = err.decode(errors="replace").strip()[:200] or f"it ended with {process.returncode}"
         else:
@@ -61,32 +66,58 @@ def snapshot(spec: dict[str, Any], full: bool = True) -> dict[str, Any]:
     return seen
 
 
-def _commands(spec: dict[str, Any], full: bool) -> dict[str, list[str]]:
-    port = spec.get("port")
-    found = {
-        "links": ["ip", "-j", "-s", "-d", "addr", "show"],
-        "qdiscs": ["tc", "-j", "-s", "qdisc", "show"],
-        "nft": ["nft", "-j", "list", "ruleset"],
-        "neighbours": ["ip", "-j", "neigh", "show"],
-    }
-    if port:
-        found["sockets"] = ["ss", "-H", "-a", "-n", "-t", "-i", "-e", "-O", f"( sport = :{port} or dport = :{port} )"]
+def _unpack(names: list[str], out: bytes, err: bytes, seen: dict[str, Any], missing: dict[str, str]) -> None:
+    """One document a line for each command of a batch that did not fail; of the others the number and what was said."""
+    failed: dict[int, str] = {}
+    said: list[str] = []
+    for line in err.decode(errors="replace").splitlines():
+        found = re.match(r"Command failed -:(\d+)", line)
+        if found:
+            failed[int(found[1])] = " ".join(said)[:200] or "no answer"
+            said = []
+        else:
+            said.append(line.replace("RTNETLINK answers: ", "").replace("Error: ipv4: ", "").replace("Error: ", ""))
+    documents = iter(out.splitlines())
+    for number, name in enumerate(names, 1):
+        listed = [] if number in failed else _json(next(documents, b""))
+        if name.startswith("lookup "):
+            answer = {key: listed[0].get(key) for key in ANSWER} if listed else {"error": failed.get(number, "no answer")}
+            seen.setdefault("lookups", {})[name[7:]] = answer
+        elif number in failed:
+            missing[name] = failed[number]
+        else:
+            seen[name] = listed
+
+
+def _of_ip(spec: dict[str, Any], full: bool) -> dict[str, str]:
+    """Lines of ``ip -batch`` by the name of their source."""
+    found = {"links": "addr show", "neighbours": "neigh show"}
+    if full:
+        found |= {"rules": "rule show", "routes": "route show table all"}
+        for each in spec.get("lookups", ()):
+            words = [f"{word} {each[word]}" for word in ("from", "iif") if each.get(word)]
+            found["lookup " + each["name"]] = " ".join(["route get", each["to"], *words])
+    return found
+
+
+def _of_tc(spec: dict[str, Any], full: bool) -> dict[str, str]:
+    found = {"qdiscs": "qdisc show"}
     for device in spec.get("devices", ()):
         for way in ("ingress", "egress"):
             if full or device == spec.get("tunnel"):
-                found[f"filters {device} {way}"] = ["tc", "-j", "-s", "filter", "show", "dev", device, way]
+                found[f"filters {device} {way}"] = f"filter show dev {device} {way}"
+    return found
+
+
+def _commands(spec: dict[str, Any]) -> dict[str, list[str]]:
+    port = spec.get("port")
+    found = {"nft": ["nft", "-j", "list", "ruleset"]}
+    if port:
+        found["sockets"] = ["ss", "-H", "-a", "-n", "-t", "-i", "-e", "-O", f"( sport = :{port} or dport = :{port} )"]
     for family, tool in (("ip", "iptables"), ("ip6", "ip6tables"), ("arp", "arptables"), ("eb", "ebtables")):
         for table in _legacy_tables(family):
             argv = [f"{tool}-legacy", "-t", table, "-nvxL", "--line-numbers"]
             found[f"legacy {tool} {table}"] = [f"{tool}-legacy-save", "-c", "-t", table] if family != "eb" else argv
-    if full:
-        found["rules"] = ["ip", "-j", "rule", "show"]
-        found["routes"] = ["ip", "-j", "-d", "route", "show", "table", "all"]
-        for each in spec.get("lookups", ()):
-            argv = ["ip", "-j", "route", "get", each["to"]]
-            for word in ("from", "iif"):
-                argv += [word, each[word]] if each.get(word) else []
-            found["lookup " + each["name"]] = argv
     return found
 
 
@@ -98,10 +129,20 @@ def _legacy_tables(family: str) -> list[str]:
         return []
 
 
-def _start(argv: list[str]) -> subprocess.Popen[bytes] | str:
+def _start(argv: list[str], lines: dict[str, str] | None) -> subprocess.Popen[bytes] | str:
+    """``lines`` are what it reads: too few to fill a pipe, so nobody waits for it."""
     if shutil.which(argv[0]) is None:
         return f"{argv[0]} is not there"
-    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL if lines is None else subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    if process.stdin is not None:
+        assert lines is not None
+        process.stdin.write("".join(f"{line}\n" for line in lines.values()).encode())
+        process.stdin.close()
+        process.stdin = None  # communicate() would flush it
+    return process
 
 
 def _json(out: bytes) -> Any:
@@ -109,15 +150,6 @@ def _json(out: bytes) -> Any:
         return json.loads(out or b"[]")
     except ValueError:
         return []
-
-
-def _lookup(out: bytes, err: bytes) -> dict[str, Any]:
-    """The kernel's own answer: a route, or the error that a packet would meet."""
-    listed = _json(out)
-    if listed:
-        return {key: listed[0].get(key) for key in ("type", "dev", "gateway", "prefsrc", "table", "flags")}
-    said = err.decode(errors="replace").strip().splitlines()
-    return {"error": (said or ["no answer"])[0].replace("RTNETLINK answers: ", "").replace("Error: ipv4: ", "")}
 
 
 def _snmp() -> dict[str, int]:

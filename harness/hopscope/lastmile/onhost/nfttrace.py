@@ -6,6 +6,8 @@ takes the table with its owner. Reads the trace group of nfnetlink itself (linux
 
 from __future__ import annotations
 
+import os
+import select
 import shutil
 import socket
 import struct
@@ -63,26 +65,29 @@ class Trace:
         for hook in ("prerouting", "output"):
             lines.append(f"add chain inet {TABLE} {hook} {{ type filter hook {hook} priority -399; policy accept; }}")
             lines += [f"add rule inet {TABLE} {hook} {rule}" for rule in wanted]
+        lines.append(f"list table inet {TABLE}")
         self._owner = subprocess.Popen(
-            ["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         assert self._owner.stdin is not None
         self._owner.stdin.write("".join(line + "\n" for line in lines).encode())
         self._owner.stdin.flush()
 
     def settle(self) -> None:
-        """Wait until the marking rules are there."""
-        deadline = time.monotonic() + READY_S
-        while not self.why:
-            listed = subprocess.run(
-                ["nft", "list", "table", "inet", TABLE], capture_output=True, timeout=3, check=False
-            )
-            if listed.stdout.decode().count("nftrace") >= self._rules:
-                return
-            if time.monotonic() > deadline or self._owner is None or self._owner.poll() is not None:
-                self.why = listed.stderr.decode().strip()[:200] or "nft did not take the rules that mark probes"
-                return
-            time.sleep(0.005)  # the condition is above; nothing tells when nft -i has read its pipe
+        """Wait until the marking rules are there: nft tells the table after it has made them."""
+        if self.why or self._owner is None or self._owner.stdout is None:
+            return
+        deadline, said = time.monotonic() + READY_S, b""
+        while not said.endswith(b"\n}\n"):
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._owner.stdout], [], [], left)[0]:
+                break
+            data = os.read(self._owner.stdout.fileno(), 65536)
+            if not data:
+                break
+            said += data
+        if said.count(b"nftrace") < self._rules:
+            self.why = said.decode(errors="replace").strip()[:200] or "nft did not take the rules that mark probes"
 
     def records(self) -> list[dict[str, Any]]:
         """What was seen, counted; the rules are gone afterwards."""
