@@ -48,3 +48,8 @@ class Finding:
             "confidence": self.confidence, "evidence": list(self.evidence), "explains": list(self.explains),
             "repair": [f"{each.host}: {each.name} = {each.wanted}" for each in self.settings], "remedy": self.remedy,
         }  # fmt: skip
+
+
+def told_of(host: str, drop: dict[str, Any]) -> str:
+    """A record of drop reasons as a line of evidence."""
+    return f"the kernel of {host} dropped it: {drop['reason']} in {drop['function']}, device {drop['dev'] or 'none'}"

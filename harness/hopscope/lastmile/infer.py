@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import ModuleType
 
 from hopscope.lastmile import causes
-from hopscope.lastmile.finding import AREAS, Finding
+from hopscope.lastmile.finding import AREAS, Finding, told_of
 from hopscope.lastmile.view import Loss, View
 
 CERTAIN = {"proven": 0, "likely": 1, "possible": 2}
@@ -47,10 +47,6 @@ def weighed(view: View, loss: Loss, module: ModuleType, finding: Finding) -> Fin
         return finding if any(each["reason"] == UNTOLD for each in dropped) else None
     told = tuple(dict.fromkeys(told_of(finding.host, each) for each in fitting))
     return replace(finding, evidence=(*finding.evidence, *told), confidence="proven")
-
-
-def told_of(host: str, drop: dict[str, object]) -> str:
-    return f"the kernel of {host} dropped it: {drop['reason']} in {drop['function']}, device {drop['dev'] or 'none'}"
 
 
 def areas(view: View, findings: list[Finding]) -> dict[str, str]:

@@ -30,7 +30,9 @@ _ONHOST = Path(__file__).with_name("onhost")
 def look(
     hosts: Mapping[str, Executor], ground: Ground, *, wait_s: float = WAIT_S, trace: bool = True, drops: bool = True
 ) -> View:
-    """``trace`` lets nft trace probe packets, ``drops`` the kernel say why it drops them. Hosts that cannot be looked at are told in the view and left out.
+    """``trace`` lets nft trace probe packets, ``drops`` the kernel say why it drops them.
+
+    Hosts that cannot be looked at are told in the view and left out.
 
     Raises EnvironmentFault where an end of the tunnel cannot be looked at.
     """
@@ -98,7 +100,7 @@ def _devices(ground: Ground, name: str) -> dict[str, Any]:
 
 
 def _spawn(host: Executor, spec: dict[str, Any]) -> Process:
-    """The agent, where it lies if the host shares our file system, else copied; it keeps no bytecode that others read."""
+    """The agent, from where it lies if the host shares our file system, else copied."""
     folder, python = _ONHOST, sys.executable
     if not host.here:
         folder, python = host.directory / "lastmile", "python3"

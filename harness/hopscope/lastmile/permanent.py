@@ -134,7 +134,7 @@ def _undo(setting: Setting) -> list[str]:
         destination = setting.destination
         return [
             f"ip route flush table main exact {destination}",
-            *(f"ip route add {shlex.join(words)}" for words in before or ()),
+            *(f"ip route append {shlex.join(words)}" for words in before or ()),
         ]
     if isinstance(setting, Presence):
         return [shlex.join(setting.add if setting.wanted == NONE else setting.remove)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hopscope.lab.settings.presence import NONE, Presence
 from hopscope.lastmile.finding import Finding
+from hopscope.lastmile.ground import Side
 from hopscope.lastmile.view import Loss, View
 
 CAUSES = ("address", "address-conflict")
@@ -32,9 +33,19 @@ def find(view: View, loss: Loss) -> Finding | None:
             return Finding(
                 "address", side.host, "routes", f"{side.device} lacks its address {side.inner}",
                 (f"addresses of {side.device}: {have}", str(loss)),
-                settings=(_address(side.host, side.inner, side.device, peer=peer),),
+                settings=(
+                    _address(side.host, side.inner, side.device, peer=peer),
+                    *(_address(side.host, each, side.device, peer=peer, wanted=NONE) for each in _instead(view, side)),
+                ),
             )  # fmt: skip
     return None
+
+
+def _instead(view: View, side: Side) -> list[str]:
+    """Other addresses of the device for the same peer: the first of them is what packets would leave with."""
+    link = view.link(side.host, side.device, late=False) or {}
+    peer = view.ground.other(side.host).inner
+    return [each["local"] for each in link.get("addr_info", ()) if each.get("address") == peer]
 
 
 def _address(host: str, address: str, device: str, *, peer: str = "", wanted: str = "there") -> Presence:

@@ -78,7 +78,8 @@ class Btf:
         step = PER_ENTRY[self._types[at + 1] >> 24 & 31]
         last = at + 3 + step * (self._types[at + 1] & 0xFFFF)
         return last <= len(self._types) and all(
-            self._types[entry] < len(self._strings) and (not self._types[entry] or not self._strings[self._types[entry] - 1])
+            self._types[entry] < len(self._strings)
+            and (not self._types[entry] or not self._strings[self._types[entry] - 1])
             for entry in range(at + 3, last, step)
         )
 

@@ -35,6 +35,8 @@ def snapshot(spec: dict[str, Any], full: bool = True) -> dict[str, Any]:
     batches = {"ip": _of_ip(spec, full), "tc": _of_tc(spec, full)}
     commands = {tool: [tool, "-j", "-s", "-d", "-force", "-batch", "-"] for tool in batches}
     commands |= _commands(spec)
+    if full:
+        commands["xfrm"] = ["ip", "xfrm", "policy"]
     running = {name: _start(argv, batches.get(name)) for name, argv in commands.items()}
     seen: dict[str, Any] = {
         "clock": time.time(),
@@ -81,7 +83,9 @@ def _unpack(names: list[str], out: bytes, err: bytes, seen: dict[str, Any], miss
     for number, name in enumerate(names, 1):
         listed = [] if number in failed else _json(next(documents, b""))
         if name.startswith("lookup "):
-            answer = {key: listed[0].get(key) for key in ANSWER} if listed else {"error": failed.get(number, "no answer")}
+            answer = (
+                {key: listed[0].get(key) for key in ANSWER} if listed else {"error": failed.get(number, "no answer")}
+            )
             seen.setdefault("lookups", {})[name[7:]] = answer
         elif number in failed:
             missing[name] = failed[number]

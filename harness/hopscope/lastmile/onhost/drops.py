@@ -1,8 +1,8 @@
 """Packets that the kernel gave up in this network namespace: why, where, and which packet. Runs on the host.
 
-A program on the raw tracepoint ``kfree_skb`` (linux/include/trace/events/skb.h; reasons since Linux 5.17) writes a record for
-each into a ring. It ends with the descriptors of its owner, however that ends. Needs root of the machine: CAP_BPF and
-CAP_PERFMON do not reach into a user namespace.
+A program on the raw tracepoint ``kfree_skb`` (linux/include/trace/events/skb.h; reasons since Linux 5.17) writes a
+record for each into a ring. It ends with the descriptors of its owner, however that ends. Needs root of the machine:
+CAP_BPF and CAP_PERFMON do not reach into a user namespace.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FIELDS = {
 }  # fmt: skip
 PACKET, SYMBOL = 128, 48
 RECORD = struct.Struct(f"=II2s6x{PACKET}s{SYMBOL}s")
-"""Reason, index of the device (0 where there is none), protocol as on the wire, bytes from the network header, function."""
+"""Reason, index of the device (0: none), protocol as on the wire, bytes from the network header, function."""
 RING = 1 << 20
 SCRATCH = -(RECORD.size + 16)
 REGISTER = {"context": 6, "skb": 7, "it": 8, "offset": 9, "frame": 10}
@@ -164,7 +164,7 @@ class Drops:
         return [dict(key, n=n) for key, n in counts.items()]
 
     def _taken(self) -> list[bytes]:
-        """Records from the ring (Documentation/bpf/ringbuf.rst): a head of eight bytes each, busy and discarded marked."""
+        """Records from the ring (Documentation/bpf/ringbuf.rst), each behind eight bytes of length and marks."""
         at, end = (struct.unpack_from("=Q", each)[0] for each in (self._consumer, self._producer))
         found = []
         while at < end:

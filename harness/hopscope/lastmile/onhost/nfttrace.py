@@ -141,7 +141,7 @@ class Trace:
             "chain": seen.get(T_CHAIN, b"").rstrip(b"\0").decode(),
             "handle": struct.unpack("!Q", seen[T_HANDLE])[0] if T_HANDLE in seen else 0,
             "kind": KINDS.get(seen[T_TYPE][-1], "?"),
-            "verdict": VERDICTS.get(code, "continue") if code is not None else "continue",
+            "verdict": verdict_of(code),
             "packet": probe,
             "iif": _number(seen.get(T_IIF)) or iif,
             "oif": oif,
@@ -157,6 +157,11 @@ class Trace:
                 _packet(seen[T_NETWORK], seen.get(T_TRANSPORT, b"")), _number(seen.get(T_IIF)), _number(seen.get(T_OIF))
             )  # fmt: skip
         return number
+
+
+def verdict_of(code: int | None) -> str:
+    """Of NF_QUEUE the number is in the low bits, the queue in the high ones; what is negative goes on (nf_tables.h)."""
+    return "continue" if code is None or code < 0 else VERDICTS.get(code & 0xFF, "continue")
 
 
 def attributes(data: bytes) -> dict[int, bytes]:

@@ -1,0 +1,60 @@
+"""The receiver refuses the packets for a checksum that is wrong: somebody on the way has changed them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hopscope.lastmile.causes.firewall import accept
+from hopscope.lastmile.finding import Finding, told_of
+from hopscope.lastmile.view import Loss, View
+
+CAUSES = ("checksum", "daemon-corrupts")
+COUNTERS = ("IcmpInCsumErrors", "TcpInCsumErrors", "IpExtInCsumErrors")
+
+
+def find(view: View, loss: Loss) -> Finding | None:
+    host = loss.inside
+    if host is None or loss.last is None or loss.last.way != "in":
+        return None
+    dropped = [each for each in view.given_up(loss, host) if each["reason"].endswith("_CSUM")]
+    moved = {name: view.counted(host, name) for name in COUNTERS if view.counted(host, name) > 0}
+    kind = "Icmp" if loss.probe.kind == "ping" else "Tcp"
+    if not dropped and not any(name.startswith((kind, "IpExt")) for name in moved):
+        return None
+    told = (
+        *(told_of(host, each) for each in dropped),
+        *(f"{name} moved by {n}" for name, n in moved.items()),
+        str(loss),
+    )
+    for where in dict.fromkeys(point.host for point in (*loss.probe.there, *loss.probe.back)):
+        event = _rewritten(view, loss, where)
+        if event is not None:
+            chain = f"{event['family']} {event['table']} {event['chain']}"
+            return Finding(
+                "checksum", where, "firewall", f"chain {chain} overwrites what a checksum is of, or the checksum", told,
+                settings=(accept(view, where, event, *loss.ends),),
+            )  # fmt: skip
+    side = view.ground.side(host)
+    far = view.ground.other(host) if side and loss.last.device == side.device else None
+    if far is not None:
+        return Finding(
+            "daemon-corrupts", far.host, "captures", "packets come out of the tunnel changed", told, "likely",
+            remedy="one of the two daemons damages what it carries: mend or replace it",
+        )  # fmt: skip
+    return Finding(
+        "checksum", host, "captures", "packets arrive changed", told, "likely", remedy="look at who is before"
+    )
+
+
+def _rewritten(view: View, loss: Loss, host: str) -> dict[str, Any] | None:
+    """The event of the trace in which a rule changed a payload or header of these packets."""
+    rules = {
+        (rule["family"], rule["table"], rule["chain"], rule["handle"])
+        for entry in view.ruleset(host)
+        if (rule := entry.get("rule"))
+        and any("payload" in str(each["mangle"].get("key")) for each in rule.get("expr", ()) if "mangle" in each)
+    }
+    for event in view.traced(loss, host):
+        if (event["family"], event["table"], event["chain"], event["handle"]) in rules:
+            return event
+    return None
