@@ -17,14 +17,37 @@ from hopscope.lastmile.planner import attempt, mend
 pytestmark = [pytest.mark.integration, pytest.mark.lab_requires("tun")]
 CATALOGUE = faults.load()
 SAMPLE = ("input-two-chains", "wrong-route-wan", "forward-off-left", "daemon-drops-large")
+OPENED = ("firewall", "netdev", "legacy", "tc", "nat")
+"""Causes whose repair lets packets through that somebody has decided about."""
 CONFIGURATION = (
-    ["nft", "list", "ruleset"], ["ip", "-json", "addr"], ["ip", "route", "show", "table", "all"], ["ip", "rule"],
-    ["tc", "qdisc"], ["cat", "/proc/sys/net/ipv4/ip_forward"],
+    ["nft", "-s", "list", "ruleset"], ["ip", "-o", "addr"], ["ip", "route", "show", "table", "all"],
+    ["ip", "rule"], ["ip", "neigh", "show", "nud", "permanent"], ["tc", "qdisc"],
+    *(["tc", "filter", "show", "dev", device, way] for device in ("tun0", "eth1") for way in ("ingress", "egress")),
+    ["grep", "-rH", "", "/proc/sys/net/ipv4/conf", "--include=rp_filter", "--include=forwarding"],
 )  # fmt: skip
 
 
-def configuration(bed: faults.Bed) -> dict[str, list[str]]:
-    return {name: [host.run(argv).text for argv in CONFIGURATION] for name, host in bed.lab.hosts.items()}
+def configuration(bed: faults.Bed) -> dict[str, list[list[str]]]:
+    """What a host is told to be, without what only counts."""
+    return {
+        name: [sorted(host.run(argv, check=False).text.replace(" linkdown", "").splitlines()) for argv in CONFIGURATION]
+        for name, host in bed.lab.hosts.items()
+    }
+
+
+def strangers(bed: faults.Bed) -> list[bool]:
+    """Whether those pass who are not the tunnel's: another source on the LAN, another one at the end."""
+    hosts = bed.lab.hosts
+    hosts["left-lan"].run(["ip", "addr", "replace", "10.20.1.77/24", "dev", "eth0"])
+    hosts["left"].run(["ip", "addr", "replace", "10.9.0.77/32", "dev", "lo"])
+    hosts["right"].run(["ip", "route", "replace", "10.9.0.77/32", "dev", "tun0"])
+    asked = (
+        ("left-lan", "10.20.1.77", "10.20.2.10"),
+        ("left", "10.9.0.77", "10.9.0.2"),
+        ("left", "10.8.1.1", "10.8.2.2"),
+    )
+    argv = ["ping", "-c", "1", "-W", "0.3", "-I"]
+    return [hosts[host].run([*argv, source, to], check=False).returncode == 0 for host, source, to in asked]
 
 
 def test_a_tunnel_that_carries_has_no_finding_and_is_left_as_it_was(tmp_path: Path) -> None:
@@ -87,6 +110,25 @@ def test_the_known_sequence_reports_what_each_step_did(tmp_path: Path) -> None:
             "INPUT rules: changed nothing: 6 fail", "kernel parameters: changed nothing: 6 fail",
             "MTU 1400: changed nothing: 6 fail", "routes: changed nothing: 6 fail",
         ]  # fmt: skip
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", sorted(name for name, fault in CATALOGUE.items() if fault.repairable))
+def test_every_repair_holds_opens_no_more_and_is_undone_exactly(name: str, tmp_path: Path) -> None:
+    with faults.bed(CATALOGUE[name], directory=tmp_path) as bed:
+        passed = strangers(bed)
+        before = configuration(bed)
+        outcome = mend(bed.lab, bed.ground)
+        assert not outcome.failing, [str(step) for step in outcome.steps]
+        after = configuration(bed)
+        assert mend(bed.lab, bed.ground).steps == []
+        assert configuration(bed) == after
+        if CATALOGUE[name].causes[0] in OPENED and "transport" not in name:
+            assert strangers(bed) == passed
+        for step in reversed(outcome.kept):
+            for setting in reversed(step.settings):
+                setting.undo(bed.lab.hosts[setting.host])
+        assert configuration(bed) == before
 
 
 @pytest.mark.nightly

@@ -21,9 +21,21 @@ def _probe(view: View, loss: Loss) -> Finding | None:
     src, dst = loss.probe.source_address, loss.probe.address
     for host in dict.fromkeys(point.host for point in loss.probe.there):
         for event in translated(view, host):
-            if src in event["packet"] and _ours(event, src, loss):
+            if src in event["packet"] and _ours(event, src, loss) and not _undone(view, loss, host):
                 return _finding(view, loss, host, event, "what goes through the tunnel", src, dst, "")
     return None
+
+
+def _undone(view: View, loss: Loss, host: str) -> bool:
+    """Behind this host the probe was seen with the addresses that it was sent with, and with no others."""
+    hosts = [point.host for point in loss.probe.there]
+    later = hosts[hosts.index(host) + hosts.count(host) :]
+    ends = {
+        (record["src"], record["dst"])
+        for each in later for record in view.records(each, "echo" if loss.probe.kind == "ping" else "tcp")
+        if loss.probe.kind != "ping" or record["probe"] == loss.probe.number
+    }  # fmt: skip
+    return ends == {(loss.probe.source_address, loss.probe.address)}
 
 
 def _transport(view: View, loss: Loss) -> Finding | None:
