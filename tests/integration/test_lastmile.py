@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from hopscope.hosts.executor import Executor
 from hopscope.lab.settings.mtu import Mtu
 from hopscope.lab.settings.sysctl import Sysctl
-from hopscope.lastmile import faults, known
+from hopscope.lastmile import faults, known, permanent
 from hopscope.lastmile.infer import infer
 from hopscope.lastmile.look import look
 from hopscope.lastmile.planner import attempt, mend
@@ -148,3 +149,31 @@ def test_a_repair_that_helps_nothing_is_undone_exactly(tmp_path: Path) -> None:
         step, after = attempt(bed.lab.hosts, bed.ground, view, finding, wrong)
         assert (step.kept, step.why, after.failing) == (False, "no probe succeeds that failed", view.failing)
         assert configuration(bed) == before
+
+
+RULES = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -i tun0 -j DROP\nCOMMIT\n"
+
+
+def test_what_was_kept_holds_on_fresh_hosts_and_when_the_daemon_makes_its_device_anew(tmp_path: Path) -> None:
+    """On a host that iptables-persistent rules: rules.v4 is loaded at boot, device-tun0.sh is run when tun0 appears."""
+    fault = CATALOGUE["no-lan-route"]
+    files = tmp_path / "files" / "right"
+
+    def boot(bed: faults.Bed, rules: str) -> Executor:
+        right = bed.lab.hosts["right"]
+        right.run(["iptables-restore"], stdin=rules.encode())
+        return right
+
+    with faults.bed(fault, directory=tmp_path / "one") as bed:
+        right = boot(bed, RULES)
+        (tmp_path / "rules.v4").write_text(RULES)
+        outcome = mend(bed.lab, bed.ground)
+        permanent.write(files.parent, outcome, bed.lab.hosts, rules=str(tmp_path / "rules.v4"))
+    with faults.bed(fault, directory=tmp_path / "two") as bed:
+        right = boot(bed, (files / "rules.v4").read_text())
+        right.run(["sh", str(files / "device-tun0.sh")])
+        assert look(bed.lab.hosts, bed.ground).failing == frozenset()
+        bed.restart("right", fault)
+        assert look(bed.lab.hosts, bed.ground).failing
+        right.run(["sh", str(files / "device-tun0.sh")])
+        assert look(bed.lab.hosts, bed.ground).failing == frozenset()

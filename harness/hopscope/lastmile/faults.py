@@ -30,6 +30,7 @@ from hopscope.providers.netns import NetnsProvider
 PORT = 7000
 INNER = {"left": "10.9.0.1", "right": "10.9.0.2"}
 KEYS = {"name", "cause", "repairable", "daemon", "steps", "before", "needs", "tls"}
+ROLES = {"right": ("left", "listen"), "left": ("right", "connect")}
 STEPS = {"host", "run", "nft", "sysctl", "signal", "spawn", "ready"}
 _DAEMON = Path(__file__).with_name("faultydaemon.py")
 
@@ -88,11 +89,19 @@ class Bed:
         self.daemons: dict[str, Process] = {}
         self.others: list[Process] = []
 
+    def restart(self, host: str, fault: Fault) -> None:
+        """The daemon ends and is started again: its device is another one, without routes or settings."""
+        self.daemons[host].stop(1.0)
+        lines = self.daemons[self.ground.other(host).host].lines
+        seen = lines().count("connected")
+        self.daemons[host] = self._daemon(host, *ROLES[host], fault)
+        wait_until(lambda: lines().count("connected") > seen, timeout=8, interval=0.02, what="the ends to be connected")
+
     def start(self, fault: Fault) -> None:
         if fault.tls:
             credentials.install("tls", self.lab.hosts["right"], self.lab.hosts["left"])
         self._do(fault.before)
-        for host, other, role in (("right", "left", "listen"), ("left", "right", "connect")):
+        for host, (other, role) in ROLES.items():
             self.daemons[host] = self._daemon(host, other, role, fault)
             side, far = self.ground.side(host), self.ground.other(host)
             assert side is not None

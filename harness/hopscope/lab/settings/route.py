@@ -18,7 +18,7 @@ STATES = ("linkdown", "dead")  # what ip tells about a route and does not take
 class Route:
     """``destination`` by way of ``via`` or out of ``port``, or both; with neither the host is to have no such route.
 
-    The one route for exactly this destination is replaced: adding beside an existing wrong one would fail. ``plain``
+    What routes there are for exactly this destination are replaced by one: adding beside an existing wrong one would fail. ``plain``
     says that it is to have no source address and no MTU of its own.
     """
 
@@ -46,6 +46,8 @@ class Route:
 
     def apply(self, executor: Executor) -> None:
         self._before = parse_routes(executor.run([*self._ip(), "route", "show", *self._exact()]).text)
+        if len(self._before) > 1:
+            self._flush(executor)
         words = [word for key, value in (("via", self.via), ("dev", self.port)) if value for word in (key, value)]
         if words:
             executor.run([*self._ip(), "route", "replace", self.destination, *words], check=False)  # read back

@@ -34,15 +34,21 @@ def find(view: View, loss: Loss) -> Finding | None:
                 "checksum", where, "firewall", f"chain {chain} overwrites what a checksum is of, or the checksum", told,
                 settings=(accept(view, where, event, *loss.ends),),
             )  # fmt: skip
-    side = view.ground.side(host)
-    far = view.ground.other(host) if side and loss.last.device == side.device else None
-    if far is not None:
+    ends = [side for side in view.ground.sides if host == side.host or (loss.probe.goal and _refused(view, side.host))]
+    if ends:
         return Finding(
-            "daemon-corrupts", far.host, "captures", "packets come out of the tunnel changed", told, "likely",
+            "daemon-corrupts", view.ground.other(ends[0].host).host, "captures",
+            "packets come out of the tunnel changed", told, "likely",
             remedy="one of the two daemons damages what it carries: mend or replace it",
         )  # fmt: skip
     return Finding(
         "checksum", host, "captures", "packets arrive changed", told, "likely", remedy="look at who is before"
+    )
+
+
+def _refused(view: View, host: str) -> bool:
+    return any(view.counted(host, name) > 0 for name in COUNTERS) or any(
+        each["reason"].endswith("_CSUM") for each in view.reports.get(host, {}).get("drops", ())
     )
 
 
