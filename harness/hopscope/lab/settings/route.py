@@ -18,8 +18,8 @@ STATES = ("linkdown", "dead")  # what ip tells about a route and does not take
 class Route:
     """``destination`` by way of ``via`` or out of ``port``, or both; with neither the host is to have no such route.
 
-    What routes there are for exactly this destination are replaced by one: adding beside an existing wrong one would fail. ``plain``
-    says that it is to have no source address and no MTU of its own.
+    What routes there are for exactly this destination are replaced by one: adding beside a wrong one would fail.
+    ``plain`` says that it is to have no source address and no MTU of its own.
     """
 
     host: str
@@ -61,11 +61,9 @@ class Route:
         if self._before is None:
             return
         self._flush(executor)
-        add = (
-            "append" if self._ip()[1] == "-4" else "add"
-        )  # of several for one destination, in IPv4, one is "there already"
-        for words in self._before:
-            executor.run([*self._ip(), "route", add, *words])
+        for number, words in enumerate(self._before):
+            verb = "append" if number and self._ip()[1] == "-4" else "add"  # beside the first another one "exists"
+            executor.run([*self._ip(), "route", verb, *words])
 
     def _flush(self, executor: Executor) -> None:
         executor.run([*self._ip(), "route", "flush", *self._exact()], check=False)
