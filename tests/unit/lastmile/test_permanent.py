@@ -89,7 +89,8 @@ def test_a_legacy_rule_goes_there_too() -> None:
 
 def test_what_goes_with_a_device_is_done_whenever_it_appears() -> None:
     settings = [
-        Mtu("left", "tun0", 1300), Route("left", "10.20.2.0/24", port="tun0"), Address("left", "10.9.0.1", "tun0", "10.9.0.2"),
+        Mtu("left", "tun0", 1300), Route("left", "10.20.2.0/24", port="tun0"),
+        Address("left", "10.9.0.1", "tun0", "10.9.0.2"),
         Sysctl("left", "net/ipv4/conf/tun0/rp_filter", "2"), Sysctl("left", "net.ipv4.ip_forward", "1"),
         Presence("left", "rule", ("ip", "rule", "show"), "to x lookup main", ("ip", "rule", "add", "to", "x"), ()),
     ]  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 
 from hopscope.lastmile.causes.firewall import accept
 from hopscope.lastmile.finding import Finding, told_of
+from hopscope.lastmile.ground import Side
 from hopscope.lastmile.view import Loss, View
 
 CAUSES = ("checksum", "daemon-corrupts")
@@ -34,7 +35,7 @@ def find(view: View, loss: Loss) -> Finding | None:
                 "checksum", where, "firewall", f"chain {chain} overwrites what a checksum is of, or the checksum", told,
                 settings=(accept(view, where, event, *loss.ends),),
             )  # fmt: skip
-    ends = [side for side in view.ground.sides if host == side.host or (loss.probe.goal and _refused(view, side.host))]
+    ends = [side for side in view.ground.sides if _corrupted(view, loss, side)]
     if ends:
         return Finding(
             "daemon-corrupts", view.ground.other(ends[0].host).host, "captures",
@@ -46,10 +47,14 @@ def find(view: View, loss: Loss) -> Finding | None:
     )
 
 
-def _refused(view: View, host: str) -> bool:
-    return any(view.counted(host, name) > 0 for name in COUNTERS) or any(
-        each["reason"].endswith("_CSUM") for each in view.reports.get(host, {}).get("drops", ())
-    )
+def _corrupted(view: View, loss: Loss, side: Side) -> bool:
+    """This end refused what came out of the tunnel: this probe, or others where this one went further."""
+    if loss.inside == side.host:
+        return loss.last is not None and loss.last.device == side.device
+    return any(
+        each["reason"].endswith("_CSUM") and each["dev"] == side.device
+        for each in view.reports.get(side.host, {}).get("drops", ())
+    ) or any(view.counted(side.host, name) > 0 for name in COUNTERS)
 
 
 def _rewritten(view: View, loss: Loss, host: str) -> dict[str, Any] | None:
