@@ -239,12 +239,15 @@ class View:
         return [each for each in SOURCES if each not in self.reports[host]["missing"]]
 
     def established(self) -> bool:
-        """The transport is, at one end at least; taken for granted where it is not TCP."""
-        return self.ground.protocol != "tcp" or any(
-            line.startswith("ESTAB")
-            for side in self.ground.sides for snapshot in (self.before, self.after)
-            for line in (snapshot(side.host, "sockets", "") or "").splitlines()
-        )  # fmt: skip
+        """The transport is, at one end at least and all the time; taken for granted where it is not TCP."""
+        if self.ground.protocol != "tcp":
+            return True
+        for side in self.ground.sides:
+            lines = [(snapshot(side.host, "sockets", "") or "").splitlines() for snapshot in (self.before, self.after)]
+            ends = [{tuple(words[3:5]) for line in each if (words := line.split())[0] == "ESTAB"} for each in lines]
+            if not ends[0].isdisjoint(ends[1]):
+                return True
+        return False
 
     def _is(self, packet: str, loss: Loss) -> bool:
         """A packet as the trace tells it (``icmp A>B echo``, ``tcp A:P>B:Q``) is one of this loss."""

@@ -164,6 +164,7 @@ CASES: dict[str, tuple[Change, Change, Change]] = {
     "legacy": (INSIDE, both(put("right", "legacy iptables filter", LEGACY.format(0), "before"),
                             put("right", "legacy iptables filter", LEGACY.format(4), "after")),
                dropped("right", "IP_RPFILTER")),
+    "conntrack-full": (INSIDE, put("right", "conntrack", {"drop": 5}, "after"), put("right", "conntrack", {"drop": 5})),
     "nat": (both(lose(SMALL, after=2), captured("right", src="10.77.0.1")), both(ruleset("left", SNAT),
             traced("left", verdict="accept")), captured("right", src="10.9.0.1")),
     "ttl": (both(lose(LAN, after=4), captured("right", ttl=1)), sysctl("left-lan", net__ipv4__ip_default_ttl="1"),

@@ -11,8 +11,8 @@ import importlib
 from types import ModuleType
 
 ORDER = (
-    "daemon_state", "link", "address", "firewall", "legacy", "nat", "ttl", "checksum", "filters", "parameters",
-    "neighbour", "routes", "xfrm", "mtu", "tls", "daemon_path", "kernel_drop", "elsewhere",
+    "daemon_state", "link", "address", "firewall", "legacy", "conntrack", "nat", "ttl", "checksum", "filters",
+    "parameters", "neighbour", "routes", "xfrm", "mtu", "tls", "daemon_path", "kernel_drop", "elsewhere",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from hopscope.lab.settings.nft_rule import NftRule
 from hopscope.lab.settings.presence import Presence
 from hopscope.lastmile.causes.firewall import COMMENT
 from hopscope.lastmile.finding import Finding
+from hopscope.lastmile.ground import Point
 from hopscope.lastmile.view import Loss, View
 
 CAUSES = ("tc", "netdev", "qdisc", "xdp")
@@ -172,13 +173,22 @@ def _queue(view: View, loss: Loss, host: str, device: str) -> Finding | None:
 
 def _xdp(view: View, loss: Loss, host: str, device: str) -> Finding | None:
     program = (view.link(host, device) or {}).get("xdp")
-    if not program or not loss.next or loss.next.device != device or view.moved(host, device, "rx") <= 0:
+    if not program or view.moved(host, device, "rx") <= 0 or not _unseen(view, loss, host, device):
         return None
     return Finding(
         "xdp", host, "other filters", f"an XDP program on {device} drops",
         (f"xdp: {program}", f"rx of {device} moved by {view.moved(host, device, 'rx')}, its tap saw less", str(loss)),
         "likely", remedy=f"ip link set dev {device} xdp off (whoever attached it knows how to bring it back)",
     )  # fmt: skip
+
+
+def _unseen(view: View, loss: Loss, host: str, device: str) -> bool:
+    """The tap of a device should have seen this probe come in next; of a device of the underlay, probes of that."""
+    point = Point(host, device, "in")
+    if loss.next == point:
+        return True
+    under = [p for p in view.probes if p.layer == "underlay" and not view.ok(p) and not p.unless_established]
+    return loss.between is not None and any(view.locate(p).next == point for p in under)
 
 
 def _reached(view: View, loss: Loss, host: str, way: str) -> bool:

@@ -36,6 +36,7 @@ def main() -> None:
     listener = probe.Listener(spec["probe_port"])
     if listener.why:
         missing["listener"] = listener.why
+    standing = collect.established(spec["port"])
     before = collect.snapshot(spec)
     if traced is not None:
         traced.settle()
@@ -51,7 +52,7 @@ def main() -> None:
     while True:
         told = signal.sigtimedwait(awaited, spec.get("life_s", 10.0))
         if told is not None and told.si_signo == signal.SIGUSR1:
-            up = "ESTAB" in before.get("sockets", "")
+            up = not standing.isdisjoint(collect.established(spec["port"]))  # the same as before, not another try
             chosen = [each for each in spec["probes"] if not (up and each.get("unless_established"))]
             results.update(probe.run(chosen, spec["wait_s"]))
             _say({"probed": len(results)})

@@ -78,12 +78,12 @@ class Program:
             out += struct.pack("=BBhI", op, src << 4 | dst, off, imm & 0xFFFFFFFF)
         return out
 
-    def load(self) -> int:
-        """As a raw tracepoint; the descriptor. What the verifier says is in the error."""
+    def load(self, kind: int = RAW_TRACEPOINT) -> int:
+        """The descriptor. What the verifier says is in the error."""
         code = self.assembled()
         instructions, _code = pointer(code)
         licence, _licence = pointer(LICENCE + b"\0")
-        fields = struct.pack("=IIQQ", RAW_TRACEPOINT, len(code) // 8, instructions, licence)
+        fields = struct.pack("=IIQQ", kind, len(code) // 8, instructions, licence)
         try:
             return bpf(PROG_LOAD, fields)
         except OSError as error:

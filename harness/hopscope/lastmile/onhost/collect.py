@@ -156,6 +156,19 @@ def _json(out: bytes) -> Any:
         return []
 
 
+def established(port: int) -> set[str]:
+    """Connections of a port that are up now, as /proc/net/tcp tells their two ends (in hexadecimal)."""
+    found = set()
+    for name in ("tcp", "tcp6"):
+        try:
+            rows = [line.split() for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+        except OSError:
+            continue
+        ends = [(row[1], row[2]) for row in rows if row[3] == "01"]
+        found |= {f"{here} {there}" for here, there in ends if f":{port:04X}" in (here[-5:], there[-5:])}
+    return found
+
+
 def _snmp() -> dict[str, int]:
     """/proc/net/snmp and netstat: ``IpInReceives``, ``TcpExtListenDrops``."""
     counted: dict[str, int] = {}
