@@ -47,6 +47,7 @@ class Finding:
             "cause": self.cause, "host": self.host, "area": self.area, "summary": self.summary,
             "confidence": self.confidence, "evidence": list(self.evidence), "explains": list(self.explains),
             "repair": [f"{each.host}: {each.name} = {each.wanted}" for each in self.settings], "remedy": self.remedy,
+            "search": self.search,
         }  # fmt: skip
 
 

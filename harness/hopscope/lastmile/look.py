@@ -7,10 +7,10 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,27 @@ from hopscope.hosts.process import Process
 from hopscope.hosts.ready import LogLine
 from hopscope.hosts.wait import wait_until
 from hopscope.lastmile.ground import PROBE_PORT, Ground
+from hopscope.lastmile.onhost import btf
 from hopscope.lastmile.view import View
 
 WAIT_S = 0.3
 ANSWER_S = 8.0
+STEPS = {"probed": "every probe has had its time", "report": "hosts are as they are now, and what was heard is here"}
 _ONHOST = Path(__file__).with_name("onhost")
 
 
 def look(
-    hosts: Mapping[str, Executor], ground: Ground, *, wait_s: float = WAIT_S, trace: bool = True, drops: bool = True
+    hosts: Mapping[str, Executor],
+    ground: Ground,
+    *,
+    wait_s: float = WAIT_S,
+    trace: bool = True,
+    drops: bool = True,
+    say: Callable[[str], None] = lambda text: None,
 ) -> View:
     """``trace`` lets nft trace probe packets, ``drops`` the kernel say why it drops them.
 
-    Hosts that cannot be looked at are told in the view and left out.
+    Hosts that cannot be looked at are told in the view and left out. ``say`` hears of each step that is done.
 
     Raises EnvironmentFault where an end of the tunnel cannot be looked at.
     """
@@ -48,7 +56,8 @@ def look(
             spec = {
                 "probes": [each.document() for each in probes if each.source == name],
                 "lookups": ground.lookups(name), "probe_port": PROBE_PORT, "port": ground.port, "wait_s": wait,
-                "trace": trace, "drops": drops, "life_s": ANSWER_S + 2 * wait, **_devices(ground, name),
+                "trace": trace, "drops": drops, "kernel": _kernel() if drops and here[name].here else None,
+                "life_s": ANSWER_S + 2 * wait, **_devices(ground, name),
             }  # fmt: skip
             try:
                 return _spawn(here[name], spec)
@@ -67,12 +76,14 @@ def look(
                 raise EnvironmentFault(
                     f"this end of the tunnel cannot be looked at: {blind[side.host]}", host=side.host
                 )
+        say(f"everything listens on {', '.join(agents)} ({time.monotonic() - began:.2f} s)")
         for sig, word in ((signal.SIGUSR1, "probed"), (signal.SIGUSR2, "report")):
             for agent in agents.values():
                 agent.signal(sig)
             for name, agent in agents.items():
                 done = partial(_done, agent, word)
                 wait_until(done, timeout=ANSWER_S, interval=0.005, what=f"the agent on {name} to have {word}")
+            say(f"{STEPS[word]} ({time.monotonic() - began:.2f} s)")
         reports = {}
         for name, agent in agents.items():
             report = _said(agent, "report")
@@ -87,6 +98,15 @@ def _mtu(host: Executor, device: str) -> int | None:
     try:
         return int(json.loads(result.stdout)[0]["mtu"])
     except (ValueError, LookupError):
+        return None
+
+
+@cache
+def _kernel() -> dict[str, Any] | None:
+    """What agents on this machine would each have to find out about its kernel."""
+    try:
+        return btf.of_kfree_skb()
+    except (OSError, LookupError, ValueError):
         return None
 
 

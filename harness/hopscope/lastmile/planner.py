@@ -98,8 +98,14 @@ def mend(
     first = infer(view)
     outcome = Outcome(first, first, view)
     tried: set[tuple[str, ...]] = set()
+    again = False
     for _ in range(MOST_ROUNDS):
         chosen = _choose(hosts, ground, outcome, tried)
+        if chosen is None and outcome.kept and outcome.failing and not again:
+            again = True  # what is left after a repair may be of a moment that has passed
+            outcome.view = look(hosts, ground)
+            outcome.findings = infer(outcome.view)
+            chosen = _choose(hosts, ground, outcome, tried)
         if chosen is None:
             break
         finding, settings = chosen

@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import sys
-from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -20,6 +19,10 @@ import nfttrace
 import probe
 import tap
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def main() -> None:
     spec = json.loads(sys.argv[1])
@@ -27,7 +30,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
     missing: dict[str, Any] = {}
     traced = nfttrace.Trace(spec["probe_port"], spec["port"]) if spec.get("trace", True) else None
-    dropped = drops.Drops(spec["probe_port"], spec["port"]) if spec.get("drops", True) else None
+    dropped = drops.Drops(spec["probe_port"], spec["port"], spec.get("kernel")) if spec.get("drops", True) else None
     for source, reader in (("nft trace", traced), ("drop reasons", dropped)):
         if reader is None:
             missing[source] = "not asked for"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
 from typing import Any
 
@@ -26,9 +25,9 @@ ADD64_REG = 0x0F
 
 
 def bpf(command: int, attributes: bytes) -> int:
-    number = SYSCALL.get(platform.machine())
+    number = SYSCALL.get(os.uname().machine)
     if number is None:
-        raise OSError(errno.ENOSYS, f"the number of bpf(2) on {platform.machine()} is not known here")
+        raise OSError(errno.ENOSYS, f"the number of bpf(2) on {os.uname().machine} is not known here")
     libc = ctypes.CDLL(None, use_errno=True)
     buffer = ctypes.create_string_buffer(attributes.ljust(ATTR, b"\0"), ATTR)
     result: int = libc.syscall(number, command, buffer, ATTR)

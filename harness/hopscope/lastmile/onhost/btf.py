@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterator
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 HEADER = struct.Struct("<HBBIIIII")
 MAGIC = 0xEB9F
@@ -19,6 +23,23 @@ PER_ENTRY = {STRUCT: 3, UNION: 3, ENUM: 2, 13: 2, 15: 3, ENUM64: 3}
 """Words of an entry: struct, union, enum, function prototype, data section, enum64."""
 THROUGH = (TYPEDEF, 9, 10, 11, 18)
 """Names and qualifiers for another type: typedef, volatile, const, restrict, type tag."""
+
+VMLINUX = "/sys/kernel/btf/vmlinux"
+FIELDS = {
+    "dev": ("sk_buff", "dev"), "sk": ("sk_buff", "sk"), "head": ("sk_buff", "head"),
+    "network": ("sk_buff", "network_header"), "protocol": ("sk_buff", "protocol"),
+    "ifindex": ("net_device", "ifindex"), "net": ("net_device", "nd_net.net"),
+    "sock_net": ("sock", "__sk_common.skc_net.net"), "inum": ("net", "ns.inum"),
+}  # fmt: skip
+
+
+def of_kfree_skb() -> dict[str, Any]:
+    """Offsets by the names of FIELDS, and the reasons for which a packet is dropped. OSError where the kernel tells no
+    types, LookupError where it lacks one of them."""
+    with open(VMLINUX, "rb") as file:
+        types = Btf(file.read())
+    fields = {name: types.offset(*field) for name, field in FIELDS.items()}
+    return {"fields": fields, "reasons": types.values("skb_drop_reason")}
 
 
 class Btf:

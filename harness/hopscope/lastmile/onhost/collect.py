@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import time
-from pathlib import Path
-from typing import Any
+
+from files import children, quietly, read, there
+
+TYPE_CHECKING = False  # typing is an import of milliseconds, and a diagnosis starts five agents
+if TYPE_CHECKING:
+    from typing import Any
 
 SYSCTLS = (
     "net/ipv4/ip_forward", "net/ipv4/ip_default_ttl", "net/ipv4/icmp_echo_ignore_all", "net/ipv4/ip_no_pmtu_disc",
@@ -34,9 +37,7 @@ def snapshot(spec: dict[str, Any], full: bool = True) -> dict[str, Any]:
     missing: dict[str, str] = {}
     batches = {"ip": _of_ip(spec, full), "tc": _of_tc(spec, full)}
     commands = {tool: [tool, "-j", "-s", "-d", "-force", "-batch", "-"] for tool in batches}
-    commands |= _commands(spec)
-    if full:
-        commands["xfrm"] = ["ip", "xfrm", "policy"]
+    commands |= _commands(spec, full)
     running = {name: _start(argv, batches.get(name)) for name, argv in commands.items()}
     seen: dict[str, Any] = {
         "clock": time.time(),
@@ -113,9 +114,11 @@ def _of_tc(spec: dict[str, Any], full: bool) -> dict[str, str]:
     return found
 
 
-def _commands(spec: dict[str, Any]) -> dict[str, list[str]]:
+def _commands(spec: dict[str, Any], full: bool) -> dict[str, list[str]]:
     port = spec.get("port")
-    found = {"nft": ["nft", "-j", "list", "ruleset"]}
+    found = {}
+    if full:
+        found = {"nft": ["nft", "-j", "list", "ruleset"], "xfrm": ["ip", "xfrm", "policy"]}
     if port:
         found["sockets"] = ["ss", "-H", "-a", "-n", "-t", "-i", "-e", "-O", f"( sport = :{port} or dport = :{port} )"]
     for family, tool in (("ip", "iptables"), ("ip6", "ip6tables"), ("arp", "arptables"), ("eb", "ebtables")):
@@ -128,14 +131,15 @@ def _commands(spec: dict[str, Any]) -> dict[str, list[str]]:
 def _legacy_tables(family: str) -> list[str]:
     """Tables that are loaded already: asking for others would load them."""
     try:
-        return Path(f"/proc/net/{family}_tables_names").read_text().split()
+        names: str = read(f"/proc/net/{family}_tables_names")
+        return names.split()
     except OSError:
         return []
 
 
 def _start(argv: list[str], lines: dict[str, str] | None) -> subprocess.Popen[bytes] | str:
     """``lines`` are what it reads: too few to fill a pipe, so nobody waits for it."""
-    if shutil.which(argv[0]) is None:
+    if not there(argv[0]):
         return f"{argv[0]} is not there"
     process = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL if lines is None else subprocess.PIPE, stdout=subprocess.PIPE,
@@ -161,7 +165,7 @@ def established(port: int) -> set[str]:
     found = set()
     for name in ("tcp", "tcp6"):
         try:
-            rows = [line.split() for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+            rows = [line.split() for line in read(f"/proc/net/{name}").splitlines()[1:]]
         except OSError:
             continue
         ends = [(row[1], row[2]) for row in rows if row[3] == "01"]
@@ -174,7 +178,7 @@ def _snmp() -> dict[str, int]:
     counted: dict[str, int] = {}
     for name in ("snmp", "netstat"):
         try:
-            lines = Path(f"/proc/net/{name}").read_text().splitlines()
+            lines = read(f"/proc/net/{name}").splitlines()
         except OSError:
             continue
         for names, values in zip(lines[::2], lines[1::2]):  # noqa: B905 (Python 3.9)
@@ -185,29 +189,15 @@ def _snmp() -> dict[str, int]:
 
 def _sysctls() -> dict[str, str]:
     """Read through /proc/sys, which shows those of the reader's network namespace."""
-    paths = [Path("/proc/sys", key) for key in SYSCTLS]
-    for device in _children("/proc/sys/net/ipv4/conf"):
-        paths += [device / key for key in PER_DEVICE]
-    values = {}
-    for path in paths:
-        try:
-            values[str(path)[len("/proc/sys/") :]] = path.read_text().strip()
-        except OSError:
-            continue
-    return values
-
-
-def _children(folder: str) -> list[Path]:
-    try:
-        return list(Path(folder).iterdir())
-    except OSError:
-        return []
+    conf = "net/ipv4/conf"
+    keys = [*SYSCTLS, *(f"{conf}/{device}/{key}" for device in children(f"/proc/sys/{conf}") for key in PER_DEVICE)]
+    return {key: value for key in keys if (value := quietly(f"/proc/sys/{key}"))}
 
 
 def _conntrack() -> dict[str, int]:
     """Sums over all processors of what connection tracking refused: drop, early_drop, insert_failed, invalid."""
     try:
-        lines = Path("/proc/net/stat/nf_conntrack").read_text().splitlines()
+        lines = read("/proc/net/stat/nf_conntrack").splitlines()
     except OSError:
         return {}
     names = lines[0].split() if lines else []
@@ -222,39 +212,31 @@ def _holders() -> list[dict[str, Any]]:
     """Processes of this network namespace that hold a TUN device: which, their state, and their processor time."""
     own = os.readlink("/proc/self/ns/net")
     found = []
-    for folder in _children("/proc"):
-        if not folder.name.isdigit():
-            continue
+    for pid in filter(str.isdigit, children("/proc")):
+        folder = f"/proc/{pid}"
         try:
-            if os.readlink(folder / "ns/net") != own:
+            if os.readlink(f"{folder}/ns/net") != own:
                 continue
-            descriptors = list((folder / "fd").iterdir())
+            descriptors = os.listdir(f"{folder}/fd")
         except OSError:
             continue
         for fd in descriptors:
             try:
-                if not os.readlink(fd).endswith("/net/tun"):
+                if not os.readlink(f"{folder}/fd/{fd}").endswith("/net/tun"):
                     continue
-                name = re.search(r"^iff:\s*(\S+)", (folder / "fdinfo" / fd.name).read_text(), re.MULTILINE)
-                stat = (folder / "stat").read_text().rpartition(")")[2].split()
-                words = (folder / "cmdline").read_bytes().split(b"\0")
+                name = re.search(r"^iff:\s*(\S+)", read(f"{folder}/fdinfo/{fd}"), re.MULTILINE)
+                stat = read(f"{folder}/stat").rpartition(")")[2].split()
+                words = read(f"{folder}/cmdline").split("\0")
             except OSError:
                 continue
             found.append(
                 {
-                    "pid": int(folder.name),
+                    "pid": int(pid),
                     "device": name[1] if name else "?",
                     "state": stat[0],
                     "ticks": int(stat[11]) + int(stat[12]),
-                    "command": " ".join(word.decode(errors="replace") for word in words if word)[:300],
-                    "waits_in": _quietly(folder / "wchan"),
+                    "command": " ".join(filter(None, words))[:300],
+                    "waits_in": quietly(f"{folder}/wchan"),
                 }
             )
     return found
-
-
-def _quietly(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

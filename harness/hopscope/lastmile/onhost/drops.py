@@ -12,22 +12,18 @@ import mmap
 import os
 import socket
 import struct
-from pathlib import Path
-from typing import Any
 
 import bpf
 from bpf import ADD64, ADD64_REG, EXIT, JEQ64, JNE32, LDXDW, LDXH, LDXW, MOV64, MOV64_REG, STDW, STXDW, STXW, Program
-from btf import Btf
+from btf import of_kfree_skb
 from tap import describe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 TRACEPOINT = "kfree_skb"
 PROBE_READ_KERNEL, RINGBUF_OUTPUT, SNPRINTF = 113, 130, 165
-FIELDS = {
-    "dev": ("sk_buff", "dev"), "sk": ("sk_buff", "sk"), "head": ("sk_buff", "head"),
-    "network": ("sk_buff", "network_header"), "protocol": ("sk_buff", "protocol"),
-    "ifindex": ("net_device", "ifindex"), "net": ("net_device", "nd_net.net"),
-    "sock_net": ("sock", "__sk_common.skc_net.net"), "inum": ("net", "ns.inum"),
-}  # fmt: skip
 PACKET, SYMBOL = 128, 48
 RECORD = struct.Struct(f"=II2s6x{PACKET}s{SYMBOL}s")
 """Reason, index of the device (0: none), protocol as on the wire, bytes from the network header, function."""
@@ -112,17 +108,17 @@ def program(fields: dict[str, int], namespace: int, ring: int, text: int) -> Pro
 class Drops:
     """``why`` is empty where it runs, else the reason that it does not."""
 
-    def __init__(self, port: int, transport: int) -> None:
+    def __init__(self, port: int, transport: int, kernel: dict[str, Any] | None = None) -> None:
+        """``kernel`` is what ``of_kfree_skb`` tells of this kernel, where somebody has asked already."""
         self.why = ""
         self._ports = port, transport
         self._descriptors: list[int] = []
         try:
-            types = Btf(Path("/sys/kernel/btf/vmlinux").read_bytes())
-            self._reasons = types.values("skb_drop_reason")
-            fields = {name: types.offset(*field) for name, field in FIELDS.items()}
+            known = kernel or of_kfree_skb()
+            self._reasons = {int(number): name for number, name in known["reasons"].items()}
             ring = self._keep(bpf.ring(RING))
             text = self._keep(bpf.constant(b"%ps"))
-            made = program(fields, os.stat("/proc/self/ns/net").st_ino, ring, text)
+            made = program(known["fields"], os.stat("/proc/self/ns/net").st_ino, ring, text)
             loaded = self._keep(made.load())
             self._keep(bpf.attach(loaded, TRACEPOINT))
             page = mmap.PAGESIZE

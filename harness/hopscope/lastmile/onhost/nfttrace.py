@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import socket
 import struct
 import subprocess
 import threading
 import time
-from typing import Any
+
+from files import there
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 TABLE = "hopscope_trace"
 NETLINK_NETFILTER, GROUP, SOL_NETLINK, ADD_MEMBERSHIP = 12, 9, 270, 1
@@ -35,7 +39,7 @@ class Trace:
         self._headers: dict[int, tuple[Any, ...]] = {}
         self._ended = threading.Event()
         self._owner: subprocess.Popen[bytes] | None = None
-        if shutil.which("nft") is None:
+        if not there("nft"):
             self.why = "nft is not there"
             return
         try:

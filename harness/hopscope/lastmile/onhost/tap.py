@@ -8,8 +8,10 @@ import ctypes
 import socket
 import struct
 import threading
-from ipaddress import IPv4Address
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MAGIC = b"hopscope"
 SO_ATTACH_FILTER, ETH_P_ALL = 26, 3
@@ -106,11 +108,11 @@ def describe(data: bytes, protocol: int, port: int, transport: int) -> tuple[dic
     """
     if protocol == 0x0806:
         op, sender = struct.unpack_from("!H", data, 6)[0], data[8:14].hex(":")
-        ips = (str(IPv4Address(data[14:18])), str(IPv4Address(data[24:28])))
+        ips = (socket.inet_ntoa(data[14:18]), socket.inet_ntoa(data[24:28]))
         return {"kind": "arp", "op": op, "mac": sender, "src": ips[0], "dst": ips[1]}, {}
     header = (data[0] & 15) * 4
     length, fragment = struct.unpack_from("!H", data, 2)[0], struct.unpack_from("!H", data, 6)[0] & 0x1FFF
-    ends = {"src": str(IPv4Address(data[12:16])), "dst": str(IPv4Address(data[16:20]))}
+    ends = {"src": socket.inet_ntoa(data[12:16]), "dst": socket.inet_ntoa(data[16:20])}
     more = {"longest": length, "ttl": data[8]}
     body = data[header:]
     if fragment:
