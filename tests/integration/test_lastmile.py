@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,10 +18,12 @@ from hopscope.lastmile import faults, known, permanent
 from hopscope.lastmile.infer import infer
 from hopscope.lastmile.look import look
 from hopscope.lastmile.planner import attempt, mend
+from hopscope.traffic.iperf3 import iperf3
 
 pytestmark = [pytest.mark.integration, pytest.mark.lab_requires("tun")]
 CATALOGUE = faults.load()
-SAMPLE = ("input-two-chains", "wrong-route-wan", "forward-off-left", "daemon-drops-large")
+ROOT = Path(__file__).parents[2]
+SAMPLE = ("input-two-chains", "forward-off-left", "daemon-drops-large")
 OPENED = ("firewall", "netdev", "legacy", "tc", "nat")
 """Causes whose repair lets packets through that somebody has decided about."""
 UNDERLAY = {"transport", "underlay", "resets"}
@@ -107,6 +113,63 @@ def test_a_repair_opens_the_tunnel_and_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.nightly
+def test_a_tunnel_that_carries_half_its_capacity_has_no_finding_in_a_hundred_looks(tmp_path: Path) -> None:
+    with faults.bed(faults.Fault("none", ()), directory=tmp_path) as bed, ThreadPoolExecutor(1) as pool:
+
+        def through(seconds: float, **how: str) -> float:
+            return iperf3(bed.lab, seconds, client="left", target=faults.INNER["right"], cc=None, **how).bits_per_second
+
+        half = through(3) / 2
+        found: list[list[str]] = []
+        while len(found) < 100:
+            load = pool.submit(through, 20, bitrate=f"{half:.0f}")
+            while not load.done() and len(found) < 100:
+                found.append([f"{each.cause}: {each.evidence}" for each in infer(look(bed.lab.hosts, bed.ground))])
+            assert load.result() > 0.8 * half, "half of the capacity was not carried"
+        assert [each for each in found if each] == []
+
+
+OVER_SSH = """
+import pytest
+
+@pytest.mark.integration
+def test_it(tunnel, lastmile):
+    assert lastmile.diagnose() == []
+    hosts = tunnel.running.lab.hosts
+    rules = "add table inet fw\\n"
+    rules += "add chain inet fw in { type filter hook input priority 0; }\\n"
+    rules += "add rule inet fw in icmp type echo-request drop\\n"
+    hosts["right"].run(["nft", "-f", "-"], stdin=rules.encode())
+    (finding,) = lastmile.diagnose()
+    assert (finding.cause, finding.host, finding.confidence) == ("firewall", "right", "proven")
+    assert not lastmile.repair().failing
+    assert not any(host.here for host in hosts.values())
+"""
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(os.geteuid() != 0, reason="an SSH server needs a lab built by root")
+def test_over_ssh_it_is_the_same(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(OVER_SSH)
+    labs, hosts = str(tmp_path / "labs"), str(tmp_path / "hosts.yaml")
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", *words]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=120, cwd=ROOT, check=False)
+
+    up = call("hopscope", "lab", "up", "tunnel", "--name", "doors", "--labs", labs, "--ssh", hosts, "--ttl", "5m")
+    assert up.returncode == 0, up.stderr
+    try:
+        argv = ["-q", "-p", "no:cacheprovider", "-c", str(ROOT / "pytest.ini"), "--rootdir", str(tmp_path)]
+        argv += ["--lab-run-dir", str(tmp_path / "runs"), "--lab-provider", "inventory", "--lab-inventory", hosts]
+        argv += ["--lab-topology", "tunnel", "--lab-sut", "openvpn", str(tmp_path / "test_it.py")]
+        done = call("pytest", *argv)
+        assert "1 passed" in done.stdout, done.stdout + done.stderr
+    finally:
+        call("hopscope", "lab", "down", "doors", "--labs", labs)
+
+
+@pytest.mark.nightly
 def test_the_known_sequence_reports_what_each_step_did(tmp_path: Path) -> None:
     with faults.bed(CATALOGUE["forward-off-left"], directory=tmp_path) as bed:
         assert [str(step) for step in known.run(bed.lab.hosts, bed.ground)] == [
@@ -179,3 +242,39 @@ def test_what_was_kept_holds_on_fresh_hosts_and_when_the_daemon_makes_its_device
         assert look(bed.lab.hosts, bed.ground).failing
         right.run(["sh", str(files / "device-tun0.sh")])
         assert look(bed.lab.hosts, bed.ground).failing == frozenset()
+
+
+UNPRIVILEGED = """
+import json, sys
+from pathlib import Path
+from hopscope.lastmile import faults
+from hopscope.lastmile.infer import infer
+from hopscope.lastmile.look import look
+
+with faults.bed(faults.load()["input-drop-icmp"], directory=Path(sys.argv[1])) as bed:
+    view = look(bed.lab.hosts, bed.ground)
+    print(json.dumps([[each.cause for each in infer(view)], view.sources("right"), view.reports["right"]["missing"]]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="as a plain user every other test is this test")
+def test_without_privilege_all_but_drop_reasons_is_there(tmp_path: Path) -> None:
+    """In a user namespace of its own, where /dev/net/tun may be opened."""
+    bare = ["setpriv", "--bounding-set=-all,+setfcap", "--inh-caps=-all", sys.executable, "-c", UNPRIVILEGED]
+    done = subprocess.run([*bare, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    causes, used, missing = json.loads(done.stdout)
+    assert (causes, used) == (["firewall"], ["capture", "nft trace"])
+    assert missing == {"drop reasons": "needs root of the machine"}
+
+
+def test_with_privilege_the_kernel_says_why(tmp_path: Path) -> None:
+    """A queue that nobody reads, and no trace: nothing but the reason for the drop tells it."""
+    silent = {"host": "right", "run": ["iptables", "-A", "INPUT", "-i", "tun0", "-j", "NFQUEUE", "--queue-num", "5"]}
+    with faults.bed(faults.Fault("queue", (), steps=(silent,)), directory=tmp_path) as bed:
+        view = look(bed.lab.hosts, bed.ground, trace=False)
+        (finding,) = infer(view)
+        assert (finding.cause, finding.host) == ("kernel-drop", "right")
+        assert "in nf_queue" in finding.summary
+        without = infer(look(bed.lab.hosts, bed.ground, trace=False, drops=False))
+        assert [each.cause for each in without] == ["unexplained"]
