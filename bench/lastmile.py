@@ -1,6 +1,6 @@
 """Faults of the last mile, injected one by one and in pairs: which cause is named first, how soon, and what is mended.
 
-``python bench/lastmile.py [--quick] [--faults NAME…] [--no-repair] [--held-out] [--without-bpf] [--details FILE]``, and
+``python bench/lastmile.py [--quick] [--faults NAME…] [--no-repair] [--held-out LIST] [--without-bpf] [--details FILE]``, and
 with ``--sequence known`` what the known four steps do with the same faults.
 """
 
@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 import report
-from hopscope import data
 from hopscope.errors import HopscopeError
 from hopscope.lastmile import faults, known
 from hopscope.lastmile.infer import infer
@@ -38,12 +37,12 @@ def main() -> None:
     parser.add_argument("--faults", nargs="*")
     parser.add_argument("--no-repair", action="store_true")
     parser.add_argument("--no-pairs", action="store_true")
-    parser.add_argument("--held-out", action="store_true", help="the faults that no cause was written for")
+    parser.add_argument("--held-out", choices=("first", "second"), help="a list that no cause was written for")
     parser.add_argument("--without-bpf", action="store_true", help="no drop reasons of the kernel")
     parser.add_argument("--sequence", choices=("known",), help="the four known steps in place of ours")
     parser.add_argument("--details", type=Path)
     options = parser.parse_args()
-    catalogue = faults.load(data.path("faults/held-out") if options.held_out else None)
+    catalogue = faults.load(None, f"held-out/{options.held_out}.yaml" if options.held_out else "*.yaml")
     chosen = [catalogue[name] for name in options.faults] if options.faults else list(catalogue.values())
     if not options.faults and not options.no_pairs:
         chosen += [catalogue[one] + catalogue[two] for one, two in PAIRS if one in catalogue and two in catalogue]

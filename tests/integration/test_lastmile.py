@@ -170,6 +170,22 @@ def test_over_ssh_it_is_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.nightly
+def test_a_mended_transport_opens_its_port_between_the_ends_and_no_other(tmp_path: Path) -> None:
+    policy = {
+        "host": "router",
+        "nft": "table inet fw { chain f { type filter hook forward priority 0; policy drop; } }",
+    }
+    with faults.bed(faults.Fault("closed", (), steps=(policy,)), directory=tmp_path) as bed:
+        outcome = mend(bed.lab, bed.ground)
+        assert not outcome.failing
+        assert {"7000" in setting.name for step in outcome.kept for setting in step.settings} == {True}
+        left = bed.lab.hosts["left"]
+        knock = ["timeout", "0.5", "bash", "-c", "exec 3<>/dev/tcp/10.8.2.2/7001"]
+        assert left.run(knock, check=False).returncode == 124, "another port would refuse, were it reached"
+        assert left.run(["ping", "-c", "1", "-W", "0.3", "10.8.2.2"], check=False).returncode == 1
+
+
+@pytest.mark.nightly
 def test_the_known_sequence_reports_what_each_step_did(tmp_path: Path) -> None:
     with faults.bed(CATALOGUE["forward-off-left"], directory=tmp_path) as bed:
         assert [str(step) for step in known.run(bed.lab.hosts, bed.ground)] == [

@@ -63,10 +63,10 @@ class Fault:
         )  # fmt: skip
 
 
-def load(folder: Path | None = None) -> dict[str, Fault]:
-    """All faults of the YAML files in ``folder`` (the built-in ones). UsageError names file and fault."""
+def load(folder: Path | None = None, files: str = "*.yaml") -> dict[str, Fault]:
+    """All faults of these YAML files in ``folder`` (the built-in ones). UsageError names file and fault."""
     found: dict[str, Fault] = {}
-    for file in sorted((folder or data.path("faults")).glob("*.yaml")):
+    for file in sorted((folder or data.path("faults")).glob(files)):
         for entry in yaml.safe_load(file.read_text()) or ():
             name = entry.get("name")
             unknown = set(entry) - KEYS | {key for step in entry.get("steps", ()) for key in set(step) - STEPS}
