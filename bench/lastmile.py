@@ -1,6 +1,6 @@
 """Faults of the last mile, injected one by one and in pairs: which cause is named first, how soon, and what is mended.
 
-``python bench/lastmile.py [--quick] [--faults NAME…] [--no-repair] [--held-out LIST] [--without-bpf] [--details FILE]``, and
+``python bench/lastmile.py [--quick] [--faults NAME…] [--no-repair] [--held-out LIST] [--without-bpf]``, and
 with ``--sequence known`` what the known four steps do with the same faults.
 """
 

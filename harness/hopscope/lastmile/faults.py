@@ -153,7 +153,10 @@ class Bed:
     @staticmethod
     def _word(executor: Executor, word: object) -> str:
         places = {"python": sys.executable, "xdp": _XDP, "host_dir": executor.directory}
-        return str(word) if "{" not in str(word) else str(word).format(**places)
+        text = str(word)
+        for name, place in places.items():
+            text = text.replace(f"{{{name}}}", str(place))
+        return text
 
 
 def sut() -> Sut:
