@@ -250,3 +250,42 @@ def test_the_kernels_own_reason_makes_a_cause_proven(cause: str, reason: str) ->
 def test_a_reason_that_the_kernel_does_not_tell_excludes_nothing() -> None:
     loss, evidence, _ = CASES["tc"]
     assert "tc" in named(loss, evidence, dropped("right", "NOT_SPECIFIED"))
+
+
+def errors(name: str, code: int) -> Change:
+    def change(broken: Broken) -> None:
+        broken.reports["left"]["probes"][name]["errors"] = [{"errno": code, "what": "it was refused"}]
+
+    return change
+
+
+BY_PROTOCOL = [
+    {"priority": 60, "src": "all", "dst": "10.9.0.0", "dstlen": 24, "ipproto": "tcp", "table": "66"}, RULES[-1]
+]  # fmt: skip
+TCP = both(lose("left to right tcp", after=0), put("left", "rules", BY_PROTOCOL), errors("left to right tcp", 113))
+TTL = rule({"mangle": {"key": {"payload": {"protocol": "ip", "field": "ttl"}}, "value": 1}})
+
+
+@pytest.mark.parametrize(
+    ("cause", "evidence", "rejects"),
+    [
+        ("policy-rule", TCP, errors("left to right tcp", 110)),
+        ("policy-rule", TCP, put("left", "rules", [BY_PROTOCOL[0] | {"ipproto": "icmp"}, RULES[-1]])),
+        ("ttl", both(lose(LAN, after=4), ruleset("right", TTL), traced("right", LAN, "accept"),
+                     counter("right", "IpInHdrErrors")), counter("right", "IpInHdrErrors", 0)),
+        ("forwarding", both(BETWEEN, sysctl("router", net__ipv4__ip_forward="0"), counter("router", "IpInAddrErrors")),
+         counter("router", "IpInAddrErrors", 0)),
+        ("neighbour", both(lose(LAN, after=5), link("right", "eth1", flags=["UP", "NOARP"])),
+         link("right", "eth1", flags=["UP"])),
+        ("nat", both(BETWEEN, expired(30, 20), ruleset("router", rule({"dnat": {"addr": "10.8.1.254"}})),
+                     traced("router", verdict="accept", packet="tcp 10.8.1.1:40000>10.8.2.2:7000")),
+         expired(30, 20, up=True)),
+        ("address", both(INSIDE, link("right", "tun0", addr_info=[
+            {"family": "inet", "local": "10.9.0.3", "address": "10.9.0.1"}])),
+         link("right", "tun0", addr_info=[{"family": "inet", "local": "10.9.0.2"}])),
+    ],
+    ids=["by protocol", "of another protocol", "set on arrival", "a router", "switched off", "transport", "another"],
+)  # fmt: skip
+def test_the_same_cause_with_other_evidence(cause: str, evidence: Change, rejects: Change) -> None:
+    assert cause in named(evidence)
+    assert cause not in named(evidence, rejects)

@@ -21,6 +21,9 @@ def find(view: View, loss: Loss) -> Finding | None:
         address: (host, view.link(host, device))
         for host in view.ground.hosts for address, device in view.addresses(host).items()
     }  # fmt: skip
+    silent = _switched_off(view, loss)
+    if silent is not None:
+        return silent
     hosts = {point.host for point in (*loss.probe.there, *view.ground.between)}
     for host in view.ground.hosts:
         if host not in hosts:
@@ -58,6 +61,30 @@ def find(view: View, loss: Loss) -> Finding | None:
                         (f"ip neigh on {host}: {entry['dst']} {state}", str(loss)), "likely",
                         remedy="mend the route, or bring up the gateway",
                     )  # fmt: skip
+    return None
+
+
+def _switched_off(view: View, loss: Loss) -> Finding | None:
+    """A device of a link where addresses have to be asked for, which neither asks nor answers."""
+    tunnels = {(side.host, side.device) for side in view.ground.sides}
+    points = (*loss.probe.there, *(view.ground.between if loss.between else ()))
+    for host, device in dict.fromkeys((point.host, point.device) for point in points):
+        if (host, device) in tunnels or "NOARP" not in (view.link(host, device) or {}).get("flags", ()):
+            continue
+        argv = ("ip", "link", "set", "dev", device, "arp")
+        setting = Presence(
+            host,
+            f"NOARP of {device}",
+            ("ip", "link", "show", "dev", device),
+            "NOARP",
+            (*argv, "off"),
+            (*argv, "on"),
+            NONE,
+        )
+        return Finding(
+            "neighbour", host, "other filters", f"ARP is switched off on {device}",
+            (f"flags of {device} on {host}: NOARP", str(loss)), settings=(setting,),
+        )  # fmt: skip
     return None
 
 

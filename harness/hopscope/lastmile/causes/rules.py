@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
 from typing import Any
 
 from hopscope.lab.settings.presence import Presence
 from hopscope.lastmile.finding import Finding
+from hopscope.lastmile.ground import Probe
 from hopscope.lastmile.view import Loss, View, holds
 
+ERRNOS = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES, errno.EINVAL)
+"""What a socket is told by a rule or route of type unreachable, prohibit or blackhole."""
 UNROUTED = ("unreachable", "No route to host", "Permission denied", "Invalid argument")
+
+PROTOCOLS = {"ping": "icmp", "tcp": "tcp", "tls": "tcp"}
 
 
 def misled(
@@ -54,6 +61,8 @@ def _source(loss: Loss, target: str) -> str:
 def _takes(view: View, rule: dict[str, Any], loss: Loss, host: str, source: str, target: str) -> bool:
     if rule.get("iif") not in (None, "lo") and (loss.last is None or rule["iif"] != loss.last.device):
         return False
+    if rule.get("ipproto") not in (None, PROTOCOLS[loss.probe.kind]):
+        return False
     if rule.get("fwmark") and not _marked(view, loss, host, rule["fwmark"]):
         return False
     return holds(_network(rule, "dst"), target) and holds(_network(rule, "src"), source)
@@ -73,11 +82,22 @@ def _shown(view: View, loss: Loss, host: str, rule: dict[str, Any], source: str,
     asked: tuple[str, ...] = ("peer, as oneself", "far lan, as oneself")
     if rule.get("iif"):
         asked = ("forward in", "in") if side and rule["iif"] == side.device else ("forward out",)
+    if rule.get("ipproto"):  # the kernel was asked for no protocol
+        return tuple(f"{probe.name}: {what}" for probe, what in _refused(view, loss, host))[:1]
     for name in asked:
         error = (view.lookup(host, name) or {}).get("error", "")
         if any(each in error for each in UNROUTED):
             return (f"ip route get {target} from {source} on {host}: {error}",)
     return ()
+
+
+def _refused(view: View, loss: Loss, host: str) -> Iterator[tuple[Probe, str]]:
+    """Probes of this kind that their own host did not let out, for want of a route."""
+    for probe in view.probes:
+        if (probe.source, probe.kind, probe.layer) == (host, loss.probe.kind, loss.probe.layer):
+            for error in view.errors(probe):
+                if error.get("errno") in ERRNOS:
+                    yield probe, error["what"]
 
 
 def _marked(view: View, loss: Loss, host: str, mark: str) -> str:

@@ -22,7 +22,8 @@ def find(view: View, loss: Loss) -> Finding | None:
         and (record.get("src"), record.get("dst")) == loss.ends and record["kind"] in ("echo", "reply", "tcp")
     ]  # fmt: skip
     said = {each["reason"] for each in view.given_up(loss, loss.inside)}
-    if not arrived or min(arrived) > 1 or (said and not said & EXPIRED):
+    ran_out = "IP_INHDR" in said or view.counted(loss.inside, "IpInHdrErrors") > 0
+    if not arrived or (min(arrived) > 1 and not ran_out) or (said and not said & EXPIRED):
         return None
     source = loss.probe.source if loss.way == "there" else loss.probe.target
     told = (f"at {loss.last} their TTL is {min(arrived)}", str(loss))
