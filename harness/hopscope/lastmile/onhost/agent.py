@@ -61,6 +61,9 @@ def main() -> None:
             _say({"probed": len(results)})
         else:
             break
+    for ending in filter(None, (traced, taps)):
+        ending.finish()
+    after = collect.snapshot(spec, full=False)
     report = {
         "before": before,
         "probes": results,
@@ -68,7 +71,7 @@ def main() -> None:
         "trace": traced.records() if traced is not None else [],
         "drops": dropped.records() if dropped is not None else [],
         "captured": taps.records() if taps else [],
-        "after": collect.snapshot(spec, full=False),
+        "after": after,
         "missing": {**before["missing"], **missing},
     }
     if told is not None and told.si_signo == signal.SIGUSR2:

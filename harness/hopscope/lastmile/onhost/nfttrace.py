@@ -93,11 +93,16 @@ class Trace:
         if said.count(b"nftrace") < self._rules:
             self.why = said.decode(errors="replace").strip()[:200] or "nft did not take the rules that mark probes"
 
+    def finish(self) -> None:
+        """No more is wanted: ``records`` then waits for less."""
+        self._ended.set()
+        if self._owner is not None and self._owner.stdin is not None:
+            self._owner.stdin.close()
+
     def records(self) -> list[dict[str, Any]]:
         """What was seen, counted; the rules are gone afterwards."""
+        self.finish()
         if self._owner is not None:
-            assert self._owner.stdin is not None
-            self._owner.stdin.close()
             try:
                 self._owner.wait(2)
             except subprocess.TimeoutExpired:
@@ -105,7 +110,6 @@ class Trace:
                 self._owner.wait()
         if self.why:
             return []
-        self._ended.set()
         self._thread.join(2)
         self._socket.close()
         return [dict(key, n=n) for key, n in self.counts.items()]

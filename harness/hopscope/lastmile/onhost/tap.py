@@ -64,8 +64,12 @@ class Tap:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def records(self) -> list[dict[str, Any]]:
+    def finish(self) -> None:
+        """No more is wanted: ``records`` then waits for less."""
         self._ended.set()
+
+    def records(self) -> list[dict[str, Any]]:
+        self.finish()
         self._thread.join(2)
         lost = struct.unpack("II", self._socket.getsockopt(263, 6, 8))[1]  # SOL_PACKET, PACKET_STATISTICS
         self._socket.close()
