@@ -49,18 +49,18 @@ def command(arguments: argparse.Namespace) -> int:
     lab = attached.attach(directory)
     what = ground(lab.topology, lay(lab.topology, data.sut(name, lab.topology)))
     live = sys.stdout.isatty() and not arguments.json
-    say = (lambda text: print(f"[ok] {text}", flush=True)) if live else _quiet
-    say(f"looking at {', '.join(what.hosts)}")
+    begun, done = (_saying("[..]"), _saying("[ok]")) if live else (_quiet, _quiet)
+    begun(f"looking at {', '.join(what.hosts)}")
     if arguments.sequence:
         steps = known.run(lab.hosts, what)
         print(json.dumps([str(each) for each in steps]) if arguments.json else "\n".join(map(str, steps)))
         return ProductFault.exit_code if steps[-1].after else 0
-    view = look(lab.hosts, what, say=say)
+    view = look(lab.hosts, what, say=done)
     findings = infer(view)
     told = render.document(view, findings)
     if live:
         print("\n".join([*last_mile.checklist(told), ""]), flush=True)
-    outcome = planner.mend(lab, what, view, say=say) if arguments.repair else None
+    outcome = planner.mend(lab, what, view, say=begun) if arguments.repair else None
     if arguments.json:
         print(json.dumps(render.document(view, findings, outcome), indent=1))
     else:
@@ -73,6 +73,10 @@ def command(arguments: argparse.Namespace) -> int:
             print("\n".join(f"wrote {file}" for file in files))
     # A tunnel that had to be mended has failed, also where it carries now.
     return ProductFault.exit_code if view.failing else 0
+
+
+def _saying(mark: str) -> Callable[[str], None]:
+    return lambda text: print(f"{mark} {text}", flush=True)
 
 
 def _quiet(text: str) -> None:
