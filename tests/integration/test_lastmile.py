@@ -23,7 +23,7 @@ from hopscope.traffic.iperf3 import iperf3
 pytestmark = [pytest.mark.integration, pytest.mark.lab_requires("tun")]
 CATALOGUE = faults.load()
 ROOT = Path(__file__).parents[2]
-SAMPLE = ("input-two-chains", "forward-off-left", "daemon-drops-large")
+SAMPLE = ("input-two-chains", "daemon-drops-large")
 OPENED = ("firewall", "netdev", "legacy", "tc", "nat")
 """Causes whose repair lets packets through that somebody has decided about."""
 UNDERLAY = {"transport", "underlay", "resets"}
@@ -223,7 +223,7 @@ def test_every_fault_of_the_catalogue_is_named_first(name: str, tmp_path: Path) 
 
 
 def test_a_repair_that_helps_nothing_is_undone_exactly(tmp_path: Path) -> None:
-    with faults.bed(CATALOGUE["never-delivers"], directory=tmp_path) as bed:
+    with faults.bed(CATALOGUE["echo-ignored"], directory=tmp_path) as bed:
         before, view = configuration(bed), look(bed.lab.hosts, bed.ground)
         finding = infer(view)[0]
         wrong = [Mtu("left", "tun0", 1400), Sysctl("left", "net.ipv4.ip_default_ttl", "70")]
