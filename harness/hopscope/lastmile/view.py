@@ -11,6 +11,9 @@ from hopscope.lastmile.ground import Ground, Point, Probe
 
 SOURCES = ("capture", "nft trace", "drop reasons")
 """Evidence that a host may have or not, beside its snapshots."""
+LEAST_MTU = 1280
+"""What IPv6 asks of every link (RFC 8200, section 5). A route to a tunnel with less than the device's MTU is common,
+one with less than this is not."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +107,13 @@ class View:
         return False
 
     def held_small(self, probe: Probe) -> int | None:
-        """MTU of a configured route at its source that is smaller than this probe: nothing of its size leaves."""
+        """MTU of a configured route at its source that holds this probe and is too small to be meant: other sockets
+        than a probe's could not send it, and TCP crawls."""
         if not probe.large:
             return None
         route = matching(self.before(probe.source, "routes", []), probe.address)
         told = [int(each["mtu"]) for each in (route or {}).get("metrics", ()) if each.get("mtu")]
-        return min((each for each in told if each < probe.size), default=None)
+        return min((each for each in told if each < min(probe.size, LEAST_MTU)), default=None)
 
     def ok(self, probe: Probe) -> bool:
         return bool(self.results.get(probe.name, {}).get("ok"))

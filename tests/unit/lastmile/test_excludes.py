@@ -259,6 +259,17 @@ def errors(name: str, code: int) -> Change:
     return change
 
 
+def narrow(mtu: int) -> Change:
+    """All is answered, as the probes' sockets heed no MTU of a route."""
+    return put("left", "routes", [{"dst": "10.9.0.2", "dev": "tun0", "metrics": [{"mtu": mtu}]}])
+
+
+def source(address: str) -> Change:
+    """Answers do not come back by the tunnel."""
+    answers = lose("tunnel", after=2)
+    return both(answers, put("left", "routes", [{"dst": "10.9.0.2", "dev": "tun0", "prefsrc": address}]))
+
+
 BY_PROTOCOL = [
     {"priority": 60, "src": "all", "dst": "10.9.0.0", "dstlen": 24, "ipproto": "tcp", "table": "66"}, RULES[-1]
 ]  # fmt: skip
@@ -280,11 +291,16 @@ TTL = rule({"mangle": {"key": {"payload": {"protocol": "ip", "field": "ttl"}}, "
         ("nat", both(BETWEEN, expired(30, 20), ruleset("router", rule({"dnat": {"addr": "10.8.1.254"}})),
                      traced("router", verdict="accept", packet="tcp 10.8.1.1:40000>10.8.2.2:7000")),
          expired(30, 20, up=True)),
+        ("route", narrow(700), narrow(1400)),
+        ("route", source("10.8.1.1"), source("10.9.0.1")),
         ("address", both(INSIDE, link("right", "tun0", addr_info=[
             {"family": "inet", "local": "10.9.0.3", "address": "10.9.0.1"}])),
          link("right", "tun0", addr_info=[{"family": "inet", "local": "10.9.0.2"}])),
     ],
-    ids=["by protocol", "of another protocol", "set on arrival", "a router", "switched off", "transport", "another"],
+    ids=[
+        "by protocol", "of another protocol", "set on arrival", "a router", "switched off", "transport",
+        "a route held small", "its source", "another",
+    ],
 )  # fmt: skip
 def test_the_same_cause_with_other_evidence(cause: str, evidence: Change, rejects: Change) -> None:
     assert cause in named(evidence)

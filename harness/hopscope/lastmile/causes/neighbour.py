@@ -72,15 +72,8 @@ def _switched_off(view: View, loss: Loss) -> Finding | None:
         if (host, device) in tunnels or "NOARP" not in (view.link(host, device) or {}).get("flags", ()):
             continue
         argv = ("ip", "link", "set", "dev", device, "arp")
-        setting = Presence(
-            host,
-            f"NOARP of {device}",
-            ("ip", "link", "show", "dev", device),
-            "NOARP",
-            (*argv, "off"),
-            (*argv, "on"),
-            NONE,
-        )
+        show = ("ip", "link", "show", "dev", device)
+        setting = Presence(host, f"NOARP of {device}", show, "NOARP", (*argv, "off"), (*argv, "on"), NONE)
         return Finding(
             "neighbour", host, "other filters", f"ARP is switched off on {device}",
             (f"flags of {device} on {host}: NOARP", str(loss)), settings=(setting,),
