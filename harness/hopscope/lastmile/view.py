@@ -242,16 +242,16 @@ class View:
         """What this host's evidence is made of."""
         return [each for each in SOURCES if each not in self.reports[host]["missing"]]
 
-    def established(self) -> bool:
-        """The transport is, at one end at least and all the time; taken for granted where it is not TCP."""
-        if self.ground.protocol != "tcp":
-            return True
-        for side in self.ground.sides:
-            lines = [(snapshot(side.host, "sockets", "") or "").splitlines() for snapshot in (self.before, self.after)]
-            ends = [{tuple(words[3:5]) for line in each if (words := line.split())[0] == "ESTAB"} for each in lines]
-            if not ends[0].isdisjoint(ends[1]):
-                return True
-        return False
+    def established(self, host: str | None = None) -> bool:
+        """The transport is, all the time, at both ends or at this one; taken for granted where it is not TCP."""
+        return self.ground.protocol != "tcp" or all(
+            self._lasts(side.host) for side in self.ground.sides if host in (None, side.host)
+        )
+
+    def _lasts(self, host: str) -> bool:
+        texts = [(snapshot(host, "sockets", "") or "").splitlines() for snapshot in (self.before, self.after)]
+        old, new = ({tuple(words[3:5]) for line in each if (words := line.split())[0] == "ESTAB"} for each in texts)
+        return not old.isdisjoint(new)
 
     def _is(self, packet: str, loss: Loss) -> bool:
         """A packet as the trace tells it (``icmp A>B echo``, ``tcp A:P>B:Q``) is one of this loss."""

@@ -291,6 +291,7 @@ TTL = rule({"mangle": {"key": {"payload": {"protocol": "ip", "field": "ttl"}}, "
         ("nat", both(BETWEEN, expired(30, 20), ruleset("router", rule({"dnat": {"addr": "10.8.1.254"}})),
                      traced("router", verdict="accept", packet="tcp 10.8.1.1:40000>10.8.2.2:7000")),
          expired(30, 20, up=True)),
+        ("daemon-deaf", both(BETWEEN, passed("right", "tun0", "tx", 0)), put("right", "sockets", "")),
         ("route", narrow(700), narrow(1400)),
         ("route", source("10.8.1.1"), source("10.9.0.1")),
         ("address", both(INSIDE, link("right", "tun0", addr_info=[
@@ -299,7 +300,7 @@ TTL = rule({"mangle": {"key": {"payload": {"protocol": "ip", "field": "ttl"}}, "
     ],
     ids=[
         "by protocol", "of another protocol", "set on arrival", "a router", "switched off", "transport",
-        "a route held small", "its source", "another",
+        "not connected", "a route held small", "its source", "another",
     ],
 )  # fmt: skip
 def test_the_same_cause_with_other_evidence(cause: str, evidence: Change, rejects: Change) -> None:

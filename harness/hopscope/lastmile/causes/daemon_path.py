@@ -23,7 +23,7 @@ def find(view: View, loss: Loss) -> Finding | None:
     far = view.ground.other(near.host)
     out, read = view.passed(near.host, near.device, "out"), view.moved(near.host, near.device, "tx")
     link = view.link(near.host, near.device) or {}
-    if not view.established():
+    if not view.established(near.host):
         return None  # what waits for its transport reads nothing
     if out > 0 and read == 0:
         total = link.get("stats64", {}).get("tx", {}).get("packets")
