@@ -38,7 +38,9 @@ def _links(host: str, counted: int) -> list[dict[str, Any]]:
 def _snapshot(host: str, counted: int) -> dict[str, Any]:
     side = GROUND.side(host)
     lookups = {"peer": {"dev": "tun0"}, "far lan": {"dev": "tun0" if side else "eth0"}, "near lan": {"dev": "eth1"}}
-    lookups |= {"peer outer": {"dev": "eth0"}, "in": {"type": "local", "dev": "lo"}}
+    gateways = {"left": "10.8.1.254", "right": "10.8.2.254", "left-lan": "10.20.1.1", "right-lan": "10.20.2.1"}
+    lookups["far lan"]["gateway"] = None if side else gateways.get(host)
+    lookups |= {"peer outer": {"dev": "eth0", "gateway": gateways.get(host)}, "in": {"type": "local", "dev": "lo"}}
     lookups |= {"to left": {"dev": "eth0"}, "to right": {"dev": "eth1"}} if host == "router" else {}
     return {
         "links": _links(host, counted), "lookups": lookups, "snmp": {}, "sysctl": {}, "clock": 0.0, "missing": {},

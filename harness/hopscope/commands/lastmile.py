@@ -38,6 +38,7 @@ def command(arguments: argparse.Namespace) -> int:
     from hopscope.lastmile.infer import infer
     from hopscope.lastmile.look import look
     from hopscope.model.laid import lay
+    from hopscope.report import last_mile
 
     if arguments.permanent is not None and not arguments.repair:
         raise UsageError("--permanent writes what a repair kept: give --repair with it")
@@ -47,27 +48,35 @@ def command(arguments: argparse.Namespace) -> int:
         raise UsageError(f"lab {arguments.name} was brought up without a tunnel: say which with --sut")
     lab = attached.attach(directory)
     what = ground(lab.topology, lay(lab.topology, data.sut(name, lab.topology)))
-    say = _quiet if arguments.json or not sys.stdout.isatty() else lambda text: print(f"… {text}", flush=True)
-    say(f"looking at {', '.join(what.hosts)}")
+    live = sys.stdout.isatty() and not arguments.json
+    begun, done = (_saying("[..]"), _saying("[ok]")) if live else (_quiet, _quiet)
+    begun(f"looking at {', '.join(what.hosts)}")
     if arguments.sequence:
         steps = known.run(lab.hosts, what)
         print(json.dumps([str(each) for each in steps]) if arguments.json else "\n".join(map(str, steps)))
         return ProductFault.exit_code if steps[-1].after else 0
-    view = look(lab.hosts, what)
+    view = look(lab.hosts, what, say=done)
     findings = infer(view)
-    outcome = planner.mend(lab, what, view, say=say) if arguments.repair else None
+    told = render.document(view, findings)
+    if live:
+        print("\n".join([*last_mile.checklist(told), ""]), flush=True)
+    outcome = planner.mend(lab, what, view, say=begun) if arguments.repair else None
     if arguments.json:
         print(json.dumps(render.document(view, findings, outcome), indent=1))
     else:
-        print("\n".join(render.diagnosis(view, findings)))
+        print("\n".join(last_mile.diagnosis(told)))
         if outcome is not None:
-            print("\n".join(render.repairs(outcome)))
+            print("\n".join(last_mile.repairs(outcome.document())))
     if outcome is not None and arguments.permanent is not None:
         files = permanent.write(arguments.permanent, outcome, lab.hosts)
         if not arguments.json:
             print("\n".join(f"wrote {file}" for file in files))
     # A tunnel that had to be mended has failed, also where it carries now.
     return ProductFault.exit_code if view.failing else 0
+
+
+def _saying(mark: str) -> Callable[[str], None]:
+    return lambda text: print(f"{mark} {text}", flush=True)
 
 
 def _quiet(text: str) -> None:

@@ -27,15 +27,15 @@ Files = Mapping[str, bytes]
 """Contents by path below the host's directory."""
 
 
-def install(kind: str, server: Executor, client: Executor) -> None:
-    """Make what ``kind`` ("none", "tls" or "ssh") asks for, and put it on both hosts.
+def install(kind: str, server: Executor, client: Executor, *, valid: timedelta = VALID) -> None:
+    """Make what ``kind`` ("none", "tls" or "ssh") asks for, certificates ``valid`` from now, and put it on both hosts.
 
     Raises ToolMissing where the Python package ``cryptography`` is not there.
     """
     if kind == "none":
         return
     try:
-        both = tls() if kind == "tls" else ssh(server.name)
+        both = tls(valid) if kind == "tls" else ssh(server.name)
     except ImportError as error:
         raise ToolMissing(
             f"keys and certificates are made with the Python package cryptography, which is not there ({error}): "
@@ -46,17 +46,19 @@ def install(kind: str, server: Executor, client: Executor) -> None:
             _put(host, name, content)
 
 
-def tls() -> tuple[Files, Files]:
+def tls(valid: timedelta = VALID) -> tuple[Files, Files]:
     """What server and client need of a CA of their own."""
-    authority = Authority()
+    authority = Authority(valid)
     return authority.files("server"), authority.files("client")
 
 
 class Authority:
     """A CA that lives as long as this object."""
 
-    def __init__(self) -> None:
+    def __init__(self, valid: timedelta = VALID) -> None:
         from cryptography.hazmat.primitives.asymmetric import ec
+
+        self._valid = valid
 
         self._key = ec.generate_private_key(ec.SECP256R1())
         self.certificate = self._certificate("hopscope", self._key.public_key(), None)
@@ -84,7 +86,7 @@ class Authority:
         builder = (
             x509.CertificateBuilder(named("hopscope"), named(subject), public, x509.random_serial_number())
             .not_valid_before(now - EARLIER)
-            .not_valid_after(now + VALID)
+            .not_valid_after(now + self._valid)
             .add_extension(x509.BasicConstraints(ca=use is None, path_length=None), critical=True)
         )
         if use is not None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,18 @@ from hopscope.providers.netns import NetnsProvider
 
 PORT = 7000
 INNER = {"left": "10.9.0.1", "right": "10.9.0.2"}
-KEYS = {"name", "cause", "repairable", "daemon", "steps", "before", "needs", "tls"}
+KEYS = {"name", "cause", "repairable", "daemon", "steps", "before", "needs", "tls", "expired"}
+LATELY = timedelta(minutes=1)
+ROLES = {"right": ("left", "listen"), "left": ("right", "connect")}
 STEPS = {"host", "run", "nft", "sysctl", "signal", "spawn", "ready"}
+_XDP = Path(__file__).with_name("xdpdrop.py")
 _DAEMON = Path(__file__).with_name("faultydaemon.py")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """``causes`` are those that may be named first; ``before`` are steps that come before the daemons."""
+    """``causes`` are those that may be named first; ``before`` are steps that come before the daemons; ``expired``
+    says that the certificates of ``tls`` have ended."""
 
     name: str
     causes: tuple[str, ...]
@@ -46,6 +51,7 @@ class Fault:
     before: tuple[Mapping[str, Any], ...] = ()
     needs: tuple[str, ...] = ()
     tls: bool = False
+    expired: bool = False
 
     def __add__(self, other: Fault) -> Fault:
         """Both at once."""
@@ -53,13 +59,14 @@ class Fault:
         return Fault(
             f"{self.name} + {other.name}", self.causes + other.causes, self.repairable and other.repairable, daemon,
             self.steps + other.steps, self.before + other.before, self.needs + other.needs, self.tls or other.tls,
+            self.expired or other.expired,
         )  # fmt: skip
 
 
-def load(folder: Path | None = None) -> dict[str, Fault]:
-    """All faults of the YAML files in ``folder`` (the built-in ones). UsageError names file and fault."""
+def load(folder: Path | None = None, files: str = "*.yaml") -> dict[str, Fault]:
+    """All faults of these YAML files in ``folder`` (the built-in ones). UsageError names file and fault."""
     found: dict[str, Fault] = {}
-    for file in sorted((folder or data.path("faults")).glob("*.yaml")):
+    for file in sorted((folder or data.path("faults")).glob(files)):
         for entry in yaml.safe_load(file.read_text()) or ():
             name = entry.get("name")
             unknown = set(entry) - KEYS | {key for step in entry.get("steps", ()) for key in set(step) - STEPS}
@@ -74,7 +81,7 @@ def load(folder: Path | None = None) -> dict[str, Fault]:
                 entry.get("repairable", True),
                 {host: tuple(map(str, words)) for host, words in entry.get("daemon", {}).items()},
                 tuple(entry.get("steps", ())), tuple(entry.get("before", ())), tuple(entry.get("needs", ())),
-                entry.get("tls", False),
+                entry.get("tls", False), entry.get("expired", False),
             )  # fmt: skip
     return found
 
@@ -88,18 +95,27 @@ class Bed:
         self.daemons: dict[str, Process] = {}
         self.others: list[Process] = []
 
+    def restart(self, host: str, fault: Fault) -> None:
+        """The daemon ends and is started again: its device is another one, without routes or settings."""
+        self.daemons[host].stop(1.0)
+        lines = self.daemons[self.ground.other(host).host].lines
+        seen = lines().count("connected")
+        self.daemons[host] = self._daemon(host, *ROLES[host], fault)
+        wait_until(lambda: lines().count("connected") > seen, timeout=8, interval=0.02, what="the ends to be connected")
+
     def start(self, fault: Fault) -> None:
         if fault.tls:
-            credentials.install("tls", self.lab.hosts["right"], self.lab.hosts["left"])
+            valid = -LATELY if fault.expired else credentials.VALID
+            credentials.install("tls", self.lab.hosts["right"], self.lab.hosts["left"], valid=valid)
         self._do(fault.before)
-        for host, other, role in (("right", "left", "listen"), ("left", "right", "connect")):
+        for host, (other, role) in ROLES.items():
             self.daemons[host] = self._daemon(host, other, role, fault)
             side, far = self.ground.side(host), self.ground.other(host)
             assert side is not None
             if far.lan:
                 self.lab.hosts[host].run(["ip", "route", "replace", far.lan.network, "dev", side.device])
         lines = self.daemons["left"].lines
-        if not any(step.get("run") or step.get("nft") for step in fault.before):
+        if not fault.expired and not any(step.get("run") or step.get("nft") for step in fault.before):
             wait_until(lambda: "connected" in lines(), timeout=5, interval=0.01, what="the daemons to be connected")
         self._do(fault.steps)
 
@@ -136,10 +152,11 @@ class Bed:
 
     @staticmethod
     def _word(executor: Executor, word: object) -> str:
-        faults = str(data.path("faults"))
-        return str(word).replace("{python}", sys.executable).replace("{faults}", faults).replace(
-            "{host_dir}", str(executor.directory)
-        )  # fmt: skip
+        places = {"python": sys.executable, "xdp": _XDP, "host_dir": executor.directory}
+        text = str(word)
+        for name, place in places.items():
+            text = text.replace(f"{{{name}}}", str(place))
+        return text
 
 
 def sut() -> Sut:

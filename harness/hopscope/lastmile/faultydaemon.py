@@ -3,7 +3,7 @@
     python faultydaemon.py listen|connect ADDRESS PORT OWN/PREFIX PEER [--tls DIR] [--mtu N] [FAULT…]
 
 It connects again when its transport ends. The faults: ``--no-tun-read``, ``--no-socket-read``, ``--no-socket-write``,
-``--no-deliver``, ``--drop-over N``, ``--zombie`` (a child that is never reaped holds nothing), ``--half FRACTION``.
+``--no-deliver``, ``--drop-over N``, ``--corrupt`` (the last byte of each packet), ``--delay S`` before each packet.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ def shuttle(options: argparse.Namespace, tun: int, stream: socket.socket) -> Non
                         with_care(tun, waiting[2 : 2 + length])
                     waiting = waiting[2 + length :]
             elif len(packet := os.read(tun, LARGEST)) <= options.drop_over and not options.no_socket_write:
+                time.sleep(options.delay)
+                packet = packet[:-1] + bytes([packet[-1] ^ options.corrupt])
                 stream.sendall(len(packet).to_bytes(2, "big") + packet)
 
 
@@ -96,8 +98,9 @@ def main() -> None:
     parser.add_argument("--device", default="tun0")
     parser.add_argument("--mtu", type=int, default=1500)
     parser.add_argument("--tls", default="")
+    parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--drop-over", type=int, default=LARGEST)
-    for fault in ("--no-tun-read", "--no-socket-read", "--no-socket-write", "--no-deliver"):
+    for fault in ("--no-tun-read", "--no-socket-read", "--no-socket-write", "--no-deliver", "--corrupt"):
         parser.add_argument(fault, action="store_true")
     options = parser.parse_args()
     tun = device(options.device, options.own, options.peer, options.mtu)

@@ -47,4 +47,10 @@ class Finding:
             "cause": self.cause, "host": self.host, "area": self.area, "summary": self.summary,
             "confidence": self.confidence, "evidence": list(self.evidence), "explains": list(self.explains),
             "repair": [f"{each.host}: {each.name} = {each.wanted}" for each in self.settings], "remedy": self.remedy,
+            "search": self.search,
         }  # fmt: skip
+
+
+def told_of(host: str, drop: dict[str, Any]) -> str:
+    """A record of drop reasons as a line of evidence."""
+    return f"the kernel of {host} dropped it: {drop['reason']} in {drop['function']}, device {drop['dev'] or 'none'}"

@@ -150,13 +150,17 @@ class Ground:
         if side is None:
             for each in self.sides:
                 if each.lan and each.lan.host == host and (far := self.other(each.host).lan):
-                    return [{"name": "far lan", "to": far.address}]
+                    return [
+                        {"name": "far lan", "to": far.address},
+                        {"name": "far lan, as oneself", "to": far.address, "from": each.lan.address},
+                    ]
             first, second = self.sides
             return [{"name": f"to {each.host}", "to": each.outer} for each in (first, second)]
         other = self.other(host)
         asked = [
             {"name": "peer", "to": other.inner},
             {"name": "peer outer", "to": other.outer},
+            {"name": "peer, as oneself", "to": other.inner, "from": side.inner},
             {"name": "in", "to": side.inner, "from": other.inner, "iif": side.device},
         ]
         if side.lan and other.lan:

@@ -6,7 +6,7 @@ is said to have helped only where probes that failed succeed after it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hopscope.hosts.executor import Executor
@@ -62,11 +62,17 @@ def steps(ground: Ground) -> list[tuple[str, list[Setting]]]:
     return [("INPUT rules", firewall), ("kernel parameters", parameters), (f"MTU {MTU}", mtu), ("routes", routes)]
 
 
-def run(hosts: Mapping[str, Executor], ground: Ground) -> list[KnownStep]:
-    """Apply the four steps, probing after each. What they set stays, as the script leaves it."""
+CAUSES = {"INPUT rules": "firewall", "kernel parameters": "reverse-path", f"MTU {MTU}": "mtu", "routes": "route"}
+"""What each step is a remedy for."""
+
+
+def run(
+    hosts: Mapping[str, Executor], ground: Ground, *, done: Callable[[KnownStep], None] = lambda step: None
+) -> list[KnownStep]:
+    """Apply the four steps, probing after each; ``done`` is told. What they set stays, as the script leaves it."""
     from hopscope.errors import HopscopeError
 
-    done = []
+    steps_done = []
     before = look(hosts, ground).failing
     for name, settings in steps(ground):
         refused = []
@@ -77,6 +83,7 @@ def run(hosts: Mapping[str, Executor], ground: Ground) -> list[KnownStep]:
             except HopscopeError as fault:
                 refused.append(f"{setting.host} {setting.name}: {fault.message}")
         after = look(hosts, ground).failing
-        done.append(KnownStep(name, before, after, tuple(refused)))
+        steps_done.append(KnownStep(name, before, after, tuple(refused)))
+        done(steps_done[-1])
         before = after
-    return done
+    return steps_done

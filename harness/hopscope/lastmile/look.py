@@ -7,29 +7,40 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from hopscope.errors import EnvironmentFault, HopscopeError
 from hopscope.hosts.executor import Executor
-from hopscope.hosts.netns import NetnsExecutor
 from hopscope.hosts.process import Process
 from hopscope.hosts.ready import LogLine
 from hopscope.hosts.wait import wait_until
 from hopscope.lastmile.ground import PROBE_PORT, Ground
+from hopscope.lastmile.onhost import btf
 from hopscope.lastmile.view import View
 
 WAIT_S = 0.3
 ANSWER_S = 8.0
+STEPS = {"probed": "every probe has had its time", "report": "hosts are as they are now, and what was heard is here"}
 _ONHOST = Path(__file__).with_name("onhost")
 
 
-def look(hosts: Mapping[str, Executor], ground: Ground, *, wait_s: float = WAIT_S, trace: bool = True) -> View:
-    """``trace`` lets nft trace probe packets. Hosts that cannot be looked at are told in the view and left out.
+def look(
+    hosts: Mapping[str, Executor],
+    ground: Ground,
+    *,
+    wait_s: float = WAIT_S,
+    trace: bool = True,
+    drops: bool = True,
+    say: Callable[[str], None] = lambda text: None,
+) -> View:
+    """``trace`` lets nft trace probe packets, ``drops`` the kernel say why it drops them.
+
+    Hosts that cannot be looked at are told in the view and left out. ``say`` hears of each step that is done.
 
     Raises EnvironmentFault where an end of the tunnel cannot be looked at.
     """
@@ -45,7 +56,8 @@ def look(hosts: Mapping[str, Executor], ground: Ground, *, wait_s: float = WAIT_
             spec = {
                 "probes": [each.document() for each in probes if each.source == name],
                 "lookups": ground.lookups(name), "probe_port": PROBE_PORT, "port": ground.port, "wait_s": wait,
-                "trace": trace, "life_s": ANSWER_S + 2 * wait, **_devices(ground, name),
+                "trace": trace, "drops": drops, "kernel": _kernel() if drops and here[name].here else None,
+                "life_s": ANSWER_S + 2 * wait, **_devices(ground, name),
             }  # fmt: skip
             try:
                 return _spawn(here[name], spec)
@@ -64,12 +76,14 @@ def look(hosts: Mapping[str, Executor], ground: Ground, *, wait_s: float = WAIT_
                 raise EnvironmentFault(
                     f"this end of the tunnel cannot be looked at: {blind[side.host]}", host=side.host
                 )
+        say(f"everything listens on {', '.join(agents)} ({time.monotonic() - began:.2f} s)")
         for sig, word in ((signal.SIGUSR1, "probed"), (signal.SIGUSR2, "report")):
             for agent in agents.values():
                 agent.signal(sig)
             for name, agent in agents.items():
                 done = partial(_done, agent, word)
                 wait_until(done, timeout=ANSWER_S, interval=0.005, what=f"the agent on {name} to have {word}")
+            say(f"{STEPS[word]} ({time.monotonic() - began:.2f} s)")
         reports = {}
         for name, agent in agents.items():
             report = _said(agent, "report")
@@ -87,6 +101,15 @@ def _mtu(host: Executor, device: str) -> int | None:
         return None
 
 
+@cache
+def _kernel() -> dict[str, Any] | None:
+    """What agents on this machine would each have to find out about its kernel."""
+    try:
+        return btf.of_kfree_skb()
+    except (OSError, LookupError, ValueError):
+        return None
+
+
 def _devices(ground: Ground, name: str) -> dict[str, Any]:
     side = ground.side(name)
     devices = [point.device for point in ground.between if point.host == name]
@@ -97,10 +120,13 @@ def _devices(ground: Ground, name: str) -> dict[str, Any]:
 
 
 def _spawn(host: Executor, spec: dict[str, Any]) -> Process:
-    for file in _ONHOST.glob("*.py"):
-        host.put(file, f"lastmile/{file.name}")
-    python = sys.executable if isinstance(host, NetnsExecutor) else "python3"
-    argv = [python, "-I", "-S", str(host.directory / "lastmile/agent.py"), json.dumps(spec)]
+    """The agent, from where it lies if the host shares our file system, else copied."""
+    folder, python = _ONHOST, sys.executable
+    if not host.here:
+        folder, python = host.directory / "lastmile", "python3"
+        for file in _ONHOST.glob("*.py"):
+            host.put(file, f"lastmile/{file.name}")
+    argv = [python, "-I", "-S", str(folder / "agent.py"), json.dumps(spec)]
     return host.spawn(argv, name="lastmile-agent", ready=LogLine('"ready"', "stdout"), ready_timeout=ANSWER_S)
 
 

@@ -9,27 +9,35 @@ from pathlib import Path
 from hopscope.errors import EnvironmentFault
 from hopscope.hosts.executor import Executor
 from hopscope.lab.setting import Setting
+from hopscope.lab.settings.address import Address
 from hopscope.lab.settings.mtu import Mtu
 from hopscope.lab.settings.nft_rule import NftRule
 from hopscope.lab.settings.presence import NONE, Presence
 from hopscope.lab.settings.route import Route
 from hopscope.lab.settings.route_mtu import RouteMtu
 from hopscope.lab.settings.sysctl import Sysctl
+from hopscope.lastmile import rules_v4
 from hopscope.lastmile.planner import Outcome
 
+RULES_V4 = "/etc/iptables/rules.v4"
+"""Where it is, iptables-persistent rules the host: what nft would load at boot, that would flush."""
 README = """What `hopscope lastmile --repair` kept on {host}, as files.
 
   {files}
 
-Copy each to the place that its first line names, as root. undo.sh takes back what is in force now; removing the files
-does it for the next boot. What is not here has no file that would keep it: {rest}
+Copy each to the place that its first line names (rules.v4: /etc/iptables), as root; of networkd, netplan and ifupdown
+take the one that rules the host, or device-*.sh with udev-*.rules on any. undo.sh takes back what is in force now;
+removing the files does it for the next boot. What is not here has no file that would keep it: {rest}
 """
 
 
-def write(folder: Path, outcome: Outcome, hosts: Mapping[str, Executor]) -> list[Path]:
-    """One folder for each host that something was kept on. Rules are checked with ``nft -c`` on their host.
+def write(
+    folder: Path, outcome: Outcome, hosts: Mapping[str, Executor], *, rules: str = RULES_V4
+) -> list[Path]:  # fmt: skip
+    """One folder for each host that something was kept on. Rules are checked on their host, by ``nft -c`` or, where it
+    has ``rules``, by ``iptables-restore --test``.
 
-    Raises EnvironmentFault with nft's words where they do not hold.
+    Raises EnvironmentFault with the tool's words where they do not hold.
     """
     kept: dict[str, list[Setting]] = {}
     for step in outcome.kept:
@@ -37,15 +45,16 @@ def write(folder: Path, outcome: Outcome, hosts: Mapping[str, Executor]) -> list
             kept.setdefault(setting.host, []).append(setting)
     written = []
     for host, settings in kept.items():
-        files = documents(settings)
-        if "nftables-hopscope.nft" in files:
-            result = hosts[host].run(
-                ["nft", "-c", "-f", "-"], stdin=files["nftables-hopscope.nft"].encode(), check=False
-            )
-            if result.returncode != 0:
-                raise EnvironmentFault("nft does not accept the rules", host=host, evidence=result.tail())
-        covered = (NftRule, Sysctl, Mtu, Route, RouteMtu)
-        rest = ", ".join(each.name for each in settings if not isinstance(each, covered)) or "nothing"
+        persistent = hosts[host].run(["cat", rules], check=False)
+        files = documents(settings, persistent.text if persistent.returncode == 0 else None)
+        for name, argv in (
+            ("nftables-hopscope.nft", ["nft", "-c", "-f", "-"]), ("rules.v4", ["iptables-restore", "--test"])
+        ):  # fmt: skip
+            if name in files:
+                result = hosts[host].run(argv, stdin=files[name].encode(), check=False)
+                if result.returncode != 0:
+                    raise EnvironmentFault(f"{argv[0]} does not accept the rules", host=host, evidence=result.tail())
+        rest = ", ".join(each.name for each in settings if not _stays(each)) or "nothing"
         files["README"] = README.format(host=host, files="\n  ".join(sorted(files)), rest=rest)
         for name, text in files.items():
             path = folder / host / name
@@ -55,27 +64,96 @@ def write(folder: Path, outcome: Outcome, hosts: Mapping[str, Executor]) -> list
     return written
 
 
-def documents(settings: list[Setting]) -> dict[str, str]:
-    """File name to content."""
+def documents(settings: list[Setting], persistent: str | None = None) -> dict[str, str]:
+    """File name to content. ``persistent`` is the host's rules.v4: rules of its chains go there, at their head."""
     files: dict[str, str] = {}
-    rules = [each for each in settings if isinstance(each, NftRule)]
-    if rules:
+    others: list[NftRule] = []
+    for setting in settings:
+        line = rules_v4.line(setting, persistent) if persistent is not None else None
+        if line is not None:
+            files["rules.v4"] = rules_v4.with_line(files.get("rules.v4", persistent or ""), *line)
+        elif isinstance(setting, NftRule):
+            others.append(setting)
+    if others:
         lines = ["#!/usr/sbin/nft -f", "# /etc/nftables.d/90-hopscope.nft, loaded after the tables that it adds to"]
         lines += [
             f'insert rule {each.family} {each.table} {each.chain} {each.rule} comment "{each.comment}"'
-            for each in rules
+            for each in others
         ]
         files["nftables-hopscope.nft"] = "\n".join(lines) + "\n"
     parameters = [each for each in settings if isinstance(each, Sysctl)]
     if parameters:
         lines = ["# /etc/sysctl.d/90-hopscope.conf; a dash in front: a device that is absent is no error"]
-        lines += [
-            f"-{each.key if '/' in each.key else each.key.replace('.', '/')} = {each.value}" for each in parameters
-        ]
+        lines += [f"-{_key(each)} = {each.value}" for each in parameters]
         files["sysctl-hopscope.conf"] = "\n".join(lines) + "\n"
     files.update(_network(settings))
+    files.update(_scripts(settings))
     undo = [line for each in reversed(settings) for line in _undo(each)]
     files["undo.sh"] = "\n".join(["#!/bin/sh", "# takes back what is in force now", "set -eu", *undo, ""])
+    return files
+
+
+def _key(setting: Sysctl) -> str:
+    return setting.key if "/" in setting.key else setting.key.replace(".", "/")
+
+
+def _stays(setting: Setting) -> bool:
+    return isinstance(setting, NftRule | Sysctl) or bool(_lines(setting))
+
+
+def _device(setting: Setting) -> str:
+    """The device that a setting goes with, empty where it is the host's."""
+    if isinstance(setting, Address):
+        return setting.device
+    if isinstance(setting, Mtu | Route):
+        return setting.port or ""
+    if isinstance(setting, Sysctl) and (words := _key(setting).split("/"))[2:3] == ["conf"]:
+        return words[3] if words[3] not in ("all", "default") else ""
+    if isinstance(setting, Presence) and "dev" in setting.add:
+        return setting.add[setting.add.index("dev") + 1]
+    return ""
+
+
+def _lines(setting: Setting) -> list[str]:
+    """Shell that brings it into force, and does nothing where it is."""
+    if isinstance(setting, Sysctl):
+        return [f"[ ! -e {setting.path} ] || echo {shlex.quote(setting.value)} > {setting.path}"]
+    if isinstance(setting, Mtu):
+        return [f"ip link set dev {setting.port} mtu {setting.bytes}"]
+    if isinstance(setting, Route) and (setting.via or setting.port):
+        way = [*(["via", setting.via] if setting.via else []), *(["dev", setting.port] if setting.port else [])]
+        return [f"ip route replace {setting.destination} {shlex.join(way)}"]
+    if isinstance(setting, RouteMtu):
+        asked = f"ip -4 route get {setting.destination}"
+        found = rf"$({asked} | sed -n 's/^[0-9.]* \(via [0-9.]* \)*\(dev [^ ]*\).*/\1\2/p')"
+        return [f"ip route replace {setting.destination}/32 {found} mtu {setting.bytes}"]
+    if isinstance(setting, Address) and setting.wanted != NONE:
+        return [f"{shlex.join(setting.words('replace'))}"]
+    if isinstance(setting, Presence) and setting.wanted != NONE:
+        return [f"{shlex.join(setting.show)} | grep -Eq {shlex.quote(setting.mark)} || {shlex.join(setting.add)}"]
+    return []
+
+
+def _scripts(settings: list[Setting]) -> dict[str, str]:
+    """For each device what it needs whenever it appears, with the udev rule that runs it; and what the host needs."""
+    found: dict[str, list[str]] = {}
+    for setting in settings:
+        device = _device(setting)
+        if device or not isinstance(setting, Sysctl):  # sysctl.d has the host's own
+            found.setdefault(device, []).extend(_lines(setting))
+    files = {}
+    for device, lines in found.items():
+        if not lines:
+            continue
+        name = f"device-{device}.sh" if device else "host.sh"
+        when = f"when {device} appears" if device else "at boot"
+        files[name] = "\n".join(["#!/bin/sh", f"# /usr/local/lib/hopscope/{name}: {when}", *lines, ""])
+        if device:
+            run = f'RUN+="/bin/sh /usr/local/lib/hopscope/{name}"'
+            files[f"udev-{device}.rules"] = (
+                f"# /etc/udev/rules.d/90-hopscope-{device}.rules\n"
+                f'ACTION=="add|move", SUBSYSTEM=="net", KERNEL=="{device}", {run}\n'
+            )
     return files
 
 
@@ -134,8 +212,10 @@ def _undo(setting: Setting) -> list[str]:
         destination = setting.destination
         return [
             f"ip route flush table main exact {destination}",
-            *(f"ip route add {shlex.join(words)}" for words in before or ()),
+            *(f"ip route append {shlex.join(words)}" for words in before or ()),
         ]
+    if isinstance(setting, Address):
+        return [shlex.join(setting.words("add" if setting.wanted == NONE else "del"))]
     if isinstance(setting, Presence):
         return [shlex.join(setting.add if setting.wanted == NONE else setting.remove)]
     return [f"# {setting.name} was {before}: bring it back by hand"]

@@ -98,8 +98,12 @@ def mend(
     first = infer(view)
     outcome = Outcome(first, first, view)
     tried: set[tuple[str, ...]] = set()
+    again = False
     for _ in range(MOST_ROUNDS):
         chosen = _choose(hosts, ground, outcome, tried)
+        if chosen is None and outcome.failing and not again:
+            again = True
+            chosen = _again(hosts, ground, outcome, tried)
         if chosen is None:
             break
         finding, settings = chosen
@@ -110,6 +114,22 @@ def mend(
         if step.kept:
             outcome.view, outcome.findings = after, infer(after)
     return outcome
+
+
+def _again(
+    hosts: Mapping[str, Executor], ground: Ground, outcome: Outcome, tried: set[tuple[str, ...]]
+) -> tuple[Finding, tuple[Setting, ...]] | None:
+    """What another look finds to try: what is left after a repair may be of a moment that has passed, and a transport
+    that backs off shows what stops it only when it tries again."""
+    until = time.monotonic() + BACKOFF_S
+    in_the_dark = all(each.confidence == "possible" for each in outcome.findings)
+    while outcome.failing and (outcome.kept or (in_the_dark and _backs_off(ground, outcome.view))):
+        outcome.view = look(hosts, ground)
+        outcome.findings = infer(outcome.view)
+        chosen = _choose(hosts, ground, outcome, tried)
+        if chosen is not None or outcome.kept or time.monotonic() > until:
+            return chosen
+    return None
 
 
 def attempt(
@@ -151,11 +171,15 @@ def _settled(hosts: Mapping[str, Executor], ground: Ground) -> View:
     view = look(hosts, ground)
     until = time.monotonic() + BACKOFF_S
     while view.failing and time.monotonic() < until:
-        sockets = [each for side in ground.sides for each in transport(view, side.host, late=False)]
-        if not any(each["unacked"] or each["send_queue"] for each in sockets):
+        if not _backs_off(ground, view):
             break
         view = look(hosts, ground)
     return view
+
+
+def _backs_off(ground: Ground, view: View) -> bool:
+    sockets = [each for side in ground.sides for each in transport(view, side.host, late=False)]
+    return any(each["unacked"] or each["send_queue"] for each in sockets)
 
 
 def _behind(

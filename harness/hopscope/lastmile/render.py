@@ -1,4 +1,4 @@
-"""A diagnosis and its repairs as lines for people and as one JSON document."""
+"""A diagnosis and its repairs as one JSON document; ``report.last_mile`` makes lines of it."""
 
 from __future__ import annotations
 
@@ -8,43 +8,19 @@ from hopscope.lastmile.finding import Finding
 from hopscope.lastmile.infer import areas
 from hopscope.lastmile.planner import Outcome
 from hopscope.lastmile.view import View
-from hopscope.report.terminal import table
-
-HEADS = ("repair", "host", "setting", "read back", "before", "after", "state")
-
-
-def diagnosis(view: View, findings: list[Finding]) -> list[str]:
-    goals = [probe for probe in view.probes if probe.goal]
-    lines = [f"{len(goals) - len(view.failing)} of {len(goals)} probes succeed ({view.seconds:.2f} s)"]
-    lines += [f"  fails: {loss}" for loss in view.losses()]
-    for number, finding in enumerate(findings, 1):
-        lines.append(f"{number}. {finding.cause} on {finding.host} ({finding.confidence}): {finding.summary}")
-        lines += [f"     {line}" for line in finding.evidence]
-        lines += [f"     explains: {', '.join(finding.explains)}"]
-        lines += [f"     would set {each.host}: {each.name} = {each.wanted}" for each in finding.settings]
-        if finding.search:
-            lines.append(
-                f"     would search for the largest MTU that passes ({finding.search}) and set it on both ends"
-            )
-        if finding.remedy:
-            lines.append(f"     remedy: {finding.remedy}")
-    lines += [f"  {area}: {told}" for area, told in areas(view, findings).items()]
-    return lines
-
-
-def repairs(outcome: Outcome) -> list[str]:
-    rows = [row for step in outcome.steps for row in step.rows()]
-    return [*(table(HEADS, rows) if rows else []), outcome.conclusion()]
 
 
 def document(view: View, findings: list[Finding], outcome: Outcome | None = None) -> dict[str, Any]:
     return {
         "seconds": round(view.seconds, 3),
         "probes": {p.name: {"goal": p.goal, **view.results.get(p.name, {"ok": False})} for p in view.probes},
+        "failing": sorted(view.failing),
         "losses": [str(loss) for loss in view.losses()],
         "findings": [each.document() for each in findings],
         "areas": areas(view, findings),
-        "sources": {host: {"missing": report["missing"]} for host, report in view.reports.items()},
+        "sources": {
+            host: {"used": view.sources(host), "missing": report["missing"]} for host, report in view.reports.items()
+        },
         "blind": dict(view.blind),
         "repair": None if outcome is None else outcome.document(),
-    }  # fmt: skip
+    }

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from hopscope.lastmile.ground import Ground, Point, Probe
+
+SOURCES = ("capture", "nft trace", "drop reasons")
+"""Evidence that a host may have or not, beside its snapshots."""
+LEAST_MTU = 1280
+"""What IPv6 asks of every link (RFC 8200, section 5). A route to a tunnel with less than the device's MTU is common,
+one with less than this is not."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +87,33 @@ class View:
 
     @property
     def failing(self) -> frozenset[str]:
-        """Names of goal probes that failed, or came there by another way than the tunnel."""
-        return frozenset(p.name for p in self.probes if p.goal and (not self.ok(p) or self.bypassed(p)))
+        """Names of goal probes that failed, came there by another way than the tunnel, or that no socket but a probe's
+        could have sent."""
+        return frozenset(p.name for p in self.probes if p.goal and self._fails(p))
+
+    def _fails(self, probe: Probe) -> bool:
+        return not self.ok(probe) or self.bypassed(probe) or self.held_small(probe) is not None
 
     def bypassed(self, probe: Probe) -> bool:
-        """It was answered, and a tap that lost nothing did not see it go into the tunnel."""
-        for point in probe.there:
-            side = self.ground.side(point.host)
-            if side is None or point != Point(side.host, side.device, "out"):
-                continue
-            blind = "capture" in self.reports[point.host]["missing"] or any(self.records(point.host, "lost"))
-            return not blind and not self._seen(point, probe, "there", False)
+        """It was answered, and a tap that lost nothing did not see it go into the tunnel, or its answer."""
+        for way in ("there", "back"):
+            for point in getattr(probe, way):
+                side = self.ground.side(point.host)
+                if side is None or point != Point(side.host, side.device, "out"):
+                    continue
+                blind = "capture" in self.reports[point.host]["missing"] or any(self.records(point.host, "lost"))
+                if not blind and not self._seen(point, probe, way, False):
+                    return True
         return False
+
+    def held_small(self, probe: Probe) -> int | None:
+        """MTU of a configured route at its source that holds this probe and is too small to be meant: other sockets
+        than a probe's could not send it, and TCP crawls."""
+        if not probe.large:
+            return None
+        route = matching(self.before(probe.source, "routes", []), probe.address)
+        told = [int(each["mtu"]) for each in (route or {}).get("metrics", ()) if each.get("mtu")]
+        return min((each for each in told if each < min(probe.size, LEAST_MTU)), default=None)
 
     def ok(self, probe: Probe) -> bool:
         return bool(self.results.get(probe.name, {}).get("ok"))
@@ -198,9 +220,38 @@ class View:
         )  # fmt: skip
 
     def drops(self, loss: Loss, host: str) -> list[dict[str, Any]]:
-        """Verdicts of nft that dropped packets of this loss on a host."""
-        return [each for each in self.reports.get(host, {}).get("trace", ()) if each["verdict"] == "drop"
-                and self._is(each["packet"], loss)]  # fmt: skip
+        """Verdicts of nft that dropped packets of this loss on a host, or gave them to a queue and lost them."""
+        ends = ("drop", "queue") if loss.inside == host else ("drop",)
+        return [each for each in self.traced(loss, host) if each["verdict"] in ends]
+
+    def traced(self, loss: Loss, host: str) -> list[dict[str, Any]]:
+        """What nft's trace tells of packets of this loss on a host."""
+        return [each for each in self.reports.get(host, {}).get("trace", ()) if self._is(each["packet"], loss)]
+
+    def given_up(self, loss: Loss, host: str) -> list[dict[str, Any]]:
+        """Packets of this loss that the kernel of a host dropped: reason, function, dev, n. Empty where none was, and
+        where drop reasons are not among the host's sources."""
+        port = self._port(loss.probe)
+        return [
+            each for each in self.reports.get(host, {}).get("drops", ())
+            if (each["kind"] == "tcp" and loss.probe.kind == "tcp" and each["port"] == port)
+            or (each.get("probe") == loss.probe.number and each["kind"] in ("echo", "reply"))
+        ]  # fmt: skip
+
+    def sources(self, host: str) -> list[str]:
+        """What this host's evidence is made of."""
+        return [each for each in SOURCES if each not in self.reports[host]["missing"]]
+
+    def established(self, host: str | None = None) -> bool:
+        """The transport is, all the time, at both ends or at this one; taken for granted where it is not TCP."""
+        return self.ground.protocol != "tcp" or all(
+            self._lasts(side.host) for side in self.ground.sides if host in (None, side.host)
+        )
+
+    def _lasts(self, host: str) -> bool:
+        texts = [(snapshot(host, "sockets", "") or "").splitlines() for snapshot in (self.before, self.after)]
+        old, new = ({tuple(words[3:5]) for line in each if (words := line.split())[0] == "ESTAB"} for each in texts)
+        return not old.isdisjoint(new)
 
     def _is(self, packet: str, loss: Loss) -> bool:
         """A packet as the trace tells it (``icmp A>B echo``, ``tcp A:P>B:Q``) is one of this loss."""
@@ -214,3 +265,26 @@ class View:
             return kind == "icmp" and (src, dst) == wanted and (loss.turned or wanted == loss.ends)
         port = str(self._port(loss.probe))
         return kind == "tcp" and ((src, dst, sport) == (*there, port) or (src, dst, dport) == (*there[::-1], port))
+
+
+def matching(routes: list[dict[str, Any]], target: str) -> dict[str, Any] | None:
+    """The longest route for an address in the main table."""
+    found = [
+        route for route in routes
+        if route.get("table", "main") == "main" and holds(route.get("dst", ""), target)
+    ]  # fmt: skip
+    return max(found, key=lambda route: length(route["dst"]), default=None)
+
+
+def holds(network: str, target: str) -> bool:
+    """The network, as ``ip`` tells it, has the address."""
+    if network in ("default", "all"):
+        return True
+    try:
+        return ip_address(target) in ip_network(network, strict=False)
+    except ValueError:
+        return False
+
+
+def length(network: str) -> int:
+    return 0 if network in ("default", "all") else ip_network(network, strict=False).prefixlen

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hopscope.errors import HopscopeError
+from hopscope.report import last_mile
 
 if TYPE_CHECKING:
     from hopscope.lastmile.finding import Finding
     from hopscope.lastmile.ground import Ground
     from hopscope.lastmile.planner import Outcome
     from hopscope.plugin.tunnels import Tunnel
-
-FILE = "lastmile.json"
 
 
 @dataclass
@@ -62,11 +61,10 @@ def explain(tunnel: Tunnel, directory: Path, repair: str) -> str:
         outcome = planner.mend(lab, what, view) if repair == "apply" else None
     except HopscopeError as fault:
         return f"the last mile could not be looked at: {fault}"
-    write_json(directory / FILE, render.document(view, findings, outcome))
-    lines = render.diagnosis(view, findings)
-    if repair == "off":
-        lines = [line for line in lines if not line.strip().startswith("would ")]
-    return "\n".join([*lines, *(render.repairs(outcome) if outcome is not None else [])])
+    told = render.document(view, findings, outcome)
+    write_json(directory / last_mile.FILE, told)
+    lines = last_mile.diagnosis(told, would=repair != "off")
+    return "\n".join([*lines, *(last_mile.repairs(told["repair"]) if outcome is not None else [])])
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 
 from hopscope.checks.evidence import display_filter
 from hopscope.errors import HarnessFault
-from hopscope.report import attachment, claimed, decoded
+from hopscope.report import attachment, claimed, decoded, last_mile
 from hopscope.report.attachment import Attachment
 from hopscope.report.ladder import ladder
 from hopscope.run import rundir
@@ -116,6 +116,8 @@ class Evidence:
             self._add(first, attachment.text("Ladder of the flow", ladder(self.trace, self.flow, marked=marked)))
         if self.trace is not None and (lines := claimed.claimed(self.trace, self.flow)):
             self._add(first, attachment.table("Claims of the SUT beside the wire", claimed.HEAD, lines))
+        if self.case.directory is not None and (told := read_json(self.case.directory / last_mile.FILE, {})):
+            self._add(first, attachment.text("The last mile", "\n".join(last_mile.whole(told)), limit=self.limits.text))
         if self.window is not None:
             for each in self._captures(self.window):
                 self._add(first if each.kind == attachment.PCAPNG else captures, each)

@@ -80,7 +80,7 @@ def test_ssh_knows_the_server_by_its_host_and_lets_the_one_user_in() -> None:
 
 
 def test_without_the_package_the_remedy_is_told(hosts, monkeypatch) -> None:
-    def absent() -> None:
+    def absent(valid: object) -> None:
         raise ImportError("No module named 'cryptography'")
 
     monkeypatch.setattr(credentials, "tls", absent)

@@ -83,6 +83,33 @@ def test_one_of_a_tunnel_that_failed_points_at_its_frames(tunnel_case, work):
     assert "left-tun0.pcap, frame 2" in content(found["Frames decoded by tshark"]).decode()
 
 
+def test_one_of_a_tunnel_that_failed_says_why_its_last_mile_carries_nothing(tunnel_case, work):
+    finding = {
+        "cause": "firewall", "host": "right", "confidence": "proven", "summary": "chain inet fw in drops", "remedy": "",
+        "evidence": ["nft trace on right"], "explains": ["small"], "repair": ["right: accept = there"], "search": "",
+    }  # fmt: skip
+    told = {
+        "seconds": 0.5, "probes": {"small": {"goal": True, "ok": False}}, "failing": ["small"],
+        "losses": ["small: lost"],
+        "findings": [finding], "areas": {"firewall": "finding: right: it drops", "routes": "clean"},
+        "sources": {"right": {"used": [], "missing": {"drop reasons": "needs root"}}},
+        "repair": {"steps": [{"rows": [["firewall", "right", "accept", "there", "1", "0", "kept"]]}],
+                   "conclusion": "resolved by mending: firewall on right"},
+    }  # fmt: skip
+    (tunnel_case.directory / "lastmile.json").write_text(json.dumps(told))
+    groups = Evidence(replace(tunnel_case, kind="product"), work).failed()
+    assert "The last mile" in [one.name for one in groups[0].attachments], "it is among what to look at first"
+    said = content(everything(groups)["The last mile"]).decode()
+    for line in (
+        "1. firewall on right (proven): chain inet fw in drops",
+        "would set right: accept = there",
+        "drop reasons (not on right: needs root)",
+        "routes: clean",
+        "resolved by mending: firewall on right",
+    ):
+        assert line in said
+
+
 def test_one_that_failed_leaves_everything(tmp_path, work):
     case = runs.case(tmp_path, "plain", expect="stamp", kind="product")
     found = everything(Evidence(case, work).failed())

@@ -18,13 +18,15 @@ STATES = ("linkdown", "dead")  # what ip tells about a route and does not take
 class Route:
     """``destination`` by way of ``via`` or out of ``port``, or both; with neither the host is to have no such route.
 
-    The one route for exactly this destination is replaced: adding beside an existing wrong one would fail.
+    What routes there are for exactly this destination are replaced by one: adding beside a wrong one would fail.
+    ``plain`` says that it is to have no source address and no MTU of its own.
     """
 
     host: str
     destination: str
     via: str | None = None
     port: str | None = None
+    plain: bool = False
     _before: list[list[str]] | None = field(default=None, init=False, repr=False)
 
     @property
@@ -40,10 +42,12 @@ class Route:
         listed = json.loads(executor.run([*self._ip("-json"), "route", "show", *self._exact()]).stdout or "[]")
         if self.port is None and self.via is not None:
             listed = [{"gateway": route.get("gateway")} for route in listed]
-        return ", ".join(_text(route) for route in listed) or NONE
+        return ", ".join(_text(route) + (_attributes(route) if self.plain else "") for route in listed) or NONE
 
     def apply(self, executor: Executor) -> None:
         self._before = parse_routes(executor.run([*self._ip(), "route", "show", *self._exact()]).text)
+        if len(self._before) > 1:
+            self._flush(executor)
         words = [word for key, value in (("via", self.via), ("dev", self.port)) if value for word in (key, value)]
         if words:
             executor.run([*self._ip(), "route", "replace", self.destination, *words], check=False)  # read back
@@ -57,8 +61,9 @@ class Route:
         if self._before is None:
             return
         self._flush(executor)
-        for words in self._before:
-            executor.run([*self._ip(), "route", "add", *words])
+        for number, words in enumerate(self._before):
+            verb = "append" if number and self._ip()[1] == "-4" else "add"  # beside the first another one "exists"
+            executor.run([*self._ip(), "route", verb, *words])
 
     def _flush(self, executor: Executor) -> None:
         executor.run([*self._ip(), "route", "flush", *self._exact()], check=False)
@@ -86,3 +91,9 @@ def parse_routes(text: str) -> list[list[str]]:
 def _text(route: dict[str, Any]) -> str:
     pairs = (("via", route.get("gateway")), ("dev", route.get("dev")))
     return " ".join(f"{key} {value}" for key, value in pairs if value) or NONE
+
+
+def _attributes(route: dict[str, Any]) -> str:
+    mtus = [each["mtu"] for each in route.get("metrics", ()) if each.get("mtu")]
+    told = {"src": route.get("prefsrc"), "mtu": mtus[0] if mtus else None}
+    return "".join(f" {word} {value}" for word, value in told.items() if value)

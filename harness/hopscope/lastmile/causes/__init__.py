@@ -1,6 +1,8 @@
 """Causes, one module each: ``find(view, loss)`` says whether this cause explains where a probe was lost.
 
-Each declares in ``CAUSES`` the names it may give. The most specific comes first: a loss is explained once.
+Each declares in ``CAUSES`` the names it may give, and may declare in ``REASONS`` for which reasons the kernel drops a
+packet where that is the cause: any other reason then excludes it. The most specific comes first: a loss is explained
+once.
 """
 
 from __future__ import annotations
@@ -9,8 +11,8 @@ import importlib
 from types import ModuleType
 
 ORDER = (
-    "daemon_state", "link", "address", "firewall", "legacy", "nat", "ttl", "filters", "parameters", "neighbour",
-    "routes", "mtu", "tls", "daemon_path", "elsewhere",
+    "daemon_state", "link", "address", "firewall", "legacy", "conntrack", "nat", "ttl", "checksum", "filters",
+    "parameters", "neighbour", "routes", "xfrm", "mtu", "tls", "daemon_path", "kernel_drop", "elsewhere",
 )  # fmt: skip
 
 

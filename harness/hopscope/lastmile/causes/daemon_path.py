@@ -9,7 +9,7 @@ from hopscope.lastmile.causes.mtu import transport
 from hopscope.lastmile.finding import Finding
 from hopscope.lastmile.view import Loss, View
 
-CAUSES = ("daemon-deaf", "daemon-no-send", "daemon-no-receive", "daemon-no-deliver")
+CAUSES = ("daemon-deaf", "daemon-slow", "daemon-no-send", "daemon-no-receive", "daemon-no-deliver")
 AREA = "captures"
 REMEDY = "no setting of the network helps: the daemon has to be mended or restarted"
 
@@ -23,6 +23,8 @@ def find(view: View, loss: Loss) -> Finding | None:
     far = view.ground.other(near.host)
     out, read = view.passed(near.host, near.device, "out"), view.moved(near.host, near.device, "tx")
     link = view.link(near.host, near.device) or {}
+    if not view.established(near.host):
+        return None  # what waits for its transport reads nothing
     if out > 0 and read == 0:
         total = link.get("stats64", {}).get("tx", {}).get("packets")
         return Finding(
@@ -31,6 +33,15 @@ def find(view: View, loss: Loss) -> Finding | None:
              f"tx of {near.device} since it was made: {total}", str(loss)),
             remedy=REMEDY,
         )  # fmt: skip
+    for side in view.ground.sides:
+        came, taken = view.passed(side.host, side.device, "out"), view.moved(side.host, side.device, "tx")
+        if 0 < taken <= came // 2:
+            return Finding(
+                "daemon-slow", side.host, AREA, f"the daemon reads {side.device} slower than packets come",
+                (f"{came} packets went out on {side.device}, tx counted {taken}",
+                 _waits(view, side.host, side.device), str(loss)),
+                "likely", remedy="look at what it does between two packets: processor time, locks, what it waits for",
+            )  # fmt: skip
     if view.ground.protocol != "tcp":
         return None
     sent = _moved(view, near.host, "sent")

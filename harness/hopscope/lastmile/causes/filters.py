@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from typing import Any
-from zlib import crc32
 
 from hopscope.lab.settings.nft_rule import NftRule
 from hopscope.lab.settings.presence import Presence
 from hopscope.lastmile.causes.firewall import COMMENT
 from hopscope.lastmile.finding import Finding
+from hopscope.lastmile.ground import Point
 from hopscope.lastmile.view import Loss, View
 
 CAUSES = ("tc", "netdev", "qdisc", "xdp")
+SKF_NET_OFF = 0xFFF00000
+REASONS = {
+    "tc": ("TC_INGRESS", "TC_EGRESS"), "netdev": ("NETFILTER_DROP",), "xdp": ("XDP",),
+    "qdisc": ("QDISC_DROP", "QDISC_OVERLIMIT", "QDISC_CONGESTED", "QDISC_MAXFLOWS", "QDISC_FLOOD", "QDISC_BURST"),
+}  # fmt: skip
 
 
 def find(view: View, loss: Loss) -> Finding | None:
@@ -49,38 +54,60 @@ def _places(view: View, loss: Loss) -> list[tuple[str, str, str]]:
 def _tc(view: View, loss: Loss, host: str, device: str, way: str) -> Finding | None:
     """By the counter of its action, or for a program (which counts nothing) by the place where the packet was lost."""
     source = f"filters {device} {way}"
-    old = {_name(each): _dropped(each) for each in view.before(host, source, []) if "options" in each}
+    listed = [each for each in view.before(host, source, []) if "options" in each and not _passes(each)]
     new = {_name(each): _dropped(each) for each in view.after(host, source, view.before(host, source, []))}
-    for name, packets in old.items():
-        moved = (new.get(name) or 0) - (packets or 0)
+    for entry in listed:
+        name = _name(entry)
+        moved = (new.get(name) or 0) - (_dropped(entry) or 0)
         program = name.endswith(" bpf") and not _reached(view, loss, host, way)
         if moved <= 0 and not program:
             continue
-        src, dst = _ends(view, loss, host, device, way)
-        pref = str(1 + crc32(f"{src} {dst}".encode()) % 9)
-        argv = ("tc", "filter", "add", "dev", device, way, "pref", pref, "protocol", "ip", "bpf", "da", "bytecode")
         told = f"its action dropped {moved} packets" if moved else "a program, which counts nothing"
+        ends = _ends(view, loss, host, device, way)
+        setting = _pass(host, device, way, ends, _free(view, host, source, entry["pref"], ends))
         return Finding(
             "tc", host, "other filters", f"a tc filter drops on {device} {way} ({name})", (told, str(loss)),
-            "proven" if moved else "likely",
-            settings=(
-                Presence(
-                    host, f"tc filter {device} {way}: pass {src} to {dst}",
-                    ("tc", "filter", "show", "dev", device, way),
-                    f"21 0 3 {int(ip_address(src))},.*21 0 1 {int(ip_address(dst))},", (*argv, passing(src, dst)),
-                    ("tc", "filter", "del", "dev", device, way, "pref", pref),
-                ),
-            ),
+            "proven" if moved else "likely", (setting,) if setting else (),
+            remedy="" if setting else "no place is free before it: give it a larger pref, that others may come first",
         )  # fmt: skip
     return None
 
 
+def _pass(host: str, device: str, way: str, ends: tuple[str, str], pref: int | None) -> Presence | None:
+    if pref is None:
+        return None
+    src, dst = ends
+    argv = ("dev", device, way, "pref", str(pref))
+    return Presence(
+        host, f"tc filter {device} {way}: pass {src} to {dst}", ("tc", "filter", "show", "dev", device, way),
+        f"21 0 3 {int(ip_address(src))},.*21 0 1 {int(ip_address(dst))},",
+        ("tc", "filter", "add", *argv, "protocol", "ip", "bpf", "da", "bytecode", passing(src, dst)),
+        ("tc", "filter", "del", *argv),
+    )  # fmt: skip
+
+
+def _free(view: View, host: str, source: str, pref: int, ends: tuple[str, str]) -> int | None:
+    """A preference before ``pref`` that nobody has, another one for each pair of addresses: a filter is taken away by
+    its preference, with all that share it."""
+    pairs = {(probe.source_address, probe.address) for probe in view.probes}
+    order = sorted(pairs | {(dst, src) for src, dst in pairs})
+    taken = {each.get("pref") for each in view.before(host, source, [])}
+    free = [each for each in range(pref - 1, 0, -1) if each not in taken][: len(order)]
+    at = order.index(ends) if ends in order else len(free)
+    return free[at] if at < len(free) else None
+
+
+def _passes(entry: dict[str, Any]) -> bool:
+    """It is one of ours, as ``passing`` writes them."""
+    rows = (entry["options"].get("bytecode") or {}).get("insns", [])
+    return [row.get("code") for row in rows] == [32, 21, 32, 21, 6, 6] and rows[0].get("k") == SKF_NET_OFF + 12
+
+
 def passing(src: str, dst: str) -> str:
     """Classic BPF for ``tc filter … bpf da``: TC_ACT_OK for packets from and to these, else on to the next filter."""
-    net = 0xFFF00000  # SKF_NET_OFF
     return (
-        f"6,32 0 0 {net + 12},21 0 3 {int(ip_address(src))},32 0 0 {net + 16},21 0 1 {int(ip_address(dst))},"
-        "6 0 0 0,6 0 0 4294967295"
+        f"6,32 0 0 {SKF_NET_OFF + 12},21 0 3 {int(ip_address(src))},32 0 0 {SKF_NET_OFF + 16},"
+        f"21 0 1 {int(ip_address(dst))},6 0 0 0,6 0 0 4294967295"
     )
 
 
@@ -146,13 +173,22 @@ def _queue(view: View, loss: Loss, host: str, device: str) -> Finding | None:
 
 def _xdp(view: View, loss: Loss, host: str, device: str) -> Finding | None:
     program = (view.link(host, device) or {}).get("xdp")
-    if not program or not loss.next or loss.next.device != device or view.moved(host, device, "rx") <= 0:
+    if not program or view.moved(host, device, "rx") <= 0 or not _unseen(view, loss, host, device):
         return None
     return Finding(
         "xdp", host, "other filters", f"an XDP program on {device} drops",
         (f"xdp: {program}", f"rx of {device} moved by {view.moved(host, device, 'rx')}, its tap saw less", str(loss)),
         "likely", remedy=f"ip link set dev {device} xdp off (whoever attached it knows how to bring it back)",
     )  # fmt: skip
+
+
+def _unseen(view: View, loss: Loss, host: str, device: str) -> bool:
+    """The tap of a device should have seen this probe come in next; of a device of the underlay, probes of that."""
+    point = Point(host, device, "in")
+    if loss.next == point:
+        return True
+    under = [p for p in view.probes if p.layer == "underlay" and not view.ok(p) and not p.unless_established]
+    return loss.between is not None and any(view.locate(p).next == point for p in under)
 
 
 def _reached(view: View, loss: Loss, host: str, way: str) -> bool:

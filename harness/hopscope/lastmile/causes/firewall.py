@@ -11,6 +11,7 @@ from hopscope.lastmile.finding import Finding
 from hopscope.lastmile.view import Loss, View
 
 CAUSES = ("firewall", "netdev")
+REASONS = {"firewall": ("NETFILTER_DROP",), "netdev": ("NETFILTER_DROP",)}
 COMMENT = "hopscope last mile"
 
 
@@ -53,9 +54,13 @@ def _finding(view: View, loss: Loss, host: str, drop: dict[str, Any], src: str, 
     return Finding(
         "netdev" if drop["family"] == "netdev" else "firewall", host, "firewall",
         f"{transport}chain {where} drops by {what}",
-        (f"nft trace on {host}: {drop['packet']} {where} drop ({drop['kind']} {drop['handle'] or ''})", str(loss)),
+        (f"nft trace on {host}: {drop['packet']} {where} drop ({_which(drop)})", str(loss)),
         settings=(accept(view, host, drop, src, dst, port),),
     )  # fmt: skip
+
+
+def _which(drop: dict[str, Any]) -> str:
+    return f"{drop['kind']} {drop['handle']}" if drop["kind"] == "rule" else drop["kind"]
 
 
 def accept(view: View, host: str, event: dict[str, Any], src: str, dst: str, port: str = "") -> NftRule:

@@ -10,6 +10,7 @@ from hopscope.lastmile.finding import Finding
 from hopscope.lastmile.view import Loss, View
 
 CAUSES = ("legacy",)
+REASONS = {"legacy": ("NETFILTER_DROP",)}
 _LINE = re.compile(r"^(?:\[(\d+):\d+\] -A (\S+) (.*-j (?:DROP|REJECT).*)|:(\S+) (DROP) \[(\d+):\d+\])$", re.MULTILINE)
 
 

@@ -17,8 +17,9 @@ def find(view: View, loss: Loss) -> Finding | None:
 
 
 def _device(view: View, loss: Loss) -> Finding | None:
-    """The ends' devices differ, and a packet that fits one does not fit the other."""
-    if not loss.large:
+    """The ends' devices differ, and a packet that fits one does not fit the other; smaller ones pass."""
+    smaller = [p for p in view.probes if (p.source, p.target, p.layer, p.kind) == _kin(loss) and not p.large]
+    if not loss.large or not all(map(view.ok, smaller)):
         return None
     mtus = {side.host: (view.link(side.host, side.device) or {}).get("mtu") for side in view.ground.sides}
     (first, one), (second, two) = mtus.items()
@@ -58,6 +59,10 @@ def _path(view: View, loss: Loss) -> Finding | None:
     )  # fmt: skip
 
 
+def _kin(loss: Loss) -> tuple[str, str, str, str]:
+    return loss.probe.source, loss.probe.target, loss.probe.layer, "ping"
+
+
 def _twin(large: Any, small: list[Any]) -> Any:
     return next(each for each in small if each.source == large.source)
 
@@ -71,7 +76,7 @@ def _daemon(view: View, loss: Loss) -> Finding | None:
         return None
     entering = loss.between[0]
     return Finding(
-        "mtu", entering, "MTU", f"large packets go into the tunnel on {entering} and do not come out",
+        "daemon-drops-large", entering, "MTU", f"large packets go into the tunnel on {entering} and do not come out",
         ("small ones pass both ways", str(loss)), "likely", search="tunnel",
     )  # fmt: skip
 

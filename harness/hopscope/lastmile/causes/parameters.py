@@ -7,11 +7,14 @@ from hopscope.lastmile.finding import Finding
 from hopscope.lastmile.view import Loss, View
 
 CAUSES = ("forwarding", "echo-ignored", "reverse-path")
+REASONS = {"forwarding": ("IP_INADDRERRORS",), "echo-ignored": (), "reverse-path": ("IP_RPFILTER",)}
 RPFILTER = "Invalid cross-device link"
 
 
 def find(view: View, loss: Loss) -> Finding | None:
     host = loss.inside
+    if loss.between is not None:
+        return _router(view, loss)
     if host is None or loss.last is None or loss.last.way != "in":
         return None
     return _forwarding(view, loss, host) or _reverse(view, loss, host) or _echo(view, loss, host)
@@ -32,6 +35,24 @@ def _forwarding(view: View, loss: Loss, host: str) -> Finding | None:
         (f"IpInAddrErrors moved by {view.counted(host, 'IpInAddrErrors')}", str(loss)),
         settings=(Sysctl(host, key, "1"),),
     )  # fmt: skip
+
+
+def _router(view: View, loss: Loss) -> Finding | None:
+    """Between the ends a host that is to forward does not, and so refuses what is not its own."""
+    for point in view.ground.between:
+        host = point.host
+        if view.ground.side(host) is not None or view.counted(host, "IpInAddrErrors") <= 0:
+            continue
+        keys = ["net/ipv4/ip_forward", f"net/ipv4/conf/{point.device}/forwarding"]
+        off = [key for key in keys if view.sysctl(host, key) == "0"]
+        if off:
+            key = off[0] if off[0] != keys[0] else "net.ipv4.ip_forward"
+            return Finding(
+                "forwarding", host, "kernel parameters", f"{key} is 0: {host} does not forward between the ends",
+                (f"IpInAddrErrors of {host} moved by {view.counted(host, 'IpInAddrErrors')}", str(loss)),
+                settings=(Sysctl(host, key, "1"),),
+            )  # fmt: skip
+    return None
 
 
 def _reverse(view: View, loss: Loss, host: str) -> Finding | None:

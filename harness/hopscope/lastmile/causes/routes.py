@@ -1,23 +1,21 @@
-"""Routes and rules: where the kernel says that a packet goes, against where it has to go."""
+"""Routes: where the kernel says that a packet goes, against where it has to go. Policy rules are in ``rules``."""
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
-from typing import Any
-
-from hopscope.lab.settings.presence import Presence
+from hopscope.lab.setting import Setting
+from hopscope.lab.settings.presence import NONE, Presence
 from hopscope.lab.settings.route import Route
+from hopscope.lastmile.causes.rules import misled
 from hopscope.lastmile.finding import Finding
 from hopscope.lastmile.ground import Point
-from hopscope.lastmile.view import Loss, View
+from hopscope.lastmile.view import Loss, View, holds, length, matching
 
 CAUSES = ("underlay-route", "policy-rule", "route")
-MAIN = ("main", "local", "default")
 DEAD_ENDS = ("blackhole", "unreachable", "prohibit", "throw")
 
 
 def find(view: View, loss: Loss) -> Finding | None:
-    return _underlay(view, loss) or _inner(view, loss)
+    return _underlay(view, loss) or _inner(view, loss) or _attributes(view, loss)
 
 
 def _inner(view: View, loss: Loss) -> Finding | None:
@@ -51,23 +49,24 @@ def _wrong(
     cause: str = "route",
 ) -> Finding | None:  # fmt: skip
     answer = view.lookup(host, name)
-    if answer is None or (answer.get("dev") == device and not answer.get("error") and answer.get("type") != "local"):
+    if answer is None:
         return None
+    right = answer.get("dev") == device and not answer.get("error") and answer.get("type") != "local"
+    if right and (via is None or answer.get("gateway") == via):
+        return misled(view, loss, host, target, device)
     said = answer.get("error") or f"dev {answer.get('dev')} via {answer.get('gateway') or 'nobody'}"
-    told = (f"ip route get {target} on {host}: {said}; it should be dev {device}", str(loss))
-    offending = matching(view, host, target)
-    rule = _rule(view, host, target) if offending is None or offending.get("dev") == device else None
-    if rule is not None:
-        words = ("rule", "add", "pref", str(max(1, rule["priority"] - 1)), "to", target, "lookup", "main")
-        return Finding(
-            "policy-rule", host, "routes", f"rule {rule['priority']} leads {target} away from {device}", told,
-            settings=(
-                Presence(host, f"rule {' '.join(words[2:])}", ("ip", "rule", "show"),
-                         rf"to {target} lookup main", ("ip", *words), ("ip", "rule", "del", *words[2:])),
-            ),
-        )  # fmt: skip
+    should = f"dev {device}" + (f" via {via}" if via else "")
+    told = (f"ip route get {target} on {host}: {said}; it should be {should}", str(loss))
+    offending = matching(view.before(host, "routes", []), target)
+    if offending is None or offending.get("dev") == device:
+        found = misled(view, loss, host, target, device, told=told)
+        if found:
+            return found
+    stolen = _stolen(view, host, target) if answer.get("type") == "local" else None
+    if stolen is not None:
+        return Finding(cause, host, "routes", f"a local route takes {target}", told, settings=(stolen,))
     at = network
-    if offending is not None and _length(offending["dst"]) > _length(network):
+    if offending is not None and length(offending["dst"]) > length(network):
         at = offending["dst"]
     if offending is None:
         what = "no route"
@@ -80,41 +79,44 @@ def _wrong(
     )
 
 
-def matching(view: View, host: str, target: str) -> dict[str, Any] | None:
-    """The longest route for an address in the main table."""
-    found = [
-        route for route in view.before(host, "routes", [])
-        if route.get("table", "main") == "main" and _holds(route.get("dst", ""), target)
-    ]  # fmt: skip
-    return max(found, key=lambda route: _length(route["dst"]), default=None)
-
-
-def _rule(view: View, host: str, target: str) -> dict[str, Any] | None:
-    """The first rule before that of the main table which could take this address."""
-    for rule in sorted(view.before(host, "rules", []), key=lambda each: each["priority"]):
-        if rule.get("table") == "main" and rule.get("src") == "all" and "dst" not in rule:
-            return None
-        if rule.get("table") == "local" or rule.get("iif") not in (None, "lo"):
-            continue
-        dst = rule.get("dst", "all")
-        length = rule.get("dstlen")
-        if dst == "all" or _holds(f"{dst}/{length}" if length is not None else dst, target):
-            found: dict[str, Any] = rule
-            return found
+def _stolen(view: View, host: str, target: str) -> Setting | None:
+    """A route of the local table for an address that the host has not."""
+    for route in view.before(host, "routes", []):
+        if route.get("type") == "local" and route.get("dst") == target and target not in view.addresses(host):
+            words = (
+                "local",
+                target,
+                "dev",
+                route["dev"],
+                "table",
+                "local",
+                "proto",
+                str(route.get("protocol", "boot")),
+            )
+            show = ("ip", "-4", "route", "show", "table", "local")
+            mark = rf"^local {target.replace('.', chr(92) + '.')} dev"
+            add, remove = ("ip", "route", "add", *words), ("ip", "route", "del", *words)
+            return Presence(host, f"local route {target}", show, mark, add, remove, NONE)
     return None
 
 
-def _holds(network: str, target: str) -> bool:
-    if network == "default":
-        return True
-    try:
-        return ip_address(target) in ip_network(network, strict=False)
-    except ValueError:
-        return False
-
-
-def _length(network: str) -> int:
-    return 0 if network == "default" else ip_network(network, strict=False).prefixlen
+def _attributes(view: View, loss: Loss) -> Finding | None:
+    """The way is right, and the route says something about it that is not: a source address, an MTU."""
+    for host, target in ((loss.probe.source, loss.probe.address), (loss.probe.target, loss.probe.source_address)):
+        side = view.ground.side(host)
+        route = matching(view.before(host, "routes", []), target)
+        if side is None or route is None or loss.probe.layer != "tunnel" or route.get("dev") != side.device:
+            continue
+        source, small = route.get("prefsrc"), view.held_small(loss.probe)
+        if source and source != side.inner:
+            what = f"the route to {target} has the source address {source}"
+        elif small and host == loss.probe.source:
+            what = f"the route to {target} lets out no more than {small} bytes"
+        else:
+            continue
+        setting = Route(host, route["dst"], via=route.get("gateway"), port=side.device, plain=True)
+        return Finding("route", host, "routes", what, (f"ip route on {host}: {route}", str(loss)), settings=(setting,))
+    return None
 
 
 def _underlay(view: View, loss: Loss) -> Finding | None:
@@ -133,7 +135,7 @@ def _underlay(view: View, loss: Loss) -> Finding | None:
                 continue
             name = "peer outer" if view.ground.side(host) else f"to {target.host}"
             routes = [
-                r for r in view.ground.routes if r[0] == host and _holds(r[1], target.outer)
+                r for r in view.ground.routes if r[0] == host and holds(r[1], target.outer)
             ]  # fmt: skip
             network, via = (routes[0][1], routes[0][2]) if routes else (f"{target.outer}/32", None)
             found = _wrong(view, loss, host, name, target.outer, point.device, via, network, "underlay-route")

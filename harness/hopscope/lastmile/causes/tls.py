@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hopscope.lastmile.causes.mtu import transport
 from hopscope.lastmile.finding import Finding
 from hopscope.lastmile.view import Loss, View
 
@@ -10,7 +9,7 @@ CAUSES = ("tls-expired",)
 
 
 def find(view: View, loss: Loss) -> Finding | None:
-    if loss.between is None or any(transport(view, side.host, late=False) for side in view.ground.sides):
+    if loss.between is None or view.established():
         return None
     for probe in view.probes:
         ends = view.results.get(probe.name, {}).get("not_after") if probe.kind == "tls" else None

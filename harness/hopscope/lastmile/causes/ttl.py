@@ -9,6 +9,8 @@ from hopscope.lastmile.view import Loss, View
 
 CAUSES = ("ttl",)
 LEAST = 8
+EXPIRED = {"IP_INHDR", "NOT_SPECIFIED"}
+"""What ip_forward gives as its reason."""
 
 
 def find(view: View, loss: Loss) -> Finding | None:
@@ -19,7 +21,9 @@ def find(view: View, loss: Loss) -> Finding | None:
         if record.get("dev") == loss.last.device and record["way"] == "in"
         and (record.get("src"), record.get("dst")) == loss.ends and record["kind"] in ("echo", "reply", "tcp")
     ]  # fmt: skip
-    if not arrived or min(arrived) > 1:
+    said = {each["reason"] for each in view.given_up(loss, loss.inside)}
+    ran_out = "IP_INHDR" in said or view.counted(loss.inside, "IpInHdrErrors") > 0
+    if not arrived or (min(arrived) > 1 and not ran_out) or (said and not said & EXPIRED):
         return None
     source = loss.probe.source if loss.way == "there" else loss.probe.target
     told = (f"at {loss.last} their TTL is {min(arrived)}", str(loss))

@@ -6,13 +6,19 @@ takes the table with its owner. Reads the trace group of nfnetlink itself (linux
 
 from __future__ import annotations
 
-import shutil
+import os
+import select
 import socket
 import struct
 import subprocess
 import threading
 import time
-from typing import Any
+
+from files import there
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 TABLE = "hopscope_trace"
 NETLINK_NETFILTER, GROUP, SOL_NETLINK, ADD_MEMBERSHIP = 12, 9, 270, 1
@@ -33,7 +39,7 @@ class Trace:
         self._headers: dict[int, tuple[Any, ...]] = {}
         self._ended = threading.Event()
         self._owner: subprocess.Popen[bytes] | None = None
-        if shutil.which("nft") is None:
+        if not there("nft"):
             self.why = "nft is not there"
             return
         try:
@@ -63,32 +69,40 @@ class Trace:
         for hook in ("prerouting", "output"):
             lines.append(f"add chain inet {TABLE} {hook} {{ type filter hook {hook} priority -399; policy accept; }}")
             lines += [f"add rule inet {TABLE} {hook} {rule}" for rule in wanted]
+        lines.append(f"list table inet {TABLE}")
         self._owner = subprocess.Popen(
-            ["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
         assert self._owner.stdin is not None
         self._owner.stdin.write("".join(line + "\n" for line in lines).encode())
         self._owner.stdin.flush()
 
     def settle(self) -> None:
-        """Wait until the marking rules are there."""
-        deadline = time.monotonic() + READY_S
-        while not self.why:
-            listed = subprocess.run(
-                ["nft", "list", "table", "inet", TABLE], capture_output=True, timeout=3, check=False
-            )
-            if listed.stdout.decode().count("nftrace") >= self._rules:
-                return
-            if time.monotonic() > deadline or self._owner is None or self._owner.poll() is not None:
-                self.why = listed.stderr.decode().strip()[:200] or "nft did not take the rules that mark probes"
-                return
-            time.sleep(0.005)  # the condition is above; nothing tells when nft -i has read its pipe
+        """Wait until the marking rules are there: nft tells the table after it has made them."""
+        if self.why or self._owner is None or self._owner.stdout is None:
+            return
+        deadline, said = time.monotonic() + READY_S, b""
+        while not said.endswith(b"\n}\n"):
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._owner.stdout], [], [], left)[0]:
+                break
+            data = os.read(self._owner.stdout.fileno(), 65536)
+            if not data:
+                break
+            said += data
+        if said.count(b"nftrace") < self._rules:
+            self.why = said.decode(errors="replace").strip()[:200] or "nft did not take the rules that mark probes"
+
+    def finish(self) -> None:
+        """No more is wanted: ``records`` then waits for less."""
+        self._ended.set()
+        if self._owner is not None and self._owner.stdin is not None:
+            self._owner.stdin.close()
 
     def records(self) -> list[dict[str, Any]]:
         """What was seen, counted; the rules are gone afterwards."""
+        self.finish()
         if self._owner is not None:
-            assert self._owner.stdin is not None
-            self._owner.stdin.close()
             try:
                 self._owner.wait(2)
             except subprocess.TimeoutExpired:
@@ -96,7 +110,6 @@ class Trace:
                 self._owner.wait()
         if self.why:
             return []
-        self._ended.set()
         self._thread.join(2)
         self._socket.close()
         return [dict(key, n=n) for key, n in self.counts.items()]
@@ -136,7 +149,7 @@ class Trace:
             "chain": seen.get(T_CHAIN, b"").rstrip(b"\0").decode(),
             "handle": struct.unpack("!Q", seen[T_HANDLE])[0] if T_HANDLE in seen else 0,
             "kind": KINDS.get(seen[T_TYPE][-1], "?"),
-            "verdict": VERDICTS.get(code, "continue") if code is not None else "continue",
+            "verdict": verdict_of(code),
             "packet": probe,
             "iif": _number(seen.get(T_IIF)) or iif,
             "oif": oif,
@@ -152,6 +165,11 @@ class Trace:
                 _packet(seen[T_NETWORK], seen.get(T_TRANSPORT, b"")), _number(seen.get(T_IIF)), _number(seen.get(T_OIF))
             )  # fmt: skip
         return number
+
+
+def verdict_of(code: int | None) -> str:
+    """Of NF_QUEUE the number is in the low bits, the queue in the high ones; what is negative goes on (nf_tables.h)."""
+    return "continue" if code is None or code < 0 else VERDICTS.get(code & 0xFF, "continue")
 
 
 def attributes(data: bytes) -> dict[int, bytes]:

@@ -6,13 +6,15 @@ import errno
 import os
 import select
 import socket
-import ssl
 import struct
 import threading
 import time
-from typing import Any
 
 from tap import MAGIC
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 IP_MTU_DISCOVER, PMTUDISC_PROBE, IP_RECVERR, MSG_ERRQUEUE = 10, 3, 11, 0x2000
 ECHOES = 2
@@ -160,6 +162,8 @@ def tcp(probe: dict[str, Any], wait_s: float) -> dict[str, Any]:
 
 def tls(probe: dict[str, Any], wait_s: float) -> dict[str, Any]:
     """A TLS handshake with the transport, without believing anybody; what certificate was shown."""
+    import ssl  # costly, and seldom wanted
+
     found: dict[str, Any] = {"stage": "connect", "errors": []}
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

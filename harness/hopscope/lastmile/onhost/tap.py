@@ -8,8 +8,10 @@ import ctypes
 import socket
 import struct
 import threading
-from ipaddress import IPv4Address
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MAGIC = b"hopscope"
 SO_ATTACH_FILTER, ETH_P_ALL = 26, 3
@@ -48,7 +50,7 @@ class Tap:
     """Counts by what was seen where: ``records()`` are dicts with dev, way (in, out), kind and what belongs to it."""
 
     def __init__(self, port: int, transport: int) -> None:
-        self.port = port
+        self.port, self.transport = port, transport
         self.counts: dict[tuple[Any, ...], dict[str, Any]] = {}
         self.packets = 0
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
@@ -62,8 +64,12 @@ class Tap:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def records(self) -> list[dict[str, Any]]:
+    def finish(self) -> None:
+        """No more is wanted: ``records`` then waits for less."""
         self._ended.set()
+
+    def records(self) -> list[dict[str, Any]]:
+        self.finish()
         self._thread.join(2)
         lost = struct.unpack("II", self._socket.getsockopt(263, 6, 8))[1]  # SOL_PACKET, PACKET_STATISTICS
         self._socket.close()
@@ -74,7 +80,7 @@ class Tap:
         quiet = False
         while not (self._ended.is_set() and quiet):
             try:
-                data, (dev, protocol, kind, _, mac) = self._socket.recvfrom(SNAP)
+                data, (dev, protocol, kind, *_) = self._socket.recvfrom(SNAP)
             except TimeoutError:
                 quiet = True
                 continue
@@ -84,9 +90,12 @@ class Tap:
             if kind == 3:  # PACKET_OTHERHOST: not for us
                 continue
             try:
-                key, more = self._read(data, protocol, mac)
+                about = describe(data, protocol, self.port, self.transport)
             except (struct.error, IndexError):
                 continue
+            if about is None:
+                continue
+            key, more = about
             key.update(dev=dev, way="out" if kind == 4 else "in")
             kept = self.counts.setdefault(tuple(sorted(key.items())), {"n": 0, "large": 0, "ttl": 255, "longest": 0})
             kept["n"] += 1
@@ -95,41 +104,48 @@ class Tap:
             kept["ttl"] = min(kept["ttl"], more.get("ttl", 255))
             self.packets += protocol == 0x0800
 
-    def _read(self, data: bytes, protocol: int, mac: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-        if protocol == 0x0806:
-            op, sender = struct.unpack_from("!H", data, 6)[0], data[8:14].hex(":")
-            ips = (str(IPv4Address(data[14:18])), str(IPv4Address(data[24:28])))
-            return {"kind": "arp", "op": op, "mac": sender, "src": ips[0], "dst": ips[1]}, {}
-        header = (data[0] & 15) * 4
-        length, fragment = struct.unpack_from("!H", data, 2)[0], struct.unpack_from("!H", data, 6)[0] & 0x1FFF
-        ends = {"src": str(IPv4Address(data[12:16])), "dst": str(IPv4Address(data[16:20]))}
-        more = {"longest": length, "ttl": data[8]}
-        body = data[header:]
-        if fragment:
-            return {"kind": "fragment", **ends}, more
-        if data[9] == 6:
-            source, target = struct.unpack_from("!HH", body)
-            flags = body[13]
-            if self.port not in (source, target):
-                return {"kind": "transport", "flags": _flags(flags), **ends}, more
-            port, way = (source, "there") if target == self.port else (target, "back")
+
+def describe(data: bytes, protocol: int, port: int, transport: int) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """What tells a packet from others, and its length and TTL; None for TCP that is neither a probe nor the transport.
+
+    ``data`` is from the network header on. Raises struct.error or IndexError where it is too short.
+    """
+    if protocol == 0x0806:
+        op, sender = struct.unpack_from("!H", data, 6)[0], data[8:14].hex(":")
+        ips = (socket.inet_ntoa(data[14:18]), socket.inet_ntoa(data[24:28]))
+        return {"kind": "arp", "op": op, "mac": sender, "src": ips[0], "dst": ips[1]}, {}
+    header = (data[0] & 15) * 4
+    length, fragment = struct.unpack_from("!H", data, 2)[0], struct.unpack_from("!H", data, 6)[0] & 0x1FFF
+    ends = {"src": socket.inet_ntoa(data[12:16]), "dst": socket.inet_ntoa(data[16:20])}
+    more = {"longest": length, "ttl": data[8]}
+    body = data[header:]
+    if fragment:
+        return {"kind": "fragment", **ends}, more
+    if data[9] == 6:
+        source, target = struct.unpack_from("!HH", body)
+        flags = body[13]
+        if port in (source, target):
+            own, way = (source, "there") if target == port else (target, "back")
             stage = "syn" if flags & 2 else "rst" if flags & 4 else "data"
-            return {"kind": "tcp", "port": port, "toward": way, "stage": stage, **ends}, more
-        kind, code = body[0], body[1]
-        if kind in (0, 8):
-            payload = body[8:]
-            probe = struct.unpack_from("!I", payload, len(MAGIC))[0] if payload.startswith(MAGIC) else 0
-            return {"kind": "reply" if kind == 0 else "echo", "probe": probe, **ends}, more
-        inner = body[8:]
-        offset = (inner[0] & 15) * 4
-        about = {"probe": 0, "port": 0}
-        if inner[9] == 1 and inner[offset + 8 : offset + 16] == MAGIC:
-            about["probe"] = struct.unpack_from("!I", inner, offset + 16)[0]
-        elif inner[9] == 6:
-            ports = struct.unpack_from("!HH", inner, offset)
-            about["port"] = ports[0] if ports[1] == self.port else ports[1] if ports[0] == self.port else 0
-        mtu = struct.unpack_from("!H", body, 6)[0] if (kind, code) == (3, 4) else 0
-        return {"kind": "error", "type": kind, "code": code, "mtu": mtu, **about, **ends}, more
+            return {"kind": "tcp", "port": own, "toward": way, "stage": stage, **ends}, more
+        return ({"kind": "transport", "flags": _flags(flags), **ends}, more) if transport in (source, target) else None
+    if data[9] != 1:
+        return None
+    kind, code = body[0], body[1]
+    if kind in (0, 8):
+        payload = body[8:]
+        probe = struct.unpack_from("!I", payload, len(MAGIC))[0] if payload.startswith(MAGIC) else 0
+        return {"kind": "reply" if kind == 0 else "echo", "probe": probe, **ends}, more
+    inner = body[8:]
+    offset = (inner[0] & 15) * 4
+    about = {"probe": 0, "port": 0}
+    if inner[9] == 1 and inner[offset + 8 : offset + 16] == MAGIC:
+        about["probe"] = struct.unpack_from("!I", inner, offset + 16)[0]
+    elif inner[9] == 6:
+        ports = struct.unpack_from("!HH", inner, offset)
+        about["port"] = ports[0] if ports[1] == port else ports[1] if ports[0] == port else 0
+    mtu = struct.unpack_from("!H", body, 6)[0] if (kind, code) == (3, 4) else 0
+    return {"kind": "error", "type": kind, "code": code, "mtu": mtu, **about, **ends}, more
 
 
 def _flags(flags: int) -> str:
