@@ -132,5 +132,5 @@ def test_a_process_ends_when_nobody_asks_about_it_any_more(service, tmp_path: Pa
     executor._look = lambda jobs, wait: (_ for _ in ()).throw(EnvironmentFault("cut off"))  # type: ignore[method-assign]
     alive = ["grep", "-L", "^State:.Z", f"/proc/{process.pid}/status"]
     wait_until(lambda: host.run(alive, check=False).text == "", timeout=10, interval=0.2, what="its end on the host")
-    with pytest.raises(ConnectionLost, match="nobody asked about it|nothing is heard of i-client"):
+    with pytest.raises(ConnectionLost, match=r"nobody asked about it|nothing is heard of i-client"):
         process.wait(5)

@@ -24,10 +24,12 @@ class Control:
 
     def __init__(self) -> None:
         try:
+            from moto.core.config import default_user_config
             from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
             from werkzeug.serving import make_server
         except ImportError as error:
             raise ToolMissing("the doubles of AWS need moto: pip install 'hopscope[aws-doubles]'") from error
+        default_user_config["iam"]["load_aws_managed_policies"] = True
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._folder = Path(tempfile.mkdtemp(prefix="hopscope-"))  # a name short enough for a socket
         self._folder.chmod(0o711)
