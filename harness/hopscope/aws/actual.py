@@ -86,12 +86,12 @@ class _Reading:
         return key if key is not None and key.partition(" ")[0] == kind else None
 
     def _vpc(self) -> None:
-        for vpc in self.cloud.list("describe_vpcs", **self.filters):
+        for vpc in self.cloud.listed("describe_vpcs", **self.filters):
             self.note("vpc", vpc["VpcId"], vpc, vpc["CidrBlock"])
 
     def _gateway(self) -> None:
         filters = self.filters if self.vpc is None else {"attachment__vpc_id": self.vpc}
-        for gateway in self.cloud.list("describe_internet_gateways", **filters):
+        for gateway in self.cloud.listed("describe_internet_gateways", **filters):
             attached = [self.key(each["VpcId"]) for each in gateway["Attachments"]]
             self.note(
                 "gateway", gateway["InternetGatewayId"], gateway, f"attached to {', '.join(attached) or 'nothing'}"
@@ -99,17 +99,17 @@ class _Reading:
 
     def _subnets(self) -> None:
         ranges = {str(network(link)): subnet_key(link) for link in self.topology.links}
-        for subnet in self.cloud.list("describe_subnets", **self.filters):
+        for subnet in self.cloud.listed("describe_subnets", **self.filters):
             key = self._tagged(subnet, "subnet") or ranges.get(subnet["CidrBlock"])
             if key is not None:
                 self.note(key, subnet["SubnetId"], subnet, subnet["CidrBlock"])
 
     def _group(self) -> None:
-        groups = self.cloud.list("describe_security_groups", **self.filters)
+        groups = self.cloud.listed("describe_security_groups", **self.filters)
         if self.vpc is not None:  # that which most interfaces have
             used = [
                 g["GroupId"]
-                for e in self.cloud.list("describe_network_interfaces", **self.filters)
+                for e in self.cloud.listed("describe_network_interfaces", **self.filters)
                 for g in e["Groups"]
             ]
             groups = sorted(groups, key=lambda group: used.count(group["GroupId"]))[-1:]
@@ -151,7 +151,7 @@ class _Reading:
 
     def _enis(self) -> None:
         owners = {e["NetworkInterfaceId"]: i for i in self.found for e in i["NetworkInterfaces"]}
-        for eni in self.cloud.list("describe_network_interfaces", **self.filters):
+        for eni in self.cloud.listed("describe_network_interfaces", **self.filters):
             subnet = self.key(eni["SubnetId"])
             key = self._tagged(eni, "eni") or self._eni_by_place(owners.get(eni["NetworkInterfaceId"]), subnet)
             if key is None:
@@ -179,7 +179,7 @@ class _Reading:
             return
         links = {subnet_key(link): table_key(link) for link in self.topology.links}
         of_subnet: dict[str, tuple[str, str]] = {}
-        for table in self.cloud.list("describe_route_tables", vpc_id=self.ids["vpc"]):
+        for table in self.cloud.listed("describe_route_tables", vpc_id=self.ids["vpc"]):
             subnets = [self.key(each["SubnetId"]) for each in table["Associations"] if "SubnetId" in each]
             for each in table["Associations"]:
                 if "SubnetId" in each:
@@ -193,13 +193,13 @@ class _Reading:
             for route in table["Routes"]:
                 if route.get("GatewayId") != "local" and "DestinationCidrBlock" in route:
                     self._row(key, route)
-        for subnet, table in links.items():
+        for subnet, wanted in links.items():
             identity, association = of_subnet.get(subnet, ("", ""))
-            if identity and identity == self.ids.get(table):
-                self.seen[table, "subnet"] = subnet
+            if identity and identity == self.ids.get(wanted):
+                self.seen[wanted, "subnet"] = subnet
             elif identity:
-                self.seen[table, "subnet"] = f"nothing ({subnet} has {identity})"
-                self.stale[table, "subnet"] = association
+                self.seen[wanted, "subnet"] = f"nothing ({subnet} has {identity})"
+                self.stale[wanted, "subnet"] = association
 
     def _row(self, key: str, route: Thing) -> None:
         target = route.get("NetworkInterfaceId") or route.get("GatewayId") or route.get("InstanceId")
@@ -210,7 +210,7 @@ class _Reading:
     def _addresses(self) -> None:
         if self.vpc is not None:
             return
-        for address in self.cloud.list("describe_addresses", **self.filters):
+        for address in self.cloud.listed("describe_addresses", **self.filters):
             key = self._tagged(address, "address")
             if key is not None:
                 self.note(key, address["AllocationId"], address, "allocated")

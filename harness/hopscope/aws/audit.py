@@ -55,8 +55,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Actual:
-    """What was found. ``ids`` are names in AWS by our keys, ``seen`` values by key and aspect, ``owned`` the keys of what
-    carries our tag, ``unknown`` why a kind of things could not be looked at."""
+    """What was found. ``ids`` are names in AWS by our keys, ``seen`` values by key and aspect, ``owned`` the keys of
+    what carries our tag, ``unknown`` why a kind of things could not be looked at."""
 
     ids: Mapping[str, str] = field(default_factory=dict)
     seen: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -96,7 +96,7 @@ def _rest(line: Line) -> tuple[str, str, str, str, str]:
 
 def summary(lines: Iterable[Line]) -> str:
     """``31 OK, 2 DRIFT``: what there is of each status."""
-    counts = {status: 0 for status in Status}
+    counts = dict.fromkeys(Status, 0)
     for line in lines:
         counts[line.status] += 1
     return ", ".join(f"{count} {status}" for status, count in counts.items() if count)

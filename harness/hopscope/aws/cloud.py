@@ -9,7 +9,7 @@ from typing import Any
 
 from hopscope.aws.desired import TAG
 from hopscope.errors import EnvironmentFault, ToolMissing
-from hopscope.hosts.ssm_command import Pace, call
+from hopscope.hosts.ssm_command import CONNECTIONS, Api, Pace, call
 from hopscope.lab.wait import wait_until
 
 APPEARS_SECONDS = 30.0
@@ -61,7 +61,11 @@ class Cloud:
         del found[""]
         return found
 
-    def list(self, operation: str, **filters: str | list[str]) -> list[dict[str, Any]]:
+    def commands(self, bucket: str | None) -> Api:
+        """For executors of instances."""
+        return Api(self.clients["ssm"], self.clients["s3"] if bucket else None, bucket, pace=self.pace)
+
+    def listed(self, operation: str, **filters: str | list[str]) -> list[dict[str, Any]]:
         """All pages of a listing of EC2, by filters (``tag`` stands for the run's tag; ``_`` for ``-``)."""
         given: dict[str, Any] = {"Filters": _filters(filters)} if filters else {}
         found: list[dict[str, Any]] = []
@@ -84,8 +88,13 @@ class Cloud:
             given["NextToken"] = answer["NextToken"]
 
 
-def connect(region: str | None = None, *, pace: Pace | None = None) -> Cloud:
-    """By the usual environment of AWS. ToolMissing without boto3, EnvironmentFault without a region."""
+def connect(
+    region: str | None = None, *, pace: Pace | None = None, endpoints: Mapping[str, str] | None = None
+) -> Cloud:
+    """By the usual environment of AWS; or at the ``endpoints`` of doubles by service, with credentials of nobody.
+
+    Raises ToolMissing without boto3, EnvironmentFault without a region.
+    """
     try:
         import boto3
         from botocore.config import Config
@@ -93,9 +102,18 @@ def connect(region: str | None = None, *, pace: Pace | None = None) -> Cloud:
     except ImportError as error:
         raise ToolMissing("the provider aws needs boto3: pip install 'hopscope[aws]'") from error
     try:
-        session = boto3.session.Session(region_name=region)
-        config = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10, read_timeout=60)
-        clients = {service: session.client(service, config=config) for service in SERVICES}
+        nobody = {"aws_access_key_id": "double", "aws_secret_access_key": "double"} if endpoints else {}
+        session = boto3.session.Session(region_name=region, **nobody)
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": 4},
+            connect_timeout=10,
+            read_timeout=60,
+            max_pool_connections=CONNECTIONS,
+        )
+        clients = {
+            service: session.client(service, config=config, endpoint_url=(endpoints or {}).get(service))
+            for service in SERVICES
+        }
     except BotoCoreError as error:
         raise EnvironmentFault(f"AWS cannot be reached: {error}; set AWS_REGION and AWS_PROFILE") from error
     return Cloud(clients, str(session.region_name), pace or Pace())

@@ -1,8 +1,8 @@
 """What a chain on EC2 should be like, as facts: pure, from a topology alone.
 
-A fact is one aspect of one thing: ``("eni clientnic:eth0", "source/dest check")`` should be ``off``. Values are text, in
-which other things stand by their keys. The same facts build a stack (nothing is there yet), find it, audit and repair
-it. What a fact is good for is said by its effect: what happens to a test when it does not hold.
+A fact is one aspect of one thing: ``("eni clientnic:eth0", "source/dest check")`` should be ``off``. Values are text,
+in which other things stand by their keys. The same facts build a stack (nothing is there yet), find it, audit and
+repair it. What a fact is good for is said by its effect: what happens to a test when it does not hold.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hopscope.model.topology import Link, Port, Topology
 EXISTS = "exists"
 ANYWHERE = "0.0.0.0/0"
 RESERVED = 4
-"""Addresses at the start of each subnet that AWS keeps for itself, with the network's own; the last is the broadcast."""
+"""Addresses at the start of each subnet that AWS keeps for itself, with the network's own."""
 LARGEST_VPC = 16
 IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 TAG = "hopscope:"
@@ -137,6 +137,23 @@ def rows(topology: Topology) -> dict[tuple[str, str], Port]:
             port = topology.host(route.host).port(route.port)
             found[table_key(topology.link_of(port)), str(route.destination)] = topology.neighbour(port)
     return found
+
+
+def router(subnet: IPv4Network) -> str:
+    """The address of the VPC's router in a subnet: hosts send to it, and its table says to which interface it goes."""
+    return str(subnet[1])
+
+
+def guest_routes(topology: Topology, host: str) -> list[tuple[str, str, str]]:
+    """For a host with several interfaces: destination, subnet by which it goes out, and the router there."""
+    if len(topology.host(host).ports) < 2:
+        return []
+    subnets = {port.name: network(topology.link_of(port)) for port in topology.host(host).ports}
+    return [
+        (str(route.destination), str(subnets[route.port]), router(subnets[route.port]))
+        for route in topology.routes()
+        if route.host == host and route.destination.version == 4
+    ]
 
 
 def rules(topology: Topology) -> dict[str, str]:

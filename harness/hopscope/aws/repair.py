@@ -1,14 +1,13 @@
 """From what is to what should be, one drift at a time; building is the repair of a stack that is not there yet.
 
-Nothing is changed that does not carry the run's tag, unless the stack was adopted. Everything is tagged by the call that
-makes it, so whatever happens in between can be found again: a build that was cut off is gone on with by calling again.
+Nothing is changed that does not carry the run's tag, unless the stack was adopted. Everything is tagged by the call
+that makes it, so whatever happens in between is found again: a build that was cut off goes on when it is called again.
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from hopscope.aws import actual, userdata
 from hopscope.aws.actual import POLICY, stack_name
 from hopscope.aws.audit import Actual, Line, Status, after_repair, audit
 from hopscope.aws.cloud import Cloud, as_list
-from hopscope.aws.desired import EXISTS, TAG, Fact, Request, of_others
+from hopscope.aws.desired import EXISTS, TAG, Fact, Request, guest_routes, of_others
 from hopscope.aws.desired import facts as desired_facts
 from hopscope.errors import EnvironmentFault, LabFailed
 from hopscope.lab.wait import wait_until
@@ -92,7 +91,7 @@ class _Mender:
         aspect = fact.aspect.partition(" ")[0]
         if line.key in self.ids and line.key not in self.ours and not self.adopted and fact.aspect != "tags":
             raise EnvironmentFault(
-                f"{line.key} ({self.ids[line.key]}) does not carry the tag {TAG}run={self.request.run}: it is not changed"
+                f"{line.key} ({self.ids[line.key]}) is not of run {self.request.run} by its tag: it is not changed"
             )
         if fact.aspect == EXISTS and line.key not in self.ids and self.adopted:
             raise EnvironmentFault(f"{line.key} is missing: nothing is added to a stack that was adopted")
@@ -119,7 +118,7 @@ class _Mender:
         told = self.cloud.ask("ec2", operation, TagSpecifications=tags, **given)
         return self._made(fact, str((told[answer] if answer else told)[name]))
 
-    def _change(self, operation: str, *, allowed: tuple[str, ...] = (), **given: Any) -> dict[str, Any]:
+    def _change(self, operation: str, *, allowed: Sequence[str] = (), **given: Any) -> dict[str, Any]:
         return self.cloud.ask("ec2", operation, allowed=allowed, **given)
 
     def _tags(self, fact: Fact) -> None:
@@ -156,16 +155,16 @@ class _Mender:
             "SubnetId",
             VpcId=self.ids["vpc"],
             CidrBlock=fact.wanted,
-            **({"AvailabilityZone": zone} if zone else {}),
+            **zone,
         )
 
-    def _zone(self) -> str | None:
+    def _zone(self) -> dict[str, Any]:
         """All subnets in one zone: traffic between zones is slower, and is paid for."""
         for key, identity in self.ids.items():
             if key.startswith("subnet "):
-                (subnet,) = self.cloud.list("describe_subnets", subnet_id=identity)
-                return str(subnet["AvailabilityZone"])
-        return None
+                (subnet,) = self.cloud.listed("describe_subnets", subnet_id=identity)
+                return {"AvailabilityZone": subnet["AvailabilityZone"]}
+        return {}
 
     def _group_exists(self, fact: Fact) -> None:
         self._make(
@@ -269,7 +268,9 @@ class _Mender:
 
     def _table_route(self, fact: Fact) -> None:
         there = (fact.key, fact.aspect) in self.now.stale
-        target = {"GatewayId" if fact.wanted == "gateway" else "NetworkInterfaceId": self.ids[fact.wanted]}
+        target: dict[str, Any] = {
+            "GatewayId" if fact.wanted == "gateway" else "NetworkInterfaceId": self.ids[fact.wanted]
+        }
         self._change(
             "replace_route" if there else "create_route",
             RouteTableId=self.ids[fact.key],
@@ -299,7 +300,9 @@ class _Mender:
             IamInstanceProfile={"Name": self.run},
             MetadataOptions={"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
             InstanceInitiatedShutdownBehavior="terminate",
-            UserData=userdata.script(self.request.minutes_left, forwards=host.forwarding),
+            UserData=userdata.script(
+                self.request.minutes_left, forwards=host.forwarding, routes=guest_routes(self.topology, host.name)
+            ),
             TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
         )
         self._until(self._made(fact, str(told["Instances"][0]["InstanceId"])), "running")

@@ -18,7 +18,7 @@ GONE = ("NoSuchEntity", "NoSuchBucket", "404")
 def runs(cloud: Cloud) -> dict[str, datetime | None]:
     """Runs that something is left of, with their times to end; None where no tag tells."""
     found: dict[str, datetime | None] = {}
-    things = [each for operation in _LISTINGS for each in cloud.list(operation, tag_key=f"{TAG}run")]
+    things = [each for operation in _LISTINGS for each in cloud.listed(operation, tag_key=f"{TAG}run")]
     things += [each for each in cloud.instances(tag_key=f"{TAG}run") if each["State"]["Name"] != "terminated"]
     for tags in map(tags_of, things):
         run, expires = tags[f"{TAG}run"], tags.get(f"{TAG}expires")
@@ -95,17 +95,17 @@ def _instances(cloud: Cloud, run: str, remove: Remove) -> None:
 
 
 def _network(cloud: Cloud, run: str, remove: Remove) -> None:
-    for address in cloud.list("describe_addresses", run=run):
+    for address in cloud.listed("describe_addresses", run=run):
         if "AssociationId" in address:
             remove(
                 f"association of {address['PublicIp']}", "disassociate_address", AssociationId=address["AssociationId"]
             )
         remove(f"address {address['PublicIp']}", "release_address", AllocationId=address["AllocationId"])
-    for eni in cloud.list("describe_network_interfaces", run=run):
+    for eni in cloud.listed("describe_network_interfaces", run=run):
         remove(eni["NetworkInterfaceId"], "delete_network_interface", NetworkInterfaceId=eni["NetworkInterfaceId"])
-    for volume in cloud.list("describe_volumes", run=run):
+    for volume in cloud.listed("describe_volumes", run=run):
         remove(volume["VolumeId"], "delete_volume", VolumeId=volume["VolumeId"])
-    for table in cloud.list("describe_route_tables", run=run):
+    for table in cloud.listed("describe_route_tables", run=run):
         for each in table["Associations"]:
             if not each.get("Main"):
                 remove(
@@ -114,18 +114,18 @@ def _network(cloud: Cloud, run: str, remove: Remove) -> None:
                     AssociationId=each["RouteTableAssociationId"],
                 )
         remove(table["RouteTableId"], "delete_route_table", RouteTableId=table["RouteTableId"])
-    for subnet in cloud.list("describe_subnets", run=run):
+    for subnet in cloud.listed("describe_subnets", run=run):
         remove(subnet["SubnetId"], "delete_subnet", SubnetId=subnet["SubnetId"])
-    for gateway in cloud.list("describe_internet_gateways", run=run):
+    for gateway in cloud.listed("describe_internet_gateways", run=run):
         identity = gateway["InternetGatewayId"]
         for each in gateway["Attachments"]:
             remove(
                 f"attachment of {identity}", "detach_internet_gateway", InternetGatewayId=identity, VpcId=each["VpcId"]
             )
         remove(identity, "delete_internet_gateway", InternetGatewayId=identity)
-    for group in cloud.list("describe_security_groups", run=run):
+    for group in cloud.listed("describe_security_groups", run=run):
         remove(group["GroupId"], "delete_security_group", GroupId=group["GroupId"])
-    for vpc in cloud.list("describe_vpcs", run=run):
+    for vpc in cloud.listed("describe_vpcs", run=run):
         remove(vpc["VpcId"], "delete_vpc", VpcId=vpc["VpcId"])
 
 

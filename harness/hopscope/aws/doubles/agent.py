@@ -150,12 +150,14 @@ class Agent:
         script = self._scripts / f"{invocation.command}.sh"
         script.write_text(invocation.script)
         script.chmod(0o700)
+        # Executed itself only for the sake of its first line: a file written a moment ago may be busy (ETXTBSY).
+        shell = ("sh", "-c") if invocation.script.startswith("#!") else ("sh",)
         directory = invocation.working_directory or "/usr/bin"
         values = [f"{name}={value}" for name, value in self._environment.items()]
         child = subprocess.Popen(
             [
                 *("nsenter", f"--target={self.room.pid}", "--mount", "--pid", "--net", "--"),
-                *("setsid", "env", "-i", f"--chdir={directory}", *values, "sh", "-c", f"/run/agent/{script.name}"),
+                *("setsid", "env", "-i", f"--chdir={directory}", *values, *shell, f"/run/agent/{script.name}"),
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
