@@ -185,7 +185,7 @@ def test_right_after_it_was_sent_an_invocation_does_not_exist(service) -> None:
         assert look(service, command)["Status"] == "not there yet"
         assert over(service, command)["Status"] == "Success"
     finally:
-        service.double.weather.unseen_seconds = 0.03
+        service.double.weather.unseen_seconds = 0.02
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from hopscope.providers.netns import NetnsProvider
 
 REGION = "eu-central-1"
 BUCKET = "hopscope-transfers"
-PACE = Pace(first=0.01, longest=0.1, patience=5.0)
+PACE = Pace(first=0.03, longest=0.1, patience=10.0)
 NOWHERE = "http://127.0.0.1:9"
 """Nobody listens at the discard port: what finds its way there fails at once."""
 ENVIRONMENT = {

@@ -8,6 +8,7 @@ repair it. What a fact is good for is said by its effect: what happens to a test
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,8 @@ ANYWHERE = "0.0.0.0/0"
 RESERVED = 4
 """Addresses at the start of each subnet that AWS keeps for itself, with the network's own."""
 LARGEST_VPC = 16
+RUN = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
+"""Names of runs: they become names of buckets and roles."""
 IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 TAG = "hopscope:"
 BYPASS = "traffic goes past {box} and nothing is tested"

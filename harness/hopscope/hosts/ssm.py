@@ -36,6 +36,7 @@ JOB = Path(__file__).with_name("ssm_job.py")
 ANSWER_CHARACTERS = 20_000  # of the 24,000 that a command may say
 REQUEST_CHARACTERS = 40_000
 WAIT_SECONDS = 2.0  # that a command waits on the host for something to tell
+WATCH_SECONDS = 10.0  # and that the look at all that stays does: news end it at once
 WAITING = 3  # of the five commands that an agent runs at a time
 COMMAND_SECONDS = 60.0
 TRANSFER_SECONDS = 300.0
@@ -90,7 +91,7 @@ class SsmExecutor:
         token = secrets.token_hex(8)
         source = None
         if stdin:
-            source = str(self.directory / "jobs" / f"{token}.in")
+            source = str(self.directory / "runs" / f"{token}.in")
             self._files.deliver(stdin, source, 0o600, what=f"the input of {argv[0]}")
         told = self._start(token, self._clean(argv, user, cwd, env), env, limit=timeout, stdin=source)
         until = time.monotonic() + timeout + LATE_SECONDS
@@ -122,7 +123,7 @@ class SsmExecutor:
         directory: Path | None = None,
     ) -> SsmProcess:
         self.prepare()
-        token = secrets.token_hex(8)
+        token = f"stays-{secrets.token_hex(8)}"
         logs, files = log_files(directory or self.logs, name)
         told = self._start(token, self._clean(argv, user, cwd, env), env, stays=self.ttl)
         process = SsmProcess(
@@ -161,7 +162,7 @@ class SsmExecutor:
         self.processes.clear()
         watcher = self._watcher
         if watcher is not None:
-            watcher.join(WAIT_SECONDS + timeout)
+            watcher.join(WATCH_SECONDS + timeout)
         if self._made:
             try:
                 token = shlex.quote(f"/tmp/{self.commands.token}.pipes")  # noqa: S108
@@ -227,7 +228,7 @@ class SsmExecutor:
                 if size:
                     sink.extend(zlib.decompress(base64.b64decode(told[stream]["data"]))[:size])
             else:
-                path = str(self.directory / "jobs" / token / stream)
+                path = str(self.directory / "runs" / token / stream)
                 self._files.read(path, min(size, OUTPUT_LIMIT), sink.extend, what=f"output of job {token}")
         return outcome
 
@@ -250,7 +251,7 @@ class SsmExecutor:
                     self._watcher = None
                     return
             try:
-                told = self._look({process.token: process.offsets for process in watched}, WAIT_SECONDS)
+                told = self._look({process.token: process.offsets for process in watched}, WATCH_SECONDS)
                 heard = time.monotonic()
                 over = [process for process in watched if process.hear(told[process.token])]
                 self._over += [process.token for process in over]

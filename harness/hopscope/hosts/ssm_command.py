@@ -121,19 +121,19 @@ class Commands:
         patient = time.monotonic() + expected + self.api.pace.patience
         pause = self.api.pace.first
         while True:
+            _pause(pause)
             seen = self.look(command, what)
             if seen["Status"] in OVER:
                 return self._conclude(seen, what)
             if time.monotonic() >= patient:
                 self._give_up(command, seen, what)
-            _pause(pause)
             pause = min(2 * pause, self.api.pace.longest)
 
     def send(self, script: str, *, what: str, seconds: float) -> str:
         """The number of a command that is on its way. It notes its pipes for whoever has to find out who holds them."""
         note = shlex.quote(f"/tmp/{self.token}.pipes")  # noqa: S108  the token is not to be guessed
         # Asked for before the redirection: dash redirects the shell itself for as long as such a command runs.
-        script = f'p=$(readlink /proc/$$/fd/1; readlink /proc/$$/fd/2); echo "$p" >{note}\n{script}'
+        script = f'p=$(readlink /proc/$$/fd/1 /proc/$$/fd/2); echo "$p" >{note}\n{script}'
         answer = self._call(
             "send_command",
             what,

@@ -3,11 +3,11 @@ library, Python >= 3.9, Linux. What is heavy is imported where it is needed: it 
 
     python3 -I -S ssm_job.py REQUEST        base64 of one JSON object, or @FILE, a file with the object in it
 
-Output: one line, a JSON object. ``do`` says what is asked, ``root`` is the directory of the session. A job has a folder
-``root/jobs/TOKEN`` with its output in ``out`` and ``err``, ``pid`` once it has begun, and ``end`` once it has ended. It
-is the child of a supervisor of its own, so nothing of it hangs on the pipes of this program: whoever reads those
-sees their end at once. The supervisor ends a job at its time limit, and a job that stays when nobody has asked about
-it for too long.
+Output: one line, a JSON object. ``do`` says what is asked, ``root`` is the session's directory. A job has a folder,
+``root/runs/TOKEN`` (``root/jobs/TOKEN`` where it stays), with its output in ``out`` and ``err``, ``pid`` once it has
+begun, and ``end`` once it has ended. It is the child of a supervisor of its own, so nothing of it hangs on the pipes of
+this program: whoever reads those sees their end at once. The supervisor ends a job at its limit, and one that stays
+when nobody has asked about it for too long.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ WATCH_SECONDS = 0.2
 GRACE_SECONDS = 2.0
 SILENCE_SECONDS = 60
 BLOCK = 1 << 20
+STAYS = "stays-"
 
 
 def folder(asked: dict[str, Any], token: str) -> str:
-    return os.path.join(asked["root"], "jobs", token)
+    """Those that stay are kept apart: whoever waits for news of them is not woken by every command."""
+    return os.path.join(asked["root"], "jobs" if token.startswith(STAYS) else "runs", token)
 
 
 def write_whole(path: str, text: str) -> None:

@@ -70,7 +70,7 @@ def add(parser: pytest.Parser) -> None:
         (
             "source",
             "|".join(SOURCES),
-            "of --lab-provider aws: build a stack, find one by its tags, adopt one made elsewhere",
+            "of --lab-provider aws: build a stack, find ours by its tags, adopt another's",
         ),
         ("aws-run", "NAME", "the stack to find, or the id of the VPC to adopt"),
         ("aws-max-usd", "USD", "what a stack that is built may cost until it ends by itself (default: 2)"),
@@ -192,9 +192,7 @@ def _aws(config: pytest.Config, provider: str) -> dict[str, Any]:
     if given.get("source", "build") not in SOURCES:
         raise pytest.UsageError(f"--lab-source {given['source']}: must be one of {', '.join(SOURCES)}")
     if provider == "aws" and (_value(config, "lab_keep") or "never") != "never":
-        raise pytest.UsageError(
-            "--lab-keep is for labs of this machine; hopscope aws provision makes a stack that stays"
-        )
+        raise pytest.UsageError("--lab-keep is for labs of this machine: hopscope aws provision makes what stays")
     return given
 
 

@@ -7,7 +7,6 @@ this machine, reached in the same way. Without it ``aws`` means AWS.
 from __future__ import annotations
 
 import getpass
-import re
 import secrets
 import shutil
 from collections.abc import Callable
@@ -15,15 +14,16 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from hopscope.aws import guards, takedown
 from hopscope.aws.actual import stack_name
 from hopscope.aws.audit import Actual, Status
 from hopscope.aws.cloud import Cloud, connect
-from hopscope.aws.desired import Request, eni_key, legal
+from hopscope.aws.desired import RUN, Request, eni_key, legal
 from hopscope.aws.repair import Stack
-from hopscope.errors import EnvironmentFault, LabFailed, UsageError
+from hopscope.errors import EnvironmentFault, HopscopeError, LabFailed, UsageError
 from hopscope.hosts.ssm import SsmExecutor
 from hopscope.lab.lab import Lab
 from hopscope.lab.state import LABS
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 SOURCES = ("build", "find", "adopt")
 HOURS = 2.0
 REGISTERED_SECONDS = 300.0
-RUN = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
 
 
 class AwsProvider:
@@ -81,7 +80,7 @@ class AwsProvider:
             stack = Stack(cloud, topology, request, vpc=self._run if self._source == "adopt" else None)
             if self._source == "build":
                 guards.check(topology, request, self._max_usd)
-                ends.callback(takedown.take_down, cloud, request.run)
+                ends.push(_TakingDown(cloud, request.run))
                 actual = stack.build(self._say)
             else:
                 actual = _sound(stack)
@@ -108,6 +107,26 @@ class AwsProvider:
             raise UsageError(f"{run!r} is no name for a run: lower-case letters, digits and dashes, at most 41")
         expires = datetime.now(UTC) + timedelta(hours=self._hours)
         return Request(run, getpass.getuser(), expires, self._instance_type)
+
+
+class _TakingDown:
+    """The end of a stack that was built for a session. What failed before is what people need to see first."""
+
+    def __init__(self, cloud: Cloud, run: str) -> None:
+        self._cloud, self._run = cloud, run
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            takedown.take_down(self._cloud, self._run)
+        except EnvironmentFault as left:
+            if not isinstance(error, HopscopeError):
+                raise
+            error.evidence = "\n".join(filter(None, [error.evidence, left.message, left.evidence]))
 
 
 def _sound(stack: Stack) -> Actual:

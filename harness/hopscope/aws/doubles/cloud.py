@@ -28,7 +28,7 @@ from hopscope.model.topology import Link, Port, Topology
 
 STALE_SECONDS = 0.5
 REGION = "eu-central-1"
-PACE = Pace(first=0.01, longest=0.1, patience=20.0)
+PACE = Pace(first=0.03, longest=0.2, patience=30.0)
 
 
 class Doubles:

@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from hopscope.aws.actual import POLICY
 from hopscope.errors import ToolMissing
 from hopscope.hosts.netns import NetnsExecutor
 from hopscope.hosts.process import Process
@@ -24,12 +25,10 @@ class Control:
 
     def __init__(self) -> None:
         try:
-            from moto.core.config import default_user_config
             from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
             from werkzeug.serving import make_server
         except ImportError as error:
             raise ToolMissing("the doubles of AWS need moto: pip install 'hopscope[aws-doubles]'") from error
-        default_user_config["iam"]["load_aws_managed_policies"] = True
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._folder = Path(tempfile.mkdtemp(prefix="hopscope-"))  # a name short enough for a socket
         self._folder.chmod(0o711)
@@ -63,8 +62,26 @@ class Control:
     def reset(self) -> None:
         """Everything that was made is gone."""
         from moto.core.base_backend import BackendDict
+        from moto.core.models import DEFAULT_ACCOUNT_ID
+        from moto.core.utils import utcnow
+        from moto.iam.models import AWSManagedPolicy, iam_backends
 
         BackendDict.reset()
+        # Of the policies that AWS itself has, the one that is needed: all thousand cost seconds.
+        iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        now = utcnow()
+        kind: Any = AWSManagedPolicy
+        policy = kind(
+            POLICY.rpartition("/")[2],
+            account_id="aws",
+            region="aws",
+            default_version_id="v1",
+            path="/",
+            document='{"Version": "2012-10-17", "Statement": []}',
+            create_date=now,
+            update_date=now,
+        )
+        iam.managed_policies[POLICY] = policy
 
     def close(self) -> None:
         for server, thread in zip(self._servers, self._threads, strict=True):

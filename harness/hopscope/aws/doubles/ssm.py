@@ -42,7 +42,7 @@ class Weather:
     ``errors`` maps an operation to the errors it gives before it works again, in order; the next ``held`` commands are
     started beside something that keeps their pipes open."""
 
-    unseen_seconds: float = 0.03
+    unseen_seconds: float = 0.02
     errors: dict[str, list[str]] = field(default_factory=dict)
     held: int = 0
 
