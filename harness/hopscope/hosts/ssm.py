@@ -74,7 +74,6 @@ class SsmExecutor:
         self._over: list[str] = []
         self._watcher: threading.Thread | None = None
         self._made = False
-        self.seen_from = ("", "", "", "")
 
     def run(
         self,

@@ -44,6 +44,8 @@ T = TypeVar("T")
 Hands = SshExecutor | SsmExecutor
 
 MECHANISM = "found"
+#: What the agent of an instance has with its service, by the first interface, and any instance with its metadata.
+AGENT_TRAFFIC = "tcp port 443 or net 169.254.0.0/16"
 SURVEY_SECONDS = 30.0
 IP_AND_ICMP_BYTES = {4: 28, 6: 48}
 #: A round trip below this is no delay that somebody added.
@@ -286,7 +288,12 @@ def _aside(topology: Topology, hosts: Mapping[str, Hands]) -> dict[str, str]:
     """The harness's own connections, where they come in by a port that is captured."""
     found_on = {}
     for port in topology.ports:
-        client, _, server, ssh_port = hosts[port.host].seen_from
+        hands = hosts[port.host]
+        if isinstance(hands, SsmExecutor):
+            if port == topology.host(port.host).ports[0]:
+                found_on[port.key] = AGENT_TRAFFIC
+            continue
+        client, _, server, ssh_port = hands.seen_from
         if server in {str(each.ip) for each in port.addresses}:
             found_on[port.key] = f"host {client} and tcp port {ssh_port}"
     return found_on
