@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; both set up what they need and are quick the second time.
-.PHONY: help setup demo test unit lint bench nightly report judge ssh-lab ssh-lab-down lock clean
+.PHONY: help setup demo test unit lint bench nightly report judge bpf ssh-lab ssh-lab-down lock clean
 
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
@@ -47,6 +47,9 @@ ssh-lab: setup ## a lab whose hosts are reached by SSH, and .hopscope/ssh-lab.ya
 ssh-lab-down: ## ends it
 	@$(PYTHON) -m hopscope lab down ssh-lab
 	@rm -f .hopscope/ssh-lab.yaml
+
+bpf: ## the BPF object of the rewriters, from its source (needs clang, llvm and libbpf-dev)
+	@bash scripts/bpf.sh
 
 lock: ## renew requirements.lock (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-emit-index-url --python-version 3.11 --universal --upgrade -q -o requirements.lock

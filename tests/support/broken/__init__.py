@@ -16,7 +16,9 @@ READY = Ready(line='"event": ?"ready"')
 
 def _box(role: str, placement: str, program: str | None, *more: str, ready_timeout_s: float = 20.0) -> Box:
     start = ("-m", "hopscope_nic") if program is None else (str(HERE / f"{program}.py"),)
-    argv = ("{python}", *start, role, "--placement", placement, *more)
+    # What is replaced is in Python: the kernel must not carry it.
+    datapath = () if "--datapath" in more else ("--datapath", "afpacket")
+    argv = ("{python}", *start, role, "--placement", placement, *datapath, *more)
     return Box(argv=argv, ready=READY, ready_timeout_s=ready_timeout_s, events="stdout")
 
 
