@@ -126,9 +126,12 @@ def test_what_makes_a_repair_permanent() -> None:
         Line(Status.DRIFT, MIDDLE, "route 10.1.2.0/24", "eni servernic:eth0", "missing", "x"),
         Line(Status.FIXED, "group", "rule members", "all all from group", "all all from group", "x"),
         Line(Status.DRIFT, MIDDLE, "subnet", "subnet 10.1.1.0/24", "missing", "x"),
+        Line(Status.DRIFT, "eni servernic:eth0", "source/dest check", "off", "on", "x"),
+        Line(Status.DRIFT, "vpc", "exists", "10.1.0.0/22", "missing", "what no template of ours can hold"),
         Line(Status.OK, "group", "rule icmp", "icmp all from 10.1.0.0/22", "icmp all from 10.1.0.0/22", "x"),
     ]
-    resources = fragment(lines, Actual(ids=ids))["Resources"]
+    seen = {("eni servernic:eth0", "exists"): "10.1.1.6 in subnet 10.1.1.0/24"}
+    resources = fragment(lines, Actual(ids=ids, seen=seen))["Resources"]
     assert resources == {
         "Table1011024Route1012024": {
             "Type": "AWS::EC2::Route",
@@ -141,6 +144,11 @@ def test_what_makes_a_repair_permanent() -> None:
         "GroupRuleMembers": {
             "Type": "AWS::EC2::SecurityGroupIngress",
             "Properties": {"GroupId": "sg-1", "IpProtocol": "-1", "SourceSecurityGroupId": "sg-1"},
+        },
+        "EniServernicEth0SourceDestCheck": {
+            "Type": "AWS::EC2::NetworkInterface",
+            "Properties": {"SubnetId": "subnet-1", "SourceDestCheck": False},
+            "Metadata": {"Replaces": "eni-1"},
         },
         "Table1011024Subnet": {
             "Type": "AWS::EC2::SubnetRouteTableAssociation",
