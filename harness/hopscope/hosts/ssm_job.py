@@ -121,6 +121,8 @@ def forget(path: str) -> None:
 def supervise(asked: dict[str, Any], path: str, pipe: int) -> None:
     import subprocess
 
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)  # what is ignored here a job would ignore as well
     started = time.monotonic()
     outputs = open(path + "/out", "wb"), open(path + "/err", "wb")  # noqa: SIM115  two names are enough for Python 3.9
     with open(asked["stdin"] or os.devnull, "rb") as source, outputs[0] as out, outputs[1] as err:
