@@ -29,8 +29,9 @@ def _sessions_that_tests_start_need_no_hypothesis(monkeypatch: pytest.MonkeyPatc
 def _no_connection_leaves_the_machine(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests in this process talk to loopback or not at all; a lab's traffic comes from processes inside the lab.
 
-    Hosts of an inventory are somebody's own, and asked for."""
-    if pytestconfig.getoption("lab_inventory", None):
+    Hosts of an inventory are somebody's own, and asked for; so is a cloud where its doubles are not."""
+    cloud = pytestconfig.getoption("lab_provider", None) == "aws" and not pytestconfig.getoption("lab_aws_doubles")
+    if pytestconfig.getoption("lab_inventory", None) or cloud:
         return
     connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
 

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from hopscope import __version__
-from hopscope.commands import labs, lastmile, runs, schema, walk
+from hopscope.commands import aws, labs, lastmile, runs, schema, walk
 from hopscope.errors import HarnessFault, HopscopeError
 from hopscope.report import preflight
 
@@ -77,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     runs.add(four.add_subparsers(metavar="COMMAND", required=True))
     schema.add(commands)
     lastmile.add(commands, _labs_option)
+    six = commands.add_parser("aws", help="the chain on EC2: provision, audit, repair, adopt, reap, policy")
+    aws.add(six.add_subparsers(metavar="COMMAND", required=True))
     return parser
 
 

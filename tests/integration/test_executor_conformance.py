@@ -20,7 +20,7 @@ from hopscope.hosts.ready import ListeningPort, LogLine
 from hopscope.lab.lab import Lab
 from hopscope.lab.sshd import Account
 from hopscope.lab.wait import wait_until
-from support import ssh_hosts
+from support import cloud, ssh_hosts
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an SSH server needs a lab built by root")
 
@@ -48,7 +48,11 @@ def ssh_by_sudo(lab: Lab, targets, logs: Path) -> Executor:
     return ssh_hosts.executor(HOST, ssh_hosts.plain_user(targets[HOST]), logs, sudo=True)
 
 
-BACKENDS: dict[str, Callable[..., Executor]] = {"netns": netns, "ssh": ssh, "ssh-sudo": ssh_by_sudo}
+def ssm(lab: Lab, targets, logs: Path) -> Executor:
+    return cloud.executor(HOST, lab, logs)
+
+
+BACKENDS: dict[str, Callable[..., Executor]] = {"netns": netns, "ssh": ssh, "ssh-sudo": ssh_by_sudo, "ssm": ssm}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,11 @@ def host(request: pytest.FixtureRequest, doors) -> Iterator[Executor]:
     with ExitStack() as stack:
         stack.callback(lambda: executor.close() == [] or pytest.fail("it did not close"))
         yield executor
+
+
+def slow(host: Executor) -> bool:
+    """Large files are not how it is meant to be used."""
+    return getattr(host, "sudo", False) or hasattr(host, "instance")
 
 
 def runs(host: Executor, pid: str | int) -> bool:
@@ -137,7 +146,7 @@ def test_input_that_nobody_reads_does_no_harm(host: Executor) -> None:
 
 
 def test_much_on_both_streams_at_once(host: Executor) -> None:
-    size = MEGABYTES << 20
+    size = (MEGABYTES << 20) // (4 if slow(host) else 1)
     script = 'head -c "$0" /dev/zero & head -c "$0" /dev/zero >&2; wait'
     result = host.run(["sh", "-c", script, str(size)], timeout=60)
     assert (len(result.stdout), len(result.stderr)) == (size, size)
@@ -303,7 +312,7 @@ def test_a_large_file_goes_there_and_back(host: Executor, tmp_path: Path) -> Non
     source, back = tmp_path / "large", tmp_path / "below" / "back"
     block = os.urandom(1 << 20)
     with source.open("wb") as file:
-        for number in range(FILE_MEGABYTES // (4 if getattr(host, "sudo", False) else 1)):
+        for number in range(FILE_MEGABYTES // (4 if slow(host) else 1)):
             file.write(number.to_bytes(4, "big") + block[4:])
     host.put(source, "files/large")
     host.get("files/large", back)

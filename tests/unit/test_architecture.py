@@ -20,7 +20,7 @@ LEVELS = [
     {"checks"},
     {"run", "hosts"},
     {"lab"},
-    {"capture", "traffic"},
+    {"capture", "traffic", "aws"},
     {"providers"},
     {"report"},
     {"lastmile"},
@@ -31,7 +31,7 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 NEIGHBOURS = {("__main__", "cli")}
 
 PURE = {"model", "wire", "checks"}
-IMPURE_MODULES = {"subprocess", "socket", "pytest", "asyncio", "pyroute2", "scapy", "pyshark"}
+IMPURE_MODULES = {"subprocess", "socket", "pytest", "asyncio", "pyroute2", "scapy", "pyshark", "boto3", "botocore"}
 
 
 def imports(file: Path) -> set[str]:

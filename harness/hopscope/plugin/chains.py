@@ -170,7 +170,7 @@ def _up(options: LabOptions, topology: Topology, source: Path, hooks: Hooks) -> 
             attached.claim(lab)
             yield lab
         return
-    given = {} if options.inventory is None else {"inventory": options.inventory}
+    given = dict(options.aws) if options.inventory is None else {"inventory": options.inventory}
     hands = hooks.provider(options.provider) or provider(options.provider, **given)
     lab = hands.acquire(topology, directory=options.labs_dir)
     proven = False

@@ -23,6 +23,7 @@ LABS_DIR = ".hopscope/labs"
 KEEP = ("never", "failed", "always")
 REPAIR = ("off", "dry-run", "apply")
 ATTACH = ("failed", "always", "never")
+SOURCES = ("build", "find", "adopt")
 LIVE = ("provider", "topology", "sut", "rtt", "use", "keep", "pause_on_fail")
 """Options that are about a lab."""
 
@@ -46,6 +47,8 @@ class LabOptions:
     """When all evidence of a test goes into its Allure result."""
     pause: bool = False
     inventory: Path | None = None
+    aws: Mapping[str, Any] = field(default_factory=dict)
+    """What the provider aws is given."""
     repair: str = "off"
     """After a failing test of a tunnel: off (say the cause), dry-run (and what would mend it), apply (mend)."""
     tunnel_topology: str = TUNNEL_TOPOLOGY
@@ -64,6 +67,13 @@ def add(parser: pytest.Parser) -> None:
             f"topology of tests that name none (default: {TOPOLOGY}, of tunnels {TUNNEL_TOPOLOGY})",
         ),
         ("inventory", "FILE", "hosts that are there already, for --lab-provider inventory"),
+        (
+            "source",
+            "|".join(SOURCES),
+            "of --lab-provider aws: build a stack, find ours by its tags, adopt another's",
+        ),
+        ("aws-run", "NAME", "the stack to find, or the id of the VPC to adopt"),
+        ("aws-max-usd", "USD", "what a stack that is built may cost until it ends by itself (default: 2)"),
         ("sut", "NAME[,HOST=NAME…]", "system under test, or a mix: stamp,servernic=mine (default: the topology's)"),
         ("rtt", "MS", "round trip that the WAN leg adds, instead of the topology's"),
         ("run-dir", "DIR", f"where runs are written (default: {RUN_DIR})"),
@@ -89,6 +99,12 @@ def add(parser: pytest.Parser) -> None:
     )
     parser.addini("lab_strict", "like --lab-strict", type="bool", default=False)
     group.addoption(
+        "--lab-aws-doubles",
+        dest="lab_aws_doubles",
+        action="store_true",
+        help="of --lab-provider aws: no cloud, but moto, a double of Systems Manager, and a lab on this machine",
+    )
+    group.addoption(
         "--lab-pause-on-fail",
         dest="lab_pause_on_fail",
         action="store_true",
@@ -113,6 +129,7 @@ def resolve(config: pytest.Config) -> LabOptions:
         raise pytest.UsageError("--lab-provider inventory and --lab-inventory FILE go together")
     if inventory is not None and (_value(config, "lab_keep") or "never") != "never":
         raise pytest.UsageError("--lab-keep is for labs that are built: hosts of an inventory stay in any case")
+    aws = _aws(config, provider)
     repair = _value(config, "lab_repair") or "off"
     if repair not in REPAIR:
         raise pytest.UsageError(f"--lab-repair {repair}: must be one of {', '.join(REPAIR)}")
@@ -128,6 +145,7 @@ def resolve(config: pytest.Config) -> LabOptions:
         budgets_ms=limits.resolve(config),
         labs_dir=config.rootpath / LABS_DIR,
         inventory=None if inventory is None else config.invocation_params.dir / inventory,
+        aws=aws,
         repair=repair,
         attach=_attach(config),
         **({} if stored is not None else _staying(config)),
@@ -157,6 +175,37 @@ def _stored(config: pytest.Config, run_dir: Path) -> StoredRun | None:
         raise pytest.UsageError(f"--lab-replay {text}: {error.message}") from None
     config.option.lab_replay = str(stored.directory)  # for workers: `latest` may be another one when they begin
     return stored
+
+
+def _aws(config: pytest.Config, provider: str) -> dict[str, Any]:
+    """What the provider aws is given. Its doubles are an option and no ini key: nobody gets them by accident."""
+    given = {
+        "doubles": config.getoption("lab_aws_doubles") or None,
+        "source": _value(config, "lab_source"),
+        "run": _value(config, "lab_aws_run"),
+        "max_usd": _usd(_value(config, "lab_aws_max_usd")),
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    if provider != "aws" and given:
+        option = {"doubles": "aws-doubles", "run": "aws-run", "max_usd": "aws-max-usd"}.get(next(iter(given)), "source")
+        raise pytest.UsageError(f"--lab-{option} is for --lab-provider aws")
+    if given.get("source", "build") not in SOURCES:
+        raise pytest.UsageError(f"--lab-source {given['source']}: must be one of {', '.join(SOURCES)}")
+    if provider == "aws" and (_value(config, "lab_keep") or "never") != "never":
+        raise pytest.UsageError("--lab-keep is for labs of this machine: hopscope aws provision makes what stays")
+    return given
+
+
+def _usd(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 10_000:
+        raise pytest.UsageError(f"--lab-aws-max-usd {text}: must be a number of US dollars")
+    return value
 
 
 def _attach(config: pytest.Config) -> str:

@@ -191,14 +191,17 @@ def _addresses(entry: Mapping[str, Any]) -> list[Interface]:
     return [each for each in found if not each.is_link_local]
 
 
-def misrouted(topology: Topology, ways: Mapping[tuple[str, str], Mapping[str, Any]]) -> list[Problem]:
+def misrouted(
+    topology: Topology, ways: Mapping[tuple[str, str], Mapping[str, Any]], *, routed: bool = False
+) -> list[Problem]:
     """Where a host does not send packets as declared. ``ways`` is what ``ip -json route get`` says, by host and
-    address."""
+    address. Where the network has routers of its own (``routed``), the first address of a subnet will do as well."""
     problems = []
     for host, address, via, port in destinations(topology):
         way = ways.get((host, address), {})
         seen = (way.get("gateway", "its own link" if way else "nowhere"), way.get("dev", "none"))
-        if seen != (via, port):
+        routers = {str(each.network[1]) for each in topology.host(host).port(port).addresses} if routed else set()
+        if seen != (via, port) and not (seen[1] == port and seen[0] in routers):
             remedy = f"ip route replace {address}/32 via {via} dev {port}"
             told = f"packets to {address} leave by way of {seen[0]} dev {seen[1]}, not {via} dev {port}"
             problems.append(Problem(host, told, remedy))

@@ -22,6 +22,7 @@ from hopscope.hosts.program import python_program
 from hopscope.hosts.ready import LogLine
 from hopscope.hosts.ssh import SshExecutor
 from hopscope.hosts.ssh_connection import Target
+from hopscope.hosts.ssm import SsmExecutor
 from hopscope.lab import drift
 from hopscope.lab.lab import Lab
 from hopscope.lab.lifeline import PROGRAMS
@@ -40,8 +41,11 @@ from hopscope.providers.found import Problem
 from hopscope.providers.lease import TTL_SECONDS, Lease
 
 T = TypeVar("T")
+Hands = SshExecutor | SsmExecutor
 
 MECHANISM = "found"
+#: What the agent of an instance has with its service, by the first interface, and any instance with its metadata.
+AGENT_TRAFFIC = "tcp port 443 or net 169.254.0.0/16"
 SURVEY_SECONDS = 30.0
 IP_AND_ICMP_BYTES = {4: 28, 6: 48}
 #: A round trip below this is no delay that somebody added.
@@ -70,7 +74,7 @@ class InventoryProvider:
         names = [host.name for host in topology.hosts] + [middle.host for middle in inventory.links.values()]
         hosts = {name: _executor(name, inventory.hosts[name], own / name) for name in dict.fromkeys(names)}
         try:
-            return _Finding(topology, inventory, own, hosts, self._ttl).lab()
+            return Finding(topology, inventory, own, hosts, self._ttl).lab()
         except BaseException:
             _each(hosts.values(), lambda executor: executor.close())
             shutil.rmtree(own, ignore_errors=True)
@@ -84,15 +88,23 @@ class InventoryProvider:
         return []
 
 
-class _Finding:
+class Finding:
+    """Hosts that are there become a lab, however they are reached.
+
+    ``routed`` says that a router of the network stands between the ports of a link; ``first`` is called with the lab
+    before anything else is registered to end with it.
+    """
+
     def __init__(
         self,
         topology: Topology,
         inventory: Inventory,
         directory: Path,
-        hosts: Mapping[str, SshExecutor],
+        hosts: Mapping[str, Hands],
         ttl: float,
     ) -> None:
+        self.routed = False
+        self.first: Callable[[Lab], None] = lambda lab: None
         self.topology = topology
         self.inventory = inventory
         self.directory = directory
@@ -110,9 +122,10 @@ class _Finding:
         if topology is None:
             raise _unready(problems)
         self.mapped = topology
-        problems += found.misrouted(topology, self._ways(topology))
+        problems += found.misrouted(topology, self._ways(topology), routed=self.routed)
         _refuse(problems)
         lab = Lab(self.directory.name, topology, self.directory, self.hosts, self._mechanisms(topology))
+        self.first(lab)
         lab.on_close(partial(shutil.rmtree, self.directory, ignore_errors=True))
         for executor in self.all.values():
             lab.on_close(partial(_close, executor))
@@ -168,7 +181,7 @@ class _Finding:
         """One session at a time has a host. Hosts that cannot be reached, or are taken, are told together."""
         problems: list[Problem] = []
 
-        def take(executor: SshExecutor) -> None:
+        def take(executor: Hands) -> None:
             try:
                 self.leases[executor.name] = Lease(executor, self.directory.name, ttl=self.ttl)
             except HopscopeError as error:
@@ -182,7 +195,7 @@ class _Finding:
         together."""
         problems: list[Problem] = []
 
-        def survey(executor: SshExecutor) -> tuple[dict[str, Any], int] | None:
+        def survey(executor: Hands) -> tuple[dict[str, Any], int] | None:
             try:
                 argv = [*python_program(executor, PROGRAMS / "survey.py"), str(executor.directory), *found.TOOLS]
                 before = time.time_ns()
@@ -245,7 +258,7 @@ class _Finding:
                 lab.topology = lab.topology.with_rtt(round(milliseconds, 3))
 
 
-def _line(box: SshExecutor, middle: Middle, link: Link) -> dict[str, Any]:
+def _line(box: Hands, middle: Middle, link: Link) -> dict[str, Any]:
     near, far = ({"netns": "/proc/self/ns/net", "port": port} for port in middle.ports)
     control = str(box.directory / "line.json")
     return {"kind": "packet", "a": near, "b": far, "control": control, "seed": 1, **line_options(link.impairment)}
@@ -271,11 +284,16 @@ def _executor(name: str, entry: InventoryHost, logs: Path) -> SshExecutor:
     return SshExecutor(name, target(entry), scratch, logs, sudo=entry.sudo, python=entry.python)
 
 
-def _aside(topology: Topology, hosts: Mapping[str, SshExecutor]) -> dict[str, str]:
+def _aside(topology: Topology, hosts: Mapping[str, Hands]) -> dict[str, str]:
     """The harness's own connections, where they come in by a port that is captured."""
     found_on = {}
     for port in topology.ports:
-        client, _, server, ssh_port = hosts[port.host].seen_from
+        hands = hosts[port.host]
+        if isinstance(hands, SsmExecutor):
+            if port == topology.host(port.host).ports[0]:
+                found_on[port.key] = AGENT_TRAFFIC
+            continue
+        client, _, server, ssh_port = hands.seen_from
         if server in {str(each.ip) for each in port.addresses}:
             found_on[port.key] = f"host {client} and tcp port {ssh_port}"
     return found_on
@@ -306,7 +324,7 @@ def _unready(problems: list[Problem]) -> EnvironmentFault:
     )
 
 
-def _close(executor: SshExecutor) -> None:
+def _close(executor: Hands) -> None:
     errors = executor.close()
     if errors:
         raise LabFailed("it was not left cleanly", host=executor.name, evidence="\n".join(map(str, errors)))

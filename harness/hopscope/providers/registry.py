@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # the names alone are wanted in every pytest session, so this
     from hopscope.providers.provider import Provider
 
 PROVIDERS = {
+    "aws": "hopscope.providers.aws:AwsProvider",
     "inventory": "hopscope.providers.inventory:InventoryProvider",
     "netns": "hopscope.providers.netns:NetnsProvider",
 }

@@ -38,6 +38,30 @@ def test_an_unknown_provider_is_a_usage_error_that_lists_the_known(pytester, run
     result.stderr.fnmatch_lines(["*--lab-provider netsn: no such provider; there are: *netns*"])
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["--lab-aws-doubles"], "--lab-aws-doubles is for --lab-provider aws"),
+        (["--lab-source", "find"], "--lab-source is for --lab-provider aws"),
+        (["--lab-provider", "aws", "--lab-source", "borrow"], "--lab-source borrow: must be one of build, find, adopt"),
+        (["--lab-provider", "aws", "--lab-aws-max-usd", "much"], "--lab-aws-max-usd much: must be a number*"),
+        (["--lab-provider", "aws", "--lab-keep", "always"], "--lab-keep is for labs of this machine*"),
+    ],
+)
+def test_options_of_aws_that_make_no_sense_are_usage_errors(pytester, run, given, says):
+    result = run(*given)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{says}*"])
+
+
+def test_nobody_gets_doubles_of_aws_by_an_ini_file(pytester, run):
+    pytester.makeini("[pytest]\nlab_provider = aws\nlab_aws_doubles = true\n")
+    pytester.makepyfile("def test_x(pytestconfig): assert not pytestconfig.getoption('lab_aws_doubles')")
+    result = run()
+    result.assert_outcomes(passed=1, warnings=1)
+    result.stdout.fnmatch_lines(["*Unknown config option: lab_aws_doubles*"])
+
+
 def test_marker_arguments_are_validated(pytester, run):
     pytester.makepyfile("import pytest\n@pytest.mark.lab_topology(3)\ndef test_x(): pass")
     result = run()

@@ -176,6 +176,19 @@ def test_a_way_back_that_is_missing_is_told_as_one_there() -> None:
     ]
 
 
+def test_where_the_network_has_routers_of_its_own_the_way_may_begin_at_one() -> None:
+    topology, _ = found.mapped(CHAIN, inventory(), surveys())
+    assert topology is not None
+    client = topology.host("client").ports[0]
+    seen = ways(topology)
+    router = str(client.addresses[0].network[1])
+    moved = {"gateway": router, "dev": client.name}
+    elsewhere = {"gateway": "10.1.0.254", "dev": client.name}
+    for way, problems in ((moved, 0), (elsewhere, 1)):
+        told = found.misrouted(topology, seen | {("client", "10.1.2.10"): way}, routed=True)
+        assert len(told) == problems
+
+
 WAN = "clientnic:eth1--servernic:eth0"
 
 

@@ -68,6 +68,6 @@ def test_a_leak_is_a_keeper_whose_owner_has_gone(tmp_path: Path) -> None:
 
 def test_providers_by_name() -> None:
     assert isinstance(provider("netns"), NetnsProvider)
-    with pytest.raises(UsageError, match="there are: inventory, netns"):
+    with pytest.raises(UsageError, match="there are: aws, inventory, netns"):
         provider("netnss")
     assert list(PROVIDERS) == sorted(PROVIDERS)

@@ -1,0 +1,266 @@
+"""A stack on moto's control plane: built, damaged in every way that is known, found out, repaired, and taken down.
+
+moto forgives what AWS refuses, so what AWS would refuse is put in by hand (``refusing``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from hopscope import data
+from hopscope.aws import takedown
+from hopscope.aws.audit import Line, Status
+from hopscope.aws.cloud import Cloud, connect
+from hopscope.aws.desired import TAG, Request, legal
+from hopscope.aws.doubles.control import Control
+from hopscope.aws.repair import Stack
+from hopscope.errors import EnvironmentFault, LabFailed
+from support import cloud as support
+from support.vandal import CLIENT, SABOTAGES, SERVER, Vandal
+
+pytestmark = [pytest.mark.integration, pytest.mark.lab_uncaptured]
+
+RUN = "chain-1a2b3c4d"
+CHAIN = legal(data.topology("chain"))
+
+
+@pytest.fixture(scope="module")
+def control() -> Iterator[Control]:
+    server = Control()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def cloud(control: Control) -> Iterator[Cloud]:
+    with support.no_cloud():
+        yield connect(
+            support.REGION, pace=support.PACE, endpoints=dict.fromkeys(("ec2", "iam", "s3", "ssm"), control.url)
+        )
+
+
+def stack_of(cloud: Cloud, run: str = RUN, **given: Any) -> Stack:
+    return Stack(cloud, CHAIN, Request(run, "me", datetime.now(UTC) + timedelta(hours=1)), **given)
+
+
+@pytest.fixture(scope="module")
+def stack(cloud: Cloud) -> Stack:
+    stack = stack_of(cloud)
+    stack.build()
+    return stack
+
+
+def wrong(lines: tuple[Line, ...]) -> list[Line]:
+    return [line for line in lines if line.status is not Status.OK]
+
+
+def test_what_was_just_built_is_as_it_should_be(stack: Stack) -> None:
+    assert wrong(stack.audit()) == []
+    assert stack.repair() == stack.audit()
+
+
+def found_and_repaired(stack: Stack, *names: str) -> None:
+    vandal = Vandal(stack)
+    for name in names:
+        SABOTAGES[name][0](vandal)
+    found = {f"{line.key}: {line.aspect}": line for line in wrong(stack.audit())}
+    for name in names:
+        _, place, effect = SABOTAGES[name]
+        assert found[place].status is Status.DRIFT, name
+        assert effect in found[place].effect
+    told = stack.repair()
+    assert [str(line) for line in wrong(told) if line.status is not Status.FIXED] == []
+    fixed = {f"{line.key}: {line.aspect}" for line in told if line.status is Status.FIXED}
+    assert fixed == set(found), "all that was found, and nothing else"
+
+
+def rounds() -> list[list[str]]:
+    """The sabotages, as many at a time as are at places of their own."""
+    done: list[dict[str, str]] = []
+    for name, (_, place, _) in SABOTAGES.items():
+        group = next((each for each in done if place not in each), None)
+        if group is None:
+            done.append(group := {})
+        group[place] = name
+    return [list(group.values()) for group in done]
+
+
+@pytest.mark.parametrize("number", range(len(rounds())))
+def test_sabotages_are_all_found_with_their_effects_and_repaired(stack: Stack, number: int) -> None:
+    assert len(SABOTAGES) >= 24
+    found_and_repaired(stack, *rounds()[number])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_a_sabotage_by_itself_shows_in_its_line(stack: Stack, name: str) -> None:
+    found_and_repaired(stack, name)
+
+
+def test_what_cannot_be_changed_is_left_to_a_person(stack: Stack, cloud: Cloud) -> None:
+    instance = stack.look().ids["instance client"]
+    cloud.clients["ec2"].stop_instances(InstanceIds=[instance])
+    cloud.clients["ec2"].modify_instance_attribute(InstanceId=instance, InstanceType={"Value": "t2.nano"})
+    told = {f"{line.key}: {line.aspect}": line for line in stack.repair()}
+    line = told["instance client: exists"]
+    assert (line.status, line.seen) == (Status.MANUAL, "t2.nano")
+    assert "end the instance, and call repair" in line.remedy
+    assert told["instance client: state"].status is Status.FIXED
+    cloud.clients["ec2"].terminate_instances(InstanceIds=[instance])
+    stack.build()
+
+
+@contextmanager
+def refusing(cloud: Cloud, service: str, operation: str, code: str, times: int = 1) -> Iterator[list[str]]:
+    """AWS refuses the next calls of an operation, before they have had any effect."""
+    seen: list[str] = []
+
+    def refuse(**given: Any) -> None:
+        if len(seen) < times:
+            seen.append(code)
+            raise ClientError({"Error": {"Code": code, "Message": "injected"}}, operation)
+
+    events = cloud.clients[service].meta.events
+    events.register_first(f"before-call.{service}.{operation}", refuse, unique_id="refuse")
+    try:
+        yield seen
+    finally:
+        events.unregister(f"before-call.{service}.{operation}", unique_id="refuse")
+
+
+def test_what_may_not_be_looked_at_is_unknown_and_not_missing(stack: Stack, cloud: Cloud) -> None:
+    with refusing(cloud, "ec2", "DescribeRouteTables", "UnauthorizedOperation"):
+        lines = stack.audit()
+    assert {line.status for line in lines if line.key.startswith("table")} == {Status.UNKNOWN}
+    assert wrong([line for line in lines if not line.key.startswith("table")]) == []  # type: ignore[arg-type]
+
+
+STEPS = [
+    ("ec2", "CreateVpc"),
+    ("ec2", "AttachInternetGateway"),
+    ("ec2", "CreateSubnet"),
+    ("ec2", "CreateSecurityGroup"),
+    ("ec2", "AuthorizeSecurityGroupIngress"),
+    ("iam", "CreateRole"),
+    ("iam", "AddRoleToInstanceProfile"),
+    ("s3", "PutPublicAccessBlock"),
+    ("ec2", "CreateNetworkInterface"),
+    ("ec2", "ModifyNetworkInterfaceAttribute"),
+    ("ec2", "AssociateRouteTable"),
+    ("ec2", "CreateRoute"),
+    ("ec2", "RunInstances"),
+    ("ec2", "AssociateAddress"),
+]
+
+
+def test_a_build_that_breaks_at_any_step_goes_on_from_there_and_leaves_no_orphan(cloud: Cloud) -> None:
+    """One build that is refused at every step in turn, each time by credentials that have run out."""
+    run = "chain-broken"
+    for service, operation in STEPS:
+        with (
+            refusing(cloud, service, operation, "ExpiredToken") as seen,
+            pytest.raises(EnvironmentFault, match="the credentials have expired: log in again"),
+        ):
+            stack_of(cloud, run).build()
+        assert seen, operation
+    actual = stack_of(cloud, run).build()
+    for operation, count in {"describe_vpcs": 1, "describe_subnets": 3, "describe_network_interfaces": 6}.items():
+        assert len(cloud.listed(operation, run=run)) == count
+    assert len([each for each in cloud.instances(run=run) if each["State"]["Name"] == "running"]) == 4
+    assert {fact.key for fact in stack_of(cloud, run).facts} == set(actual.ids)
+    with (
+        refusing(cloud, "ec2", "DeleteSubnet", "DependencyViolation"),
+        pytest.raises(LabFailed, match=f"hopscope aws reap --run {run}"),
+    ):
+        takedown.take_down(cloud, run)
+    takedown.take_down(cloud, run)
+    assert run not in takedown.runs(cloud)
+
+
+@pytest.mark.parametrize("code", ["RequestLimitExceeded", "InvalidSubnetID.NotFound"])
+def test_throttling_and_late_knowledge_are_waited_out(cloud: Cloud, stack: Stack, code: str) -> None:
+    Vandal(stack).no_row(CLIENT, SERVER)
+    with refusing(cloud, "ec2", "CreateRoute", code) as seen:
+        stack.repair()
+    assert seen == [code]
+    assert wrong(stack.audit()) == []
+
+
+def test_nothing_without_our_tag_is_changed(cloud: Cloud, stack: Stack) -> None:
+    """Somebody has taken the table for their own: it is found, and left alone."""
+    vandal = Vandal(stack)
+    table = vandal.ids[f"table {CLIENT}"]
+    vandal.no_row(CLIENT, SERVER)
+    run = [{"Key": f"{TAG}run", "Value": "theirs"}]
+    cloud.clients["ec2"].create_tags(Resources=[table], Tags=run)
+    try:
+        with pytest.raises(EnvironmentFault, match="is not of run chain-1a2b3c4d by its tag: it is not changed"):
+            stack.repair()
+    finally:
+        cloud.clients["ec2"].create_tags(Resources=[table], Tags=[{"Key": f"{TAG}run", "Value": RUN}])
+    stack.build()
+
+
+def test_a_stack_made_elsewhere_is_known_by_its_place_and_repaired_when_adopted(cloud: Cloud, stack: Stack) -> None:
+    """The same VPC as one that nobody has tagged: every tag is taken off it for as long as this lasts."""
+    ids = stack.look().ids
+    of_ec2 = [identity for key, identity in ids.items() if key.partition(" ")[0] not in ("role", "profile", "bucket")]
+    kept = cloud.clients["ec2"].describe_tags(Filters=[{"Name": "resource-id", "Values": of_ec2}])["Tags"]
+    cloud.clients["ec2"].delete_tags(Resources=of_ec2)
+    try:
+        adopted = stack_of(cloud, "adopted", vpc=ids["vpc"])
+        assert wrong(adopted.audit()) == []
+        for spoil, place, effect in (SABOTAGES["middle row gone"], SABOTAGES["icmp rule gone"]):
+            vandal = Vandal(stack)
+            vandal.ids, vandal.group = ids, ids["group"]
+            spoil(vandal)
+            (line,) = wrong(adopted.audit())
+            assert f"{line.key}: {line.aspect}" == place
+            assert effect in line.effect
+            (fixed,) = wrong(adopted.repair())
+            assert fixed.status is Status.FIXED
+    finally:
+        for tag in kept:
+            cloud.clients["ec2"].create_tags(
+                Resources=[tag["ResourceId"]], Tags=[{"Key": tag["Key"], "Value": tag["Value"]}]
+            )
+    assert wrong(stack.audit()) == []
+
+
+def everything(cloud: Cloud) -> set[str]:
+    found = set()
+    for operation in takedown._LISTINGS:
+        for each in cloud.listed(operation):
+            found |= {str(value) for key, value in each.items() if key.endswith("Id") and key != "OwnerId"}
+    return found
+
+
+def test_the_end_leaves_nothing_that_was_tagged_and_everything_that_was_not(cloud: Cloud, stack: Stack) -> None:
+    ec2 = cloud.clients["ec2"]
+    theirs = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    bystander = stack_of(cloud, "chain-other")
+    cloud.clients["s3"].create_bucket(
+        Bucket="hopscope-chain-late", CreateBucketConfiguration={"LocationConstraint": cloud.region}
+    )
+    bystander.build()
+    before = everything(cloud)
+    removed = takedown.take_down(cloud, RUN)
+    assert len(removed) > 25
+    assert RUN not in takedown.runs(cloud)
+    assert takedown.take_down(cloud, RUN) == []
+    assert wrong(bystander.audit()) == []
+    after = everything(cloud)
+    assert theirs in after
+    assert after < before
+    takedown.take_down(cloud, "chain-late")
+    assert "hopscope-chain-late" in [each["Name"] for each in cloud.clients["s3"].list_buckets()["Buckets"]]
+    assert takedown.expired(cloud) == []
+    assert takedown.expired(cloud, datetime.now(UTC) + timedelta(hours=2)) == ["chain-other"]
+    takedown.take_down(cloud, "chain-other")
+    assert takedown.runs(cloud) == {}
