@@ -13,6 +13,7 @@ from hopscope.checks.checksums import checksums
 from hopscope.checks.claims import claims
 from hopscope.checks.clocks import clocks
 from hopscope.checks.delivery import delivery
+from hopscope.checks.identities import identities
 from hopscope.checks.next_hop import next_hop
 from hopscope.checks.ordering import ordering
 from hopscope.checks.passage import passage
@@ -34,6 +35,7 @@ def standard() -> tuple[Check, ...]:
         windows(),
         clocks(),
         passage(),
+        identities(promised=True),
         delivery(),
         checksums(),
         next_hop(),

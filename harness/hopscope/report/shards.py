@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from hopscope.checks.judge import Judgement, judge_trace, samples
+from hopscope.checks.judge import Judgement
 from hopscope.checks.merge import Part, merged
 from hopscope.report.memory import give_back
 from hopscope.wire import shards
@@ -48,5 +48,4 @@ def judge(
 def part(plan: Shards, number: int, expect: str | None) -> Part:
     """One shard, judged: a plain function of the plan and the shard's number."""
     give_back()
-    trace = plan.load(number)
-    return Part(judge_trace(trace, expect, source=str(plan.folder), observing=False), samples(trace))
+    return Part.of(plan.load(number), expect, source=str(plan.folder))

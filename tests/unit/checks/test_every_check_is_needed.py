@@ -93,6 +93,14 @@ def full_table(chain: Chain) -> None:
             event |= {"flows": 2, "time_ns": event["time_ns"] + 6_000_000_000}
 
 
+def one_acknowledgement_too_few(chain: Chain) -> None:
+    """Acknowledgements of one's own are a box's right; this one has promised to leave them as they are."""
+    golden.drop(chain, "servernic-eth1", "ack-response")
+    golden.drop(chain, "server-eth0", "ack-response")
+    started = {"event": "sut_started", "sut": "mine", "placement": "stamp", "time_ns": golden.START_NS - 1}
+    chain.sidecar["sut"].append(started | {"promises": ["identities"]})
+
+
 def boast(chain: Chain) -> None:
     chain.sidecar["sut"][0]["isn"] += 1
 
@@ -106,6 +114,7 @@ CASES = {
     "windows": Case(STAMP, closing_window, "right edge shrunk"),
     "clocks": Case(STAMP, echo_of_nothing, "TSecr that echoes nothing"),
     "passage": Case(STAMP, copied, "once more, made inside servernic"),
+    "identities": Case(STAMP, one_acknowledgement_too_few, "packets at servernic-eth1"),
     "delivery": Case(STAMP, changed_byte, "changed between clientnic-eth1 and servernic-eth0"),
     "checksums": Case(STAMP, bad_sum, "bad checksum"),
     "next_hop": Case(STAMP, stale_mac, "from a wrong address"),

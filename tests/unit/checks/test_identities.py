@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hopscope.checks.expectation import Expectation, standard
 from hopscope.checks.identities import identities
 from hopscope.checks.verdict import Outcome
 from support import golden
@@ -54,3 +55,44 @@ def test_what_is_lost_and_repeated_is_not_counted(load):
 
 def test_plain_tcp_is_not_concerned(load):
     assert identities()(load(Recipe("plain"))).outcome is Outcome.NOT_APPLICABLE
+
+
+def told_to(*promises, placement="stamp"):
+    """A change of a chain: the run put systems on the path, each with these promises."""
+    started = {"event": "sut_started", "sut": "mine", "placement": placement, "time_ns": golden.START_NS - 1}
+    return lambda chain: chain.sidecar["sut"].extend(started | {"promises": each} for each in promises)
+
+
+@pytest.mark.parametrize(
+    ("promises", "outcome"),
+    [
+        ((["identities"],), Outcome.FAIL),
+        ((["identities"], ["identities"]), Outcome.FAIL),
+        ((["identities"], []), Outcome.NOT_APPLICABLE),
+        ((["other"],), Outcome.NOT_APPLICABLE),
+        ((None,), Outcome.NOT_APPLICABLE),
+        (("identities",), Outcome.NOT_APPLICABLE),
+        ((), Outcome.NOT_APPLICABLE),
+    ],
+)
+def test_who_promises_is_held_to_it_by_the_standard_checks(promises, outcome, load):
+    def one_less(chain):
+        golden.drop(chain, TAPS[4], "ack-last")
+        told_to(*promises)(chain)
+
+    verdicts = {v.check: v for v in Expectation(standard()).judge(load(Recipe("stamp", lose=False), one_less))}
+    assert verdicts["identities"].outcome is outcome
+
+
+def test_nothing_is_promised_of_flows_with_losses(load):
+    def lossy(chain):
+        for flow in range(3):
+            golden.drop_from(chain, "request", TAPS[3:], flow=flow)
+        told_to(["identities"])(chain)
+
+    assert identities(promised=True)(load(Recipe("stamp"), lossy)).outcome is Outcome.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize("only", [TAPS[:1], TAPS[2:]])
+def test_what_cannot_be_counted_is_inconclusive(only, load):
+    assert identities("stamp")(load(Recipe("stamp"), only=only)).outcome is Outcome.INCONCLUSIVE
