@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -135,7 +136,7 @@ class Surplus:
     def joined(parts: Iterable[Surplus]) -> Surplus:
         """Of the same tap in several shards."""
         every = list(parts)
-        columns = {name: np.concatenate([getattr(part, name) for part in every]) for name in _BY_FLOW}
+        columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in every]) for name in _BY_FLOW}
         return replace(every[0], **columns)
 
 
