@@ -1,7 +1,8 @@
 """Are the timestamps of a flow shifted by one constant through a box (RFC 7323)?
 
 A box may move the server's clock for the client: TSval of server segments by a constant, TSecr of client segments by
-the same constant back. The constant is not known beforehand: it is what most of the flow's segments show.
+the same constant back. The constant is not known beforehand: it is what most of the flow's segments show. Timestamps
+that the next end has not agreed to may be taken out, and have to be (see ``options``).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import numpy as np
 
 from hopscope.checks.evidence import of_rows
 from hopscope.checks.faults import Faults
+from hopscope.checks.options import agreement
 from hopscope.checks.view import Ints, View, keys
 from hopscope.wire.packets import FIN, RST, Packets
 from hopscope.wire.seq import add, distance, sub
@@ -27,17 +29,20 @@ def judge(trace: Trace, up: bool, before: View, after: View, faults: Faults) -> 
     if not len(first):
         return constant
     rows_in, rows_out, flow = before.row[first], after.row[second], after.flow[second]
+    told, agreed = agreement(trace, after.position, "timestamps")
+    taken_out = (source.tsval[rows_in] >= 0) & (target.tsval[rows_out] < 0)
     lost = (source.tsval[rows_in] >= 0) != (target.tsval[rows_out] >= 0)
+    lost &= ~(taken_out & (told & ~agreed)[flow])
     faults.add("timestamps option on one side only", flow[lost])
     for at in np.flatnonzero(lost).tolist():
-        told = [
+        words = [
             ("absent", "present")[int(tap.tsval[row] >= 0)]
             for tap, row in ((source, rows_in[at]), (target, rows_out[at]))
         ]
         faults.show(
             of_rows(
-                trace, after.position, [rows_out[at]], flow=int(flow[at]), expected=f"timestamps option {told[0]}",
-                seen=told[1],
+                trace, after.position, [rows_out[at]], flow=int(flow[at]), expected=f"timestamps option {words[0]}",
+                seen=words[1],
             )
         )  # fmt: skip
     for field, shifted in (("tsval", not up), ("tsecr", up)):

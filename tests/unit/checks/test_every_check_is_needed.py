@@ -49,6 +49,12 @@ def forgotten_edge(chain: Chain) -> None:
     golden.change(chain, "servernic-eth1", "ack-response", flow=1, nth=1, opt_sack=wrong)
 
 
+def larger_segments_asked_for(chain: Chain) -> None:
+    """Nobody sends any, so far."""
+    for tap in golden.TAPS[4:]:
+        golden.change(chain, tap, "syn", opt_mss=8960)
+
+
 def closing_window(chain: Chain) -> None:
     golden.change(chain, "clientnic-eth0", "response", window=lambda window: window - 2)
     golden.change(chain, "client-eth0", "response", window=lambda window: window - 2)
@@ -111,6 +117,7 @@ CASES = {
     "ordering": Case(STAMP, late, "answered too late"),
     "carried_by": Case(Recipe("hold"), kernel_carried, "carried by the kernel"),
     "translation": Case(STAMP, forgotten_edge, "SACK edge without its twin's number"),
+    "options": Case(STAMP, larger_segments_asked_for, "MSS raised"),
     "windows": Case(STAMP, closing_window, "right edge shrunk"),
     "clocks": Case(STAMP, echo_of_nothing, "TSecr that echoes nothing"),
     "passage": Case(STAMP, copied, "once more, made inside servernic"),
