@@ -22,7 +22,7 @@ from hopscope.checks.faults import Faults
 from hopscope.checks.verdict import Verdict, failed, inconclusive, not_applicable, passed
 from hopscope.checks.view import Bools, Ints, keys, placed, rewritten, server_answered, unaccepted, view
 from hopscope.wire.packets import ACK, SYN
-from hopscope.wire.taps import Position
+from hopscope.wire.taps import HOPS, Position
 from hopscope.wire.trace import Placement, Trace
 
 
@@ -162,7 +162,9 @@ def answers_wanted(trace: Trace, position: Position) -> Ints:
 
 
 def countable(trace: Trace) -> Bools:
-    """Flows that show no loss and no repetition: no segment came twice at any tap, and what went in came out."""
+    """Flows that show no loss and no repetition: no segment came twice at any tap, and what went in came out: every byte,
+    on links every packet.
+    """
     good = trace.whole & (trace.real_isn >= 0) & ~server_answered(trace) & ~unaccepted(trace)
     bytes_at: list[Ints] = []
     for position in trace.taps:
@@ -173,4 +175,7 @@ def countable(trace: Trace) -> Bools:
         )
         good[moving.flow[first[number > 1]]] = False
         bytes_at.append(np.bincount(seen.flow, seen.length, len(good)).astype(np.int64))
+    for near, far in HOPS:
+        if near in trace.taps and far in trace.taps:
+            good &= packets(trace, near) == packets(trace, far)
     return np.asarray(good & np.all([one == bytes_at[0] for one in bytes_at], axis=0))
