@@ -162,8 +162,8 @@ def answers_wanted(trace: Trace, position: Position) -> Ints:
 
 
 def countable(trace: Trace) -> Bools:
-    """Flows that show no loss and no repetition: no segment came twice at any tap, and what went in came out: every byte,
-    on links every packet.
+    """Flows that show no loss and no repetition: no segment came twice at any tap, and what went in came out: every
+    byte, on links every packet.
     """
     good = trace.whole & (trace.real_isn >= 0) & ~server_answered(trace) & ~unaccepted(trace)
     bytes_at: list[Ints] = []
