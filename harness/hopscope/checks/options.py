@@ -57,6 +57,8 @@ class Options:
         _add_made(trace, faults)
         for end, up in _towards_ends(trace):
             _add_to_end(trace, end, up, faults)
+        if not faults.flows.any() and judged.any() and not (judged & (trace.real_isn >= 0)).any():
+            return not_applicable(self.name, "no server agreed to anything")
         return self._verdict(judged, number, faults)
 
     def _verdict(self, judged: Bools, number: int, faults: Faults) -> Verdict:

@@ -29,10 +29,11 @@ def judge(trace: Trace, up: bool, before: View, after: View, faults: Faults) -> 
     if not len(first):
         return constant
     rows_in, rows_out, flow = before.row[first], after.row[second], after.flow[second]
-    told, agreed = agreement(trace, after.position, "timestamps")
     taken_out = (source.tsval[rows_in] >= 0) & (target.tsval[rows_out] < 0)
     lost = (source.tsval[rows_in] >= 0) != (target.tsval[rows_out] >= 0)
-    lost &= ~(taken_out & (told & ~agreed)[flow])
+    if taken_out.any():
+        told, agreed = agreement(trace, after.position, "timestamps")
+        lost &= ~(taken_out & (told & ~agreed)[flow])
     faults.add("timestamps option on one side only", flow[lost])
     for at in np.flatnonzero(lost).tolist():
         words = [
