@@ -7,6 +7,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST_ARGS ?=
 SSH_LAB_TOPOLOGY ?= chain
+# All extras but dask, which is large: its one test installs it by itself, at night.
+LOCKED := ssh aws scapy wireshark allure xdist tunnel
 RESULTS := --alluredir=.hopscope/allure-results --clean-alluredir
 
 help:
@@ -52,7 +54,7 @@ bpf: ## the BPF object of the rewriters, from its source (needs clang, llvm and 
 	@bash scripts/bpf.sh
 
 lock: ## renew requirements.lock (needs uv)
-	uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-emit-index-url --python-version 3.11 --universal --upgrade -q -o requirements.lock
+	uv pip compile pyproject.toml $(LOCKED:%=--extra %) --group dev --generate-hashes --no-emit-index-url --python-version 3.11 --universal --upgrade -q -o requirements.lock
 
 clean: ## removes the environment, runs and caches
 	rm -rf .venv .hopscope .mypy_cache .ruff_cache .hypothesis build dist

@@ -34,8 +34,8 @@ if TYPE_CHECKING:  # the children import what they measure, and nothing before t
 NEAR = captures.FILES[0]
 TIMEOUT_S = 1800
 
-_STATUS = {"GOOD": b"1", "BAD": b"0", "UNVERIFIABLE": b"2", "PARTIAL": b"1"}
-"""tshark's numbers (a partial checksum is good to it)."""
+_STATUS = {"GOOD": b"1", "BAD": b"0", "UNVERIFIABLE": b"2", "PARTIAL": b"0"}
+"""tshark's numbers (a partial checksum is bad to it)."""
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--workers", metavar="N", type=_count, default=1, help="judge in shards on N processes (default: 1)"
     )
+    one.add_argument(
+        "--dask", metavar="SCHEDULER", help="shards by Dask: processes, threads, or a cluster's tcp://HOST:PORT"
+    )
     one.set_defaults(command=_judge)
 
     two = commands.add_parser("preflight", help="what this machine can do, tried out, and what is lost without it")

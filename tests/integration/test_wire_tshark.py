@@ -4,46 +4,24 @@ from __future__ import annotations
 
 import random
 import shutil
-import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from hopscope import data
+from hopscope.capture.session import CaptureSession
+from hopscope.providers.netns import NetnsProvider
+from hopscope.traffic.traffic import Traffic
 from hopscope.wire import pcap
-from hopscope.wire.packets import ChecksumState, Malformed, Packets
 from hopscope.wire.writer import write_pcap
 from support import frames, fuzz
+from support.against_tshark import FIELDS, PARTIAL, STATUS, reasons, tshark
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed"),
 ]
-
-FIELDS = ("tcp.srcport", "tcp.dstport", "tcp.seq_raw", "tcp.ack_raw", "tcp.flags", "tcp.window_size_value", "tcp.len")
-STATUS = {"0": ChecksumState.BAD, "1": ChecksumState.GOOD, "3": ChecksumState.ABSENT}
-
-
-def tshark(path: Path, *names: str) -> list[list[str]]:
-    argv = [
-        "tshark",
-        "-n",
-        "-r",
-        str(path),
-        "-T",
-        "fields",
-        "-E",
-        "occurrence=f",
-        "-o",
-        "tcp.relative_sequence_numbers:FALSE",
-    ]
-    argv += ["-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE"]  # frames are judged one by one
-    for proto in ("tcp", "ip", "udp"):
-        argv += ["-o", f"{proto}.check_checksum:TRUE"]
-    for name in names:
-        argv += ["-e", name]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
-    return [line.split("\t") for line in done.stdout.splitlines()]
 
 
 def some_frames(count: int, rng: random.Random) -> list[bytes]:
@@ -104,51 +82,23 @@ def test_columns_and_checksums_agree_with_tshark(tmp_path: Path) -> None:
     assert seen == set(STATUS)
 
 
-SUMS = ("ip.checksum.status", "tcp.checksum.status", "udp.checksum.status", "icmp.checksum.status",
-        "icmpv6.checksum.status")  # fmt: skip
-ILLEGAL = "4"
-
-
-def explained(packets: Packets, row: int, protocols: str, sums: list[str]) -> str:
-    """Why tshark and we may say different things of a frame; empty where there is no reason."""
-    if packets.fragment[row]:
-        return "tshark does not check parts of datagrams, and gives their segments no length"
-    if packets.malformed[row] == Malformed.NETWORK:
-        return "the IP length is larger than the frame: tshark goes on with what is there"
-    if packets.malformed[row] == Malformed.TRANSPORT:
-        return "the UDP length, or the TCP header's, is larger than its packet: tshark goes on"
-    if ILLEGAL in sums:
-        return "UDP over IPv6 without a checksum: bad to us"
-    if "ipv6:ip:" in protocols:
-        return "IPv4 within IPv6: tshark looks into the inner packet, ours is the outer one"
-    if protocols.endswith(("dstopts", "hopopts")):
-        return "an IPv6 option is damaged: tshark looks into it and stops there"
-    return ""
-
-
 @pytest.mark.parametrize("count", [1500, pytest.param(25_000, marks=pytest.mark.nightly)])
 def test_fuzzed_frames_agree_with_tshark_or_it_is_explained(tmp_path: Path, count: int) -> None:
     path = tmp_path / "a.pcap"
     write_pcap(path, enumerate(fuzz.some_frames(count, random.Random(count))))
-    packets = pcap.read(path)
-    columns = (packets.sport, packets.dport, packets.seq, packets.ack, packets.flags, packets.window,
-               packets.payload_len)  # fmt: skip
-    states = STATUS | {"2": ChecksumState.UNVERIFIABLE}
-    reasons: Counter[str] = Counter()
-    for row, values in enumerate(tshark(path, *FIELDS, *SUMS, "frame.protocols")):
-        fields, sums, protocols = values[:7], values[7:12], values[12]
-        ours = [int(column[row]) for column in columns] if packets.is_tcp[row] else []
-        theirs = [int(value or "-1", 0) for value in fields] if fields[0] else []
-        if theirs:
-            theirs[4] &= 0xFF  # tshark's flags are twelve bits, ours the eight of RFC 3168
-        differ = [] if ours == theirs else [f"{ours} {theirs}"]
-        for mine, told in zip(
-            (packets.ip_checksum[row], packets.l4_checksum[row]), (sums[0], "".join(sums[1:])), strict=True
-        ):
-            if (told and states.get(told) != mine) or (not told and mine in (ChecksumState.GOOD, ChecksumState.BAD)):
-                differ.append(f"{ChecksumState(mine).name}, tshark {told}")
-        if differ:
-            reason = explained(packets, row, protocols, sums)
-            assert reason, (row + 1, protocols, differ)
-            reasons[reason] += 1
-    assert 0.02 < reasons.total() / count < 0.3
+    assert 0.02 < reasons(path).total() / count < 0.3
+
+
+@pytest.mark.parametrize("offloads", [False, True], ids=["offloads-off", "offloads-on"])
+def test_real_captures_of_a_lab_agree_with_tshark_packet_by_packet(tmp_path: Path, offloads: bool) -> None:
+    topology = data.topology("chain-lan")
+    with NetnsProvider().acquire(topology, directory=tmp_path, offloads=offloads) as lab:
+        with Traffic(lab, tmp_path) as traffic, CaptureSession(lab, tmp_path / "capture") as session:
+            assert traffic.connections(15, 200, request=5000, response=40_000).completed == 15
+            assert traffic.connections(5, 100, close="rst").completed == 5
+            lab.hosts["client"].run(["ping", "-c", "3", "-i", "0.01", "-s", "1400", "10.1.2.10"], timeout=10)
+        files = [each.file for each in session.reports]
+    found = sum((reasons(file) for file in files), Counter())
+    assert set(found) == ({PARTIAL} if offloads else set())
+    largest = max(int(pcap.read(file).payload_len.max()) for file in files)
+    assert (largest > 1500) == offloads, "segments are merged where offloads are on, and only there"

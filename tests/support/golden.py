@@ -336,7 +336,8 @@ class _Flow:
         return replace(frame, **more)
 
     def _hello(self) -> Options:
-        return Options(mss=1460, wscale=7, sack_permitted=True) if self.recipe.options else Options(mss=1460)
+        mss = 1460 if self.recipe.request <= 1448 else 8960  # a request is one segment
+        return Options(mss=mss, wscale=7, sack_permitted=True) if self.recipe.options else Options(mss=mss)
 
     def _cross(self, frame: Frame, here: int, there: int) -> Frame:
         if self.box is None or {here, there} != set(self.box):

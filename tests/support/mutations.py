@@ -84,6 +84,7 @@ def _whole_flows(placement: str, flow: int) -> Iterator[_Kind]:
     yield "late-spoof", "ordering", _field(TAPS[1], "spoof", flow, "time_ns", 30_000_000)
     yield "spoof-acks-else", "translation", _everywhere(TAPS[:2], "spoof", flow, ack=lambda ack: ack + 1)
     yield "spoof-twice", "translation", lambda c: [_twice(tap, "spoof", flow)(c) for tap in TAPS[:2]]
+    yield from ((f"syn-{name}", "options", change) for name, change in _handshakes(flow))
     yield "promise", "windows", _everywhere(TAPS[:2], "spoof", flow, window=lambda window: window + 300)
     yield "real-answer-too", "carried_by", lambda c: _real_answer_too(c, flow)
     yield "said-isn", "claims", lambda c: c.sidecar["sut"][flow].update(isn=c.sidecar["sut"][flow]["isn"] ^ 1)
@@ -92,6 +93,18 @@ def _whole_flows(placement: str, flow: int) -> Iterator[_Kind]:
             yield f"stamp-{tap}", "translation", _field(tap, "syn", flow, "ack", 1)
         for tap in TAPS[4:]:
             yield f"leak-{tap}", "translation", _field(tap, "syn", flow, "ack", 12345)
+
+
+def _handshakes(flow: int) -> Iterator[tuple[str, Callable[[Chain], object]]]:
+    """Options that come or grow in a box, and an answer to what was not offered."""
+    for name, box in (("clientnic", TAPS[2:]), ("servernic", TAPS[4:])):
+        before = TAPS[: TAPS.index(box[0])]
+        yield f"mss-{name}", _everywhere(box, "syn", flow, opt_mss=1461)
+        yield f"scale-{name}", _everywhere(box, "syn", flow, opt_wscale=5)
+        yield f"sack-{name}", _everywhere(before, "syn", flow, opt_sack_permitted=False)
+        yield f"stamps-{name}", _everywhere(before, "syn", flow, opt_tsval=-1)
+    yield "no-stamps", _everywhere(TAPS[4:], "synack", flow, opt_tsval=-1)
+    yield "small-server", _everywhere(TAPS[4:], "synack", flow, opt_mss=99)
 
 
 def _field(tap: str, label: str, flow: int, name: str, value: int | str) -> Callable[[Chain], object]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -72,6 +76,55 @@ def test_workers_come_to_the_same_verdicts(capsys: pytest.CaptureFixture[str]) -
     assert parts["notes"][-1] == "judged in 2 shards"
     assert whole["latencies"] == parts["latencies"]
     assert run(capsys, "judge", str(CAPTURES / "stamp"), "--workers", "0")[0] == 64
+
+
+def test_without_dask_it_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "dask", None)
+    code, _, err = run(capsys, "judge", str(CAPTURES / "stamp"), "--dask", "processes")
+    assert code == 2
+    assert "dask is not there: pip install 'hopscope[dask]'" in err
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+def test_shards_by_dask_come_to_the_same_verdicts(tmp_path: Path) -> None:
+    """Dask is installed for this test alone, from the extra."""
+    extra = tomllib.loads((CAPTURES.parents[1] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    site = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(site), *extra["dask"]]
+    subprocess.run(pip, check=True, timeout=400)
+    beside = {**os.environ, "PYTHONPATH": str(site)}
+
+    def judged(*more: str) -> dict[str, object]:
+        argv = [sys.executable, "-m", "hopscope", "judge", str(CAPTURES / "stamp"), "--json", *more]
+        done = subprocess.run(argv, env=beside, capture_output=True, text=True, timeout=100, check=True)
+        document: dict[str, object] = json.loads(done.stdout)
+        return document
+
+    wanted = judged("--workers", "2")
+    for scheduler in ("threads", "processes"):
+        assert judged("--workers", "2", "--dask", scheduler) == wanted
+    with subprocess.Popen([sys.executable, "-c", CLUSTER], env=beside, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True) as cluster:  # fmt: skip
+        assert cluster.stdout is not None
+        address = cluster.stdout.readline().strip()
+        assert judged("--workers", "2", "--dask", address) == wanted
+        cluster.communicate(timeout=60)
+    argv = [sys.executable, "-m", "hopscope", "judge", str(CAPTURES / "stamp"), "--dask", address]
+    gone = subprocess.run(argv, env=beside, capture_output=True, text=True, timeout=100)
+    assert (gone.returncode, "Traceback" in gone.stderr) == (2, False)
+    assert f"no Dask cluster at {address}" in gone.stderr
+
+
+CLUSTER = """
+import sys, distributed
+if __name__ == "__main__":
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
 
 
 def test_the_slowest_flows_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

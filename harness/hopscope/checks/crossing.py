@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,14 +43,10 @@ class Crossing:
     def judge(self, faults: Faults) -> None:
         before, after = self.before, self.after
         moved = (after.length > 0) | after.has(FIN)
-        twins = self._known(
-            keys(after.flow, after.seq, after.length, after.has(FIN)),
-            keys(before.flow, before.seq, before.length, before.has(FIN)),
-            before.time,
-        )
+        key_before, key_after = (keys(side.flow, side.seq, side.length, side.has(FIN)) for side in (before, after))
+        twins = self._known(key_after, key_before, before.time)
         strange = np.flatnonzero(moved & ~twins)
         wrong = strange[~self._recut(strange)]
-        self.orphans = self._orphans()
         places = self._places(resets=bool(after.has(RST).any()))
         empty = ~moved & ~self._known(keys(after.flow, after.seq), *places)
         self._seq_faults(faults, np.sort(np.concatenate((wrong, np.flatnonzero(empty & ~_refusal(self))))))
@@ -105,6 +103,7 @@ class Crossing:
             good[n] = payload[:kept] == found[0][:kept]
         return good
 
+    @cached_property
     def _orphans(self) -> NDArray[np.uint64]:
         """Keys (flow, length, FIN) of segments that went in and did not come out as they are."""
         before, after = self.before, self.after
@@ -120,7 +119,7 @@ class Crossing:
         if self.proven or not len(wrong):
             return wrong
         rows = self.after[wrong]
-        changed = np.isin(keys(rows.flow, rows.length, rows.has(FIN)), self.orphans)
+        changed = np.isin(keys(rows.flow, rows.length, rows.has(FIN)), self._orphans)
         faults.miss(self.trace.taps[self.before.position].file, int(np.count_nonzero(~changed)))
         return wrong[changed]
 

@@ -13,7 +13,9 @@ from hopscope.checks.checksums import checksums
 from hopscope.checks.claims import claims
 from hopscope.checks.clocks import clocks
 from hopscope.checks.delivery import delivery
+from hopscope.checks.identities import identities
 from hopscope.checks.next_hop import next_hop
+from hopscope.checks.options import options
 from hopscope.checks.ordering import ordering
 from hopscope.checks.passage import passage
 from hopscope.checks.placement import placement
@@ -31,9 +33,11 @@ def standard() -> tuple[Check, ...]:
         ordering(),
         carried_by(),
         translation(),
+        options(),
         windows(),
         clocks(),
         passage(),
+        identities(promised=True),
         delivery(),
         checksums(),
         next_hop(),

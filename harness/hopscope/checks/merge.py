@@ -8,8 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hopscope.checks.judge import Judgement, Samples, latencies
+from hopscope.checks.expectation import Expectation, standard
+from hopscope.checks.judge import Judgement, Samples, judge_trace, latencies, samples
+from hopscope.checks.observations import tell
+from hopscope.checks.sights import Sights, joined, look
 from hopscope.checks.verdict import Outcome, Verdict
+from hopscope.wire.trace import Trace
 
 _OF_FILES = ("capture_health",)
 """Checks that judge captures and not connections: every shard judges the same ones."""
@@ -22,13 +26,23 @@ class Part:
     """What a shard tells of itself."""
 
     judgement: Judgement
+    """Without observations, which look at flows together."""
     samples: Samples
+    sights: Sights
+
+    @staticmethod
+    def of(trace: Trace, expect: str | None = None, *, source: str = "") -> Part:
+        """Judge the trace of one shard. ``expect`` claims a placement."""
+        chosen = Expectation(standard(), expect)
+        judgement = judge_trace(trace, expectation=chosen, source=source, observing=False)
+        return Part(judgement, samples(trace), Sights() if chosen.proxied(trace) else look(trace))
 
 
 def merged(parts: Sequence[Part]) -> Judgement:
-    """One judgement of all parts; at least one is given. Observations, which look at flows together, are not told."""
+    """One judgement of all parts; at least one is given."""
+    observations = tell(joined(part.sights for part in parts))
     if len(parts) == 1:
-        return parts[0].judgement
+        return replace(parts[0].judgement, observations=observations)
     judgements = [part.judgement for part in parts]
     first = judgements[0]
     taken = {key: np.concatenate([part.samples[key] for part in parts]) for key in parts[0].samples}
@@ -51,7 +65,7 @@ def merged(parts: Sequence[Part]) -> Judgement:
         latencies=latencies(taken),
         notes=(*dict.fromkeys(note for judgement in judgements for note in judgement.notes),
                f"judged in {len(parts)} shards"),
-        observations=(),
+        observations=observations,
     )  # fmt: skip
 
 

@@ -15,13 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from hopscope.checks.correlation import Kind, correlate
 from hopscope.checks.evidence import count
-from hopscope.checks.identities import countable, packets, wanted
-from hopscope.checks.view import Bools, Ints, keys, rewritten, view
-from hopscope.wire.packets import ACK, FIN, RST, SYN
-from hopscope.wire.seq import distance
-from hopscope.wire.taps import Position
+from hopscope.checks.sights import Sights, Timing, look
 from hopscope.wire.trace import Trace
 
 
@@ -37,108 +32,59 @@ class Observation:
 
 def observe(trace: Trace) -> tuple[Observation, ...]:
     """All that is worth telling of a trace; nothing for a trace without whole flows."""
-    if not trace.whole.any():
-        return ()
+    return tell(look(trace))
+
+
+def tell(sights: Sights) -> tuple[Observation, ...]:
     found: list[Observation] = []
-    for end, up in ((Position.CLIENT, True), (Position.SERVER, False)):
-        if end in trace.taps:
-            found += _samples(trace, end, up)
-            found += _repeats(trace, end, up)
-    return (*found, *_losses(trace), *_counts(trace))
+    for host, timing in sights.ends.items():
+        found += _samples(host, timing)
+        found += _repeats(host, timing)
+    return (*found, *_losses(sights), *_counts(sights))
 
 
-def _samples(trace: Trace, end: Position, up: bool) -> Iterator[Observation]:
+def _samples(host: str, timing: Timing) -> Iterator[Observation]:
     """Flows whose handshake was less than half as long as the least answer to data that the end sent."""
-    asked, path = handshake_sample(trace, end, up), path_sample(trace, end, up)
-    both = (asked >= 0) & (path >= 0) & trace.whole
-    short = both & (2 * asked < path)
+    short = 2 * timing.asked < timing.answered
     if short.any():
-        least, true = (int(np.median(sample[short])) for sample in (asked, path))
+        least, true = (int(np.median(sample[short])) for sample in (timing.asked, timing.answered))
         yield Observation(
-            f"rtt_sample_{trace.taps[end].host}",
-            f"{trace.taps[end].host}: the handshake of {count(int(short.sum()), 'flow')} of {int(both.sum()):,} took "
+            f"rtt_sample_{host}",
+            f"{host}: the handshake of {count(int(short.sum()), 'flow')} of {len(short):,} took "
             f"{least / 1e6:.3f} ms (median), an answer from the other end {true / 1e6:.3f} ms: its first round-trip "
             "sample is not the path's",
-            {"flows": int(short.sum()), "judged": int(both.sum()), "handshake_ns": least, "path_ns": true},
+            {"flows": int(short.sum()), "judged": len(short), "handshake_ns": least, "path_ns": true},
         )
 
 
-def _repeats(trace: Trace, end: Position, up: bool) -> Iterator[Observation]:
-    early, repeats = early_repeats(trace, end, up)
-    if len(repeats):
+def _repeats(host: str, timing: Timing) -> Iterator[Observation]:
+    early = int(np.count_nonzero(timing.waited < timing.least))
+    if len(timing.waited):
         yield Observation(
-            f"repeats_{trace.taps[end].host}",
-            f"{trace.taps[end].host}: {count(len(repeats), 'segment')} sent again, {int(early.sum()):,} of them sooner "
-            "than the path could have answered",
-            {"repeated": len(repeats), "early": int(early.sum())},
+            f"repeats_{host}",
+            f"{host}: {count(len(timing.waited), 'segment')} sent again, {early:,} of them sooner than the path could "
+            "have answered",
+            {"repeated": len(timing.waited), "early": early},
         )
 
 
-def handshake_sample(trace: Trace, end: Position, up: bool) -> Ints:
-    """What each flow's end has measured with its first segment, ns: SYN to SYN-ACK, or SYN-ACK to ACK; -1 unknown."""
-    tap = trace.rows[end]
-    sent = tap.first(tap.syn if up else tap.synack)
-    flags = tap.packets.flags
-    back = tap.synack if up else (flags & (ACK | SYN | RST) == ACK) & tap.to_server
-    return _took(trace, end, sent, tap.first(back))
-
-
-def path_sample(trace: Trace, end: Position, up: bool) -> Ints:
-    """How long each flow's first payload out of an end was without its acknowledgement, ns; -1 unknown."""
-    tap = trace.rows[end]
-    mine = (tap.flow >= 0) & (tap.to_server == up) & (tap.packets.flags & RST == 0)
-    sent = tap.first(mine & (tap.packets.payload_len > 0))
-    reach = np.zeros(len(trace), np.int64)
-    have = sent >= 0
-    reach[have] = tap.packets.seq[sent[have]].astype(np.int64) + tap.packets.payload_len[sent[have]]
-    other = (tap.flow >= 0) & (tap.to_server != up) & (tap.packets.flags & (ACK | RST) == ACK)
-    acked = distance(tap.packets.ack, reach[tap.flow]) >= 0 if len(trace) else other
-    return _took(trace, end, sent, tap.first(other & acked))
-
-
-def early_repeats(trace: Trace, end: Position, up: bool) -> tuple[Bools, Ints]:
-    """Segments of an end that it had sent before: which came before an answer could have, and their rows."""
-    seen = view(trace, end, trace.whole)
-    seen = seen[(seen.up == up) & (seen.length > 0) & ~seen.has(RST)]
-    key = keys(seen.flow, seen.seq, seen.length, seen.flags & FIN)
-    order = np.lexsort((seen.time, key))
-    again = np.flatnonzero(key[order][1:] == key[order][:-1])
-    row, waited = seen.row[order[again + 1]], seen.time[order[again + 1]] - seen.time[order[again]]
-    least = path_sample(trace, end, up)
-    known = least[least >= 0]
-    shortest = int(known.min()) if len(known) else -1
-    return np.asarray(waited < shortest), row
-
-
-def _took(trace: Trace, end: Position, sent: Ints, back: Ints) -> Ints:
-    time = trace.taps[end].packets.time
-    both = (sent >= 0) & (back >= 0)
-    out = np.full(len(sent), -1, np.int64)
-    out[both] = time[back[both]] - time[sent[both]]
-    return np.maximum(out, -1)
-
-
-def _losses(trace: Trace) -> Iterator[Observation]:
+def _losses(sights: Sights) -> Iterator[Observation]:
     """By place, what did not come through as it went in."""
-    for way in correlate(trace):
-        told = {kind: len(way.of(kind)) for kind in Kind}
-        if any(told.values()):
-            what = ", ".join(f"{number:,} {kind.value} ({way.bytes_of(kind):,} bytes)"
-                             for kind, number in told.items() if number)  # fmt: skip
-            doubt = "" if way.proven else " (a capture may have missed them)"
+    for (place, up), loss in sights.losses.items():
+        if any(loss.ranges.values()):
+            what = ", ".join(f"{number:,} {kind.value} ({loss.octets[kind]:,} bytes)"
+                             for kind, number in loss.ranges.items() if number)  # fmt: skip
+            doubt = "" if loss.proven else " (a capture may have missed them)"
             yield Observation(
-                "losses", f"{way.place}, to the {'server' if way.up else 'client'}: {what}{doubt}",
-                {kind.value: number for kind, number in told.items()},
+                "losses", f"{place}, to the {'server' if up else 'client'}: {what}{doubt}",
+                {kind.value: number for kind, number in loss.ranges.items()},
             )  # fmt: skip
 
 
-def _counts(trace: Trace) -> Iterator[Observation]:
-    flows = rewritten(trace) & countable(trace)
-    off = {
-        trace.taps[position].name: int(np.sum((packets(trace, position) - expected)[flows & (expected >= 0)]))
-        for position, expected in wanted(trace).items()
-    }
-    if flows.any() and off:
+def _counts(sights: Sights) -> Iterator[Observation]:
+    flows = max((len(each) for each in sights.counted.values()), default=0)
+    if flows:
+        off = {name: int((each.packets - each.wanted).sum()) for name, each in sights.counted.items()}
         wrong = {name: number for name, number in off.items() if number}
         told = ", ".join(f"{number:+,} at {name}" for name, number in wrong.items()) or "add up at every tap"
-        yield Observation("counts", f"packets of {count(int(flows.sum()), 'flow')} without loss: {told}", wrong)
+        yield Observation("counts", f"packets of {count(flows, 'flow')} without loss: {told}", wrong)

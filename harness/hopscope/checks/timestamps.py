@@ -1,7 +1,8 @@
 """Are the timestamps of a flow shifted by one constant through a box (RFC 7323)?
 
 A box may move the server's clock for the client: TSval of server segments by a constant, TSecr of client segments by
-the same constant back. The constant is not known beforehand: it is what most of the flow's segments show.
+the same constant back. The constant is not known beforehand: it is what most of the flow's segments show. Timestamps
+that the next end has not agreed to may be taken out, and have to be (see ``options``).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import numpy as np
 
 from hopscope.checks.evidence import of_rows
 from hopscope.checks.faults import Faults
-from hopscope.checks.view import Bools, Ints, View, keys, server_base
+from hopscope.checks.options import agreement
+from hopscope.checks.view import Ints, View, keys
 from hopscope.wire.packets import FIN, RST, Packets
 from hopscope.wire.seq import add, distance, sub
 from hopscope.wire.trace import Trace
@@ -27,20 +29,21 @@ def judge(trace: Trace, up: bool, before: View, after: View, faults: Faults) -> 
     if not len(first):
         return constant
     rows_in, rows_out, flow = before.row[first], after.row[second], after.flow[second]
-    translated = server_base(trace, after.position) == trace.real_isn  # behind the box that knows what was declined
-    unwanted = (declined(trace) & translated & up)[flow]
-    present = target.tsval[rows_out] >= 0
-    lost = ((source.tsval[rows_in] >= 0) != present) & ~unwanted
+    taken_out = (source.tsval[rows_in] >= 0) & (target.tsval[rows_out] < 0)
+    lost = (source.tsval[rows_in] >= 0) != (target.tsval[rows_out] >= 0)
+    if taken_out.any():
+        told, agreed = agreement(trace, after.position, "timestamps")
+        lost &= ~(taken_out & (told & ~agreed)[flow])
     faults.add("timestamps option on one side only", flow[lost])
-    faults.add("timestamps option to a server that declined it", flow[unwanted & present])
-    for at in np.flatnonzero(lost | (unwanted & present)).tolist():
-        seen = ("absent", "present")[int(present[at])]
-        expected = ("absent", "present")[int(not present[at])]
-        because = ", as the server declined it" if unwanted[at] else ""
+    for at in np.flatnonzero(lost).tolist():
+        words = [
+            ("absent", "present")[int(tap.tsval[row] >= 0)]
+            for tap, row in ((source, rows_in[at]), (target, rows_out[at]))
+        ]
         faults.show(
             of_rows(
-                trace, after.position, [rows_out[at]], flow=int(flow[at]),
-                expected=f"timestamps option {expected}{because}", seen=seen,
+                trace, after.position, [rows_out[at]], flow=int(flow[at]), expected=f"timestamps option {words[0]}",
+                seen=words[1],
             )
         )  # fmt: skip
     for field, shifted in (("tsval", not up), ("tsecr", up)):
@@ -68,15 +71,6 @@ def judge(trace: Trace, up: bool, before: View, after: View, faults: Faults) -> 
                 )
             )  # fmt: skip
     return constant
-
-
-def declined(trace: Trace) -> Bools:
-    """Flows whose server's own SYN-ACK is without timestamps: none may be sent to it then (RFC 7323, 3.2)."""
-    out = np.zeros(len(trace.whole), dtype=bool)
-    for tap in trace.rows.values():
-        row = tap.first(tap.synack & (tap.packets.seq == trace.real_isn[tap.flow]))
-        out |= (row >= 0) & (tap.packets.tsval[row] < 0)
-    return out
 
 
 def agree(trace: Trace, after: View, echoed: Ints, shown: Ints, faults: Faults) -> None:

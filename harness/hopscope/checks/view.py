@@ -24,10 +24,13 @@ Bools = NDArray[np.bool_]
 UNKNOWN = np.int64(-1)
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_ROUNDS = (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB))
-_LAST_SHIFT = np.uint64(31)
+_HALF = np.uint64(32)
 
 _bases: WeakKeyDictionary[Trace, dict[Position, Ints]] = WeakKeyDictionary()
+
+_SMALL = 20_000
+"""Rows of a tap of which all are kept at hand: a view of them costs more in calls than in memory."""
+_views: WeakKeyDictionary[Trace, dict[Position, View]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,10 @@ class View:
     time: Ints
 
     def __getitem__(self, mask: Bools | Ints) -> View:
+        if mask.dtype == np.bool_:
+            if mask.all():
+                return self
+            mask = np.flatnonzero(mask)
         return View(
             self.position,
             self.row[mask],
@@ -80,6 +87,16 @@ def view(trace: Trace, position: Position, flows: Bools, only: Bools | None = No
 
     ``only`` is a mask of the tap's rows: the segments that are wanted, where not all are.
     """
+    if len(trace.flow_of[position]) > _SMALL:
+        return _view(trace, position, flows, only)
+    known = _views.setdefault(trace, {})
+    if position not in known:
+        known[position] = _view(trace, position, np.ones(len(trace), np.bool_), None)
+    every = known[position]
+    return every[flows[every.flow] if only is None else flows[every.flow] & only[every.row]]
+
+
+def _view(trace: Trace, position: Position, flows: Bools, only: Bools | None) -> View:
     packets, flow_of = trace.taps[position].packets, trace.flow_of[position]
     base = server_base(trace, position)
     row = np.flatnonzero(flow_of >= 0 if only is None else (flow_of >= 0) & only)
@@ -180,18 +197,16 @@ def answered_twice(trace: Trace) -> Bools:
 
 
 def keys(*columns: NDArray[np.generic]) -> NDArray[np.uint64]:
-    """One 64-bit key for each row of several integer columns, mixed as in splitmix64.
+    """One 64-bit key for each row of several integer columns: multiplied by the golden ratio, and folded, in turn.
 
-    Equal rows have equal keys; two different rows share one with a chance of 2^-64, which a million rows cannot notice.
+    Equal rows have equal keys. Rows that differ in one column never share one; others do by a chance of 2^-64, which a
+    million rows cannot notice.
     """
     mixed = np.zeros(len(columns[0]), dtype=np.uint64)
     for column in columns:
-        mixed += column.astype(np.int64).view(np.uint64)
-        mixed += _GOLDEN
-        for shift, factor in _ROUNDS:
-            mixed ^= mixed >> shift
-            mixed *= factor
-        mixed ^= mixed >> _LAST_SHIFT
+        mixed += column.astype(np.int64, copy=False).view(np.uint64)
+        mixed *= _GOLDEN
+        mixed ^= mixed >> _HALF
     return mixed
 
 

@@ -39,7 +39,8 @@ class Windows:
         if self.claim == "plain" or not flows.any():
             return not_applicable(self.name, "no box answers for the server: windows are the ends' own")
         faults, judged, segments = Faults(len(flows)), np.zeros(len(flows), bool), 0
-        passages = [_Offers(trace, way, up, flows) for way in between(trace) for up in (True, False)]
+        scales = _Scales(trace)
+        passages = [_Offers(trace, way, up, flows, scales) for way in between(trace) for up in (True, False)]
         for offers in passages:
             segments += offers.judge(faults)
             if offers.way.boxes:
@@ -70,11 +71,11 @@ def windows(claim: str | None = None) -> Windows:
 class _Offers:
     """The windows of one direction over one stretch, before and behind it."""
 
-    def __init__(self, trace: Trace, way: Stretch, up: bool, flows: Bools) -> None:
+    def __init__(self, trace: Trace, way: Stretch, up: bool, flows: Bools, scales: _Scales) -> None:
         self.trace, self.way, self.up = trace, way, up
         source, target = (way.near, way.far) if up else (way.far, way.near)
         end = min(trace.taps) if up else max(trace.taps)
-        self.scales = {position: _scale(trace, position, up) for position in (end, source, target)}
+        self.scales = {position: scales.at(position, up) for position in (end, source, target)}
         known = flows & (self.scales[source] >= 0) & (self.scales[target] >= 0)
         self.before, self.after = (_acks(view(trace, position, known), up) for position in (source, target))
         self.end = self.before if end == source else _acks(view(trace, end, known & (self.scales[end] >= 0)), up)
@@ -144,23 +145,39 @@ class _Offers:
             )  # fmt: skip
 
 
-def _scale(trace: Trace, position: Position, up: bool) -> Ints:
-    """By how much windows of one direction are shifted at a tap; -1 where no handshake tells.
+class _Scales:
+    """What each tap shows of the window scales."""
 
-    A handshake is that of the nearest tap which has it, among those that see the same numbers of the server: a SYN-ACK
-    that a box has made need not pass every tap.
-    """
-    scale = np.full(len(trace.whole), -1, np.int64)
-    base = server_base(trace, position)
-    for other in sorted(trace.taps, key=lambda each: abs(each - position)):
-        tap = trace.rows[other]
-        syn, answer = tap.first(tap.syn), tap.first(tap.synack)
-        asked, answered = tap.value(tap.packets.wscale, syn), tap.value(tap.packets.wscale, answer)
-        own = np.minimum(asked if up else answered, 14)  # RFC 7323, 2.3
-        used = np.where((asked >= 0) & (answered >= 0), own, 0)
-        told = (syn >= 0) & (answer >= 0) & (base >= 0) & (base == server_base(trace, other))
-        scale = np.where((scale < 0) & told, used, scale)
-    return scale
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.told: dict[Position, tuple[Bools, Bools, Ints, Ints]] = {}
+        """By tap: both handshake segments are there; both have a scale; the client's; the server's."""
+        for position, tap in trace.rows.items():
+            syn, answer = tap.first(tap.syn), tap.first(tap.synack)
+            asked, answered = tap.value(tap.packets.wscale, syn), tap.value(tap.packets.wscale, answer)
+            self.told[position] = (syn >= 0) & (answer >= 0), (asked >= 0) & (answered >= 0), asked, answered
+        self.known: dict[tuple[Position, bool], Ints] = {}
+
+    def at(self, position: Position, up: bool) -> Ints:
+        if (position, up) not in self.known:
+            self.known[position, up] = self._at(position, up)
+        return self.known[position, up]
+
+    def _at(self, position: Position, up: bool) -> Ints:
+        """By how much windows of one direction are shifted at a tap; -1 where no handshake tells.
+
+        A handshake is that of the nearest tap which has it, among those that see the same numbers of the server: a
+        SYN-ACK that a box has made need not pass every tap.
+        """
+        trace = self.trace
+        scale = np.full(len(trace), -1, np.int64)
+        base = server_base(trace, position)
+        for other in sorted(trace.taps, key=lambda each: abs(each - position)):
+            shaken, scaled, asked, answered = self.told[other]
+            used = np.where(scaled, np.minimum(asked if up else answered, 14), 0)  # RFC 7323, 2.3
+            told = shaken & (base >= 0) & (base == server_base(trace, other))
+            scale = np.where((scale < 0) & told, used, scale)
+        return scale
 
 
 def _acks(seen: View, up: bool) -> View:

@@ -167,7 +167,8 @@ class Sut(BaseModel):
     """A named system under test. ``boxes`` is keyed by the name or the role of a host; no box means plain kernel.
 
     ``fetch`` says where code comes from that is the user's to fetch; it is shown when a box lacks what it needs.
-    ``tunnel`` makes it one whose boxes are the ends of a tunnel.
+    ``promises`` are properties that not every system has, and that this one is judged by: ``identities``, that packets
+    add up from tap to tap. ``tunnel`` makes it one whose boxes are the ends of a tunnel.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -177,6 +178,7 @@ class Sut(BaseModel):
     boxes: Mapping[str, Box] = Field(default_factory=dict)
     description: str = ""
     fetch: str = ""
+    promises: tuple[Literal["identities"], ...] = ()
     tunnel: Tunnel | None = None
 
     @model_validator(mode="after")
@@ -187,6 +189,8 @@ class Sut(BaseModel):
                 raise ValueError(f"{{{min(used)}}} is for tunnels: say what the ends are, under tunnel")
         elif self.placement is not Placement.NONE:
             raise ValueError("a tunnel translates nothing: leave placement out")
+        if self.promises and self.placement not in (Placement.HOLD, Placement.STAMP):
+            raise ValueError("promises are for systems that translate: placement hold or stamp")
         return self
 
     def document(self) -> dict[str, Any]:

@@ -114,7 +114,8 @@ class Window:
         """When a SUT came or left, on the client's clock: flows that began in between were its to carry."""
         placement = str(sut.sut.placement)
         at = now_ns(self.chain.host("client"))
-        return {"event": event, "sut": sut.sut.name, "placement": placement, "time_ns": at}
+        told = {"event": event, "sut": sut.sut.name, "placement": placement, "time_ns": at}
+        return told | ({"promises": list(sut.sut.promises)} if sut.sut.promises else {})
 
     def moment(self) -> int:
         """Now, in ns on the clock of the captures; a replay is given the same."""

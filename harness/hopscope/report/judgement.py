@@ -97,13 +97,12 @@ def command(arguments: argparse.Namespace) -> int:
                 _tell(folder, path, number, judgement, documents if arguments.json else None)
                 continue
             count = shards.needed(folder, arguments.workers)
-            if count > 1:
+            if count > 1 or arguments.dask:
                 if wanted is not None:
                     raise UsageError(f"{folder}: judged in {count} shards: --top wants all flows in memory at once")
                 judgement = shards.judge(
-                    folder, arguments.expect or claimed(folder), workers=arguments.workers, count=count,
-                    progress=progress,
-                )  # fmt: skip
+                    folder, arguments.expect or claimed(folder), way=_way(arguments), count=count, progress=progress
+                )
                 codes.append(judgement.exit_code)
                 progress.clear()
                 _tell(folder, path, number, judgement, documents if arguments.json else None)
@@ -125,6 +124,12 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(documents[0] if every[0] == path else documents, indent=1))
     return exit_code(codes)
+
+
+def _way(arguments: argparse.Namespace) -> shards.Way:
+    return (
+        shards.on_dask(arguments.dask, arguments.workers) if arguments.dask else shards.on_processes(arguments.workers)
+    )
 
 
 def _tell(

@@ -6,13 +6,14 @@ them is absent from that layer up; it is malformed when the capture kept the who
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hopscope.wire import link, network, transport
-from hopscope.wire.packets import Packets
+from hopscope.wire.packets import TCP, Packets
 from hopscope.wire.records import Records
 
 _ROWS = 1 << 14
@@ -34,6 +35,38 @@ def columns(path: str, data: NDArray[np.uint8], records: Records, *, before: int
     return Packets(
         path=path, data=data, truncated=records.truncated, time=records.time, frame=frame, offset=records.offset,
         **table,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """What tells which connection each record belongs to; see Packets for what each column says."""
+
+    src_mac: NDArray[np.uint64]
+    src_hi: NDArray[np.uint64]
+    src_lo: NDArray[np.uint64]
+    dst_hi: NDArray[np.uint64]
+    dst_lo: NDArray[np.uint64]
+    sport: NDArray[np.uint16]
+    dport: NDArray[np.uint16]
+    flags: NDArray[np.uint8]
+    is_tcp: NDArray[np.bool_]
+
+
+def ends(data: NDArray[np.uint8], records: Records) -> Ends:
+    """The ends of every record, in two thirds of the time that all columns take."""
+    parts = [_ends(data, records[start : start + _ROWS]) for start in range(0, max(len(records), 1), _ROWS)]
+    return Ends(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
+
+
+def _ends(data: NDArray[np.uint8], records: Records) -> Ends:
+    end = records.offset + records.caplen
+    links = link.decode(data, records.offset, end, records.linktype)
+    ip = network.decode(data, links.l3_offset, end, records.offset + records.wirelen, links.family)
+    l4 = transport.decode(data, ip, end, with_options=False)
+    is_tcp = np.asarray((ip.proto == TCP) & (l4.l4_offset >= 0))
+    return Ends(
+        links.src_mac, ip.src_hi, ip.src_lo, ip.dst_hi, ip.dst_lo, l4.sport, l4.dport, l4.flags, is_tcp
     )  # fmt: skip
 
 

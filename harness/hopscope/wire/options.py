@@ -15,6 +15,8 @@ _START = 20
 """Where options begin in a header."""
 _SPACE = 40
 """Most bytes of options, and so most steps of the walk."""
+_HELLO = 0x0402080A, 0x010303
+"""Behind the MSS of Linux's SYN: SACK-permitted and timestamps, and behind those NOP and window scale."""
 _USUAL = 0x0101080A
 """NOP, NOP, timestamps: how nearly every segment of a connection with timestamps begins its options."""
 
@@ -47,16 +49,33 @@ def decode(head: gather.Block, stop: NDArray[np.int64], out: Options, rows: NDAr
     does.
     """
     broken = np.zeros(len(rows), np.bool_)
-    usual = (gather.field(head, _START, 4) == _USUAL) & (stop >= _START + 12)
+    first = gather.field(head, _START, 4)
+    usual = (first == _USUAL) & (stop >= _START + 12)
     hit = np.flatnonzero(usual)
     if len(hit):
         _timestamps(head[hit, _START + 4 :], out, rows[hit])
-    for active, at, kind, length, fits in _walk(head, stop, np.where(usual, _START + 12, _START)):
+    start = np.where(usual, _START + 12, _START)
+    hello = _hello(head, first, stop)
+    if len(hello):
+        _timestamps(head[hello, _START + 8 :], out, rows[hello])
+        out.mss[rows[hello]], out.wscale[rows[hello]] = first[hello] & 0xFFFF, head[hello, _START + 19]
+        out.sack_permitted[rows[hello]] = True
+        start[hello] = stop[hello]
+    for active, at, kind, length, fits in _walk(head, stop, start):
         broken[active[~fits]] = True
         known = np.flatnonzero(fits & (kind != _NOP))
         if len(known):
             _fill(head, out, rows[active[known]], at[known], kind[known], length[known], active[known])
     return broken
+
+
+def _hello(head: gather.Block, first: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Headers with the options of Linux's SYN in its order, and no others; ``first`` are the first four bytes."""
+    some = np.flatnonzero((first >> 16 == _MSS << 8 | 4) & (stop == _START + 20))
+    if not len(some):
+        return some
+    middle, end = gather.field(head[some], _START + 4, 4), gather.field(head[some], _START + 16, 4)
+    return np.asarray(some[(middle == _HELLO[0]) & (end >> 8 == _HELLO[1])])
 
 
 def sack_edges(head: gather.Block, stop: NDArray[np.int64]) -> NDArray[np.uint32]:

@@ -168,6 +168,8 @@ class Packets:
 
         out = np.zeros((len(self), 8), np.uint32)
         rows = np.flatnonzero(self.sack_count)
+        if not len(rows):
+            return out
         at = self.l4_offset[rows]
         stop = np.minimum(self.tcp_hlen[rows], self.offset[rows] + self.caplen[rows] - at)
         out[rows] = options.sack_edges(gather.block(self.data, at, 60), stop)

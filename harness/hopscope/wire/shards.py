@@ -7,22 +7,23 @@ has, when it ends, what a box has sent) is kept beside every tap, and the sides 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hopscope.wire import decode, folder, pcap
+from hopscope.wire.decode import Ends
 from hopscope.wire.packets import ACK, FIN, RST, SYN, V4_MAPPED, Packets
 from hopscope.wire.records import COLUMNS, Records
 from hopscope.wire.taps import Elsewhere, Position, Tap
 from hopscope.wire.trace import Trace
 
-_SPAN = 32 << 20
+_SPAN = 64 << 20
 """Bytes of a file looked at together."""
 
 _MANY = 5_000
@@ -97,7 +98,7 @@ def cut(path: Path, count: int, spill: Path, progress: Callable[[str], object] =
     return Shards(path, spill, count, positions, ends)
 
 
-def shard_of(packets: Packets, count: int) -> NDArray[np.int64]:
+def shard_of(packets: Packets | Ends, count: int) -> NDArray[np.int64]:
     """The shard of each row: the same for both directions of a connection; 0 for what is no TCP."""
     ends = [
         _mixed(hi, lo, port)
@@ -121,24 +122,36 @@ def _scan(path: Path, count: int, spill: Path) -> tuple[Packets, tuple[int, int,
     files = [(spill / f"{path.name}.{shard}").open("wb") for shard in range(count)]
     with (spill / f"{path.name}.sent").open("wb") as sent:
         for records in pcap.spans(path, data, _SPAN):
-            packets = decode.columns(str(path), data, records, before=before)
-            before += len(packets)
-            truncated = packets.truncated
-            last = max(last, int(packets.time.max(initial=0)))
-            table = np.stack([*(getattr(records, name).astype(np.int64) for name in COLUMNS), packets.frame], axis=1)
-            number = shard_of(packets, count)
-            for shard, file in enumerate(files):
-                file.write(table[number == shard].tobytes())
-            answers = packets.is_tcp & (packets.flags & (SYN | ACK) == SYN | ACK)
-            sent.write(np.stack([packets.src_mac.astype(np.int64), answers.astype(np.int64)], axis=1).tobytes())
-            opening = packets.is_tcp & (packets.flags & (SYN | RST | FIN) == SYN)
+            ends = decode.ends(data, records)
+            truncated = records.truncated
+            last = max(last, int(records.time.max(initial=0)))
+            number = shard_of(ends, count)
+            _note(records, before, number, files)
+            answers = ends.is_tcp & (ends.flags & (SYN | ACK) == SYN | ACK)
+            sent.write(np.stack([ends.src_mac.astype(np.int64), answers.astype(np.int64)], axis=1).tobytes())
+            opening = ends.is_tcp & (ends.flags & (SYN | RST | FIN) == SYN)
             # Of many a sample tells as well, and that of one shard is the same at every tap.
             if np.count_nonzero(opening) > _MANY:
                 opening &= number == 0
-            kept.append(packets.take(np.flatnonzero(opening) if opening.any() else np.arange(min(len(packets), 1))))
+            rows = np.flatnonzero(opening) if opening.any() else np.arange(min(len(records), 1))
+            kept.append(decode.columns(str(path), data, records[rows]))
+            kept[-1].frame[:] = before + 1 + rows
+            before += len(records)
     for file in files:
         file.close()
     return _joined(path, data, kept), (before, last, truncated)
+
+
+def _note(records: Records, before: int, number: NDArray[np.int64], files: Sequence[BinaryIO]) -> None:
+    """Write where each shard's records are, and their numbers in the file."""
+    table = np.empty((len(records), len(COLUMNS) + 1), np.int64)
+    for at, name in enumerate(COLUMNS):
+        table[:, at] = getattr(records, name)
+    table[:, -1] = np.arange(before + 1, before + 1 + len(records))
+    order = np.argsort(number.astype(np.uint16), kind="stable")
+    bounds = np.searchsorted(number[order], np.arange(len(files) + 1))
+    for shard, file in enumerate(files):
+        file.write(table[order[bounds[shard] : bounds[shard + 1]]].tobytes())
 
 
 def _joined(path: Path, data: NDArray[np.uint8], parts: list[Packets]) -> Packets:

@@ -33,8 +33,8 @@ class Transport:
     options: Options
 
 
-def decode(data: NDArray[np.uint8], ip: Network, end: NDArray[np.int64]) -> Transport:
-    """Read what IP carries in each frame; captured bytes end at ``end``."""
+def decode(data: NDArray[np.uint8], ip: Network, end: NDArray[np.int64], *, with_options: bool = True) -> Transport:
+    """Read what IP carries in each frame; captured bytes end at ``end``. Options are left out where none are wanted."""
     count = len(ip.inner)
     out = Transport(
         l4_offset=np.full(count, -1, np.int64),
@@ -52,19 +52,20 @@ def decode(data: NDArray[np.uint8], ip: Network, end: NDArray[np.int64]) -> Tran
         options=options.empty(count),
     )
     carried = ip.inner >= 0
-    _decode_tcp(data, ip, end, np.flatnonzero(carried & (ip.proto == TCP)), out)
+    _decode_tcp(data, ip, end, np.flatnonzero(carried & (ip.proto == TCP)), out, with_options)
     for proto in (UDP, ICMP, ICMPV6):
         _decode_short(data, ip, end, np.flatnonzero(carried & (ip.proto == proto)), out, udp=proto == UDP)
     return out
 
 
 def _decode_tcp(
-    data: NDArray[np.uint8], ip: Network, end: NDArray[np.int64], rows: NDArray[np.int64], out: Transport
-) -> None:
+    data: NDArray[np.uint8], ip: Network, end: NDArray[np.int64], rows: NDArray[np.int64], out: Transport,
+    with_options: bool,
+) -> None:  # fmt: skip
     if not len(rows):
         return
     at, length = ip.inner[rows], ip.inner_len[rows]
-    head = gather.block(data, at, _LONGEST)
+    head = gather.block(data, at, _LONGEST if with_options else 20)
     header = (head[:, 12] >> 4).astype(np.int64) * 4
     good = (length >= 20) & (at + 20 <= end[rows]) & (header >= 20) & (header <= length)
     if not good.all():
@@ -77,6 +78,8 @@ def _decode_tcp(
     out.window[rows] = gather.field(head, 14, 2)
     out.tcp_hlen[rows] = header
     out.payload_offset[rows], out.payload_len[rows] = at + header, length - header
+    if not with_options:
+        return
     broken = options.decode(head, np.minimum(header, end[rows] - at), out.options, rows)
     out.malformed[rows[broken]] = Malformed.OPTIONS
 

@@ -20,6 +20,7 @@ from support.golden import Chain, Recipe
 
 _built = cache(golden.build)
 _parsed: dict[bytes, Packets] = {}
+_unchanged: dict[tuple[Recipe, str], Trace] = {}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,6 +28,7 @@ def _maps_of_one_module_at_a_time() -> Iterator[None]:
     """Each capture that is kept holds a mapped file open."""
     yield
     _parsed.clear()
+    _unchanged.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +51,10 @@ def load(tmp_path: Path) -> Callable[..., Trace]:
 
     def loaded(recipe: Recipe, change: Callable[[Chain], object] | None = None, **how: Any) -> Trace:
         if change is None:
-            return Trace.load(golden.write(_built(recipe), tmp_path / "captures", **how))
+            known = recipe, repr(how)
+            if known not in _unchanged:
+                _unchanged[known] = Trace.load(golden.write(_built(recipe), tmp_path / "captures", **how))
+            return _unchanged[known]
         chain = golden.copied(_built(recipe))
         change(chain)
         return Trace.load(golden.write(chain, tmp_path / "captures", **how))

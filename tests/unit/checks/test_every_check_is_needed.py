@@ -49,6 +49,12 @@ def forgotten_edge(chain: Chain) -> None:
     golden.change(chain, "servernic-eth1", "ack-response", flow=1, nth=1, opt_sack=wrong)
 
 
+def larger_segments_asked_for(chain: Chain) -> None:
+    """Nobody sends any, so far."""
+    for tap in golden.TAPS[4:]:
+        golden.change(chain, tap, "syn", opt_mss=8960)
+
+
 def closing_window(chain: Chain) -> None:
     golden.change(chain, "clientnic-eth0", "response", window=lambda window: window - 2)
     golden.change(chain, "client-eth0", "response", window=lambda window: window - 2)
@@ -93,6 +99,14 @@ def full_table(chain: Chain) -> None:
             event |= {"flows": 2, "time_ns": event["time_ns"] + 6_000_000_000}
 
 
+def one_acknowledgement_too_few(chain: Chain) -> None:
+    """Acknowledgements of one's own are a box's right; this one has promised to leave them as they are."""
+    golden.drop(chain, "servernic-eth1", "ack-response")
+    golden.drop(chain, "server-eth0", "ack-response")
+    started = {"event": "sut_started", "sut": "mine", "placement": "stamp", "time_ns": golden.START_NS - 1}
+    chain.sidecar["sut"].append(started | {"promises": ["identities"]})
+
+
 def boast(chain: Chain) -> None:
     chain.sidecar["sut"][0]["isn"] += 1
 
@@ -103,9 +117,11 @@ CASES = {
     "ordering": Case(STAMP, late, "answered too late"),
     "carried_by": Case(Recipe("hold"), kernel_carried, "carried by the kernel"),
     "translation": Case(STAMP, forgotten_edge, "SACK edge without its twin's number"),
+    "options": Case(STAMP, larger_segments_asked_for, "MSS raised"),
     "windows": Case(STAMP, closing_window, "right edge shrunk"),
     "clocks": Case(STAMP, echo_of_nothing, "TSecr that echoes nothing"),
     "passage": Case(STAMP, copied, "once more, made inside servernic"),
+    "identities": Case(STAMP, one_acknowledgement_too_few, "packets at servernic-eth1"),
     "delivery": Case(STAMP, changed_byte, "changed between clientnic-eth1 and servernic-eth0"),
     "checksums": Case(STAMP, bad_sum, "bad checksum"),
     "next_hop": Case(STAMP, stale_mac, "from a wrong address"),

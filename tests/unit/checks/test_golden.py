@@ -11,6 +11,8 @@ Which test proves that a check can fail (each check's module has a test module o
     teardown        test_teardown: FIN or RST that stays on one side, FIN never acknowledged, tables not empty
     capture_health  test_capture_health: dropped, missing, late, cut short, empty
     placement       test_placement: every claim against every kind of trace
+    options         test_options: an option that comes or grows in a box, and what an end has not agreed to
+    identities      test_identities: an acknowledgement that went missing, a second answer
     windows         test_windows: an edge that shrinks, grows, is taken back; a window that a link changes
     clocks          test_clocks: an echo of nothing, a clock that goes back
     passage         test_passage: a copy that a box has made, in either direction
@@ -33,6 +35,8 @@ from support.golden_folders import FOLDERS, ROOT
 
 REWRITTEN = ("hold", "stamp", "early")
 INFERRED = {"ordering", "carried_by", "translation", "windows", "clocks", "passage"}
+OF_ALL = tuple(check for check in standard() if check.name != "identities")
+"""That one is judged of systems that promise it: see test_identities."""
 SILENT = {"claims"}
 """Plain TCP, and bare captures: no box says anything."""
 
@@ -68,7 +72,7 @@ def test_every_folder_has_a_recipe():
     ids=lambda recipe: recipe.placement,
 )
 def test_unchanged_chain_passes_every_check(recipe, load):
-    verdicts = Expectation(standard(), recipe.placement).judge(load(recipe))
+    verdicts = Expectation(OF_ALL, recipe.placement).judge(load(recipe))
     wrong = [f"{v.check} {v.outcome}: {v.summary} {v.evidence[:2]}" for v in verdicts if v.outcome is not Outcome.PASS]
     if recipe.placement == "plain":
         assert {v.check for v in verdicts if v.outcome is Outcome.NOT_APPLICABLE} == INFERRED | SILENT
@@ -81,14 +85,14 @@ def test_unchanged_chain_passes_every_check(recipe, load):
 @pytest.mark.parametrize("zero_window", ["early"])
 @pytest.mark.parametrize("placement", REWRITTEN)
 def test_a_zero_window_that_opens_at_once_passes(placement, zero_window, load):
-    verdicts = Expectation(standard(), placement).judge(load(Recipe(placement, zero_window=zero_window)))
+    verdicts = Expectation(OF_ALL, placement).judge(load(Recipe(placement, zero_window=zero_window)))
     assert {v.outcome for v in verdicts} == {Outcome.PASS}
 
 
 @pytest.mark.parametrize("placement", ["plain", *REWRITTEN])
 def test_a_bare_folder_is_judged_from_the_captures_alone(placement, load):
     trace = load(Recipe(placement), sidecar=False)
-    outcomes = {v.check: v.outcome for v in Expectation(standard()).judge(trace)}
+    outcomes = {v.check: v.outcome for v in Expectation(OF_ALL).judge(trace)}
     quiet = SILENT | (INFERRED if placement == "plain" else set())
     expected = {name: Outcome.NOT_APPLICABLE if name in quiet else Outcome.PASS for name in outcomes}
     assert outcomes == {**expected, "capture_health": Outcome.NOT_APPLICABLE}
@@ -99,7 +103,7 @@ def test_taps_that_saw_nothing_conclude_nothing(placement, load):
     def clear(chain):
         chain.taps = golden.empty(chain).taps
 
-    outcomes = {v.check: v.outcome for v in Expectation(standard(), placement).judge(load(Recipe(placement), clear))}
+    outcomes = {v.check: v.outcome for v in Expectation(OF_ALL, placement).judge(load(Recipe(placement), clear))}
     assert set(outcomes.values()) == {Outcome.INCONCLUSIVE}, outcomes
 
 
@@ -108,7 +112,7 @@ def test_a_lossy_capture_turns_passes_into_inconclusive(placement, load):
     def lose(chain):
         chain.tap_facts["servernic-eth0"]["dropped"] = 3
 
-    outcomes = {v.check: v.outcome for v in Expectation(standard(), placement).judge(load(Recipe(placement), lose))}
+    outcomes = {v.check: v.outcome for v in Expectation(OF_ALL, placement).judge(load(Recipe(placement), lose))}
     assert set(outcomes.values()) <= {Outcome.INCONCLUSIVE, Outcome.NOT_APPLICABLE}
     assert outcomes["checksums"] is Outcome.INCONCLUSIVE
 
@@ -136,7 +140,7 @@ def test_other_peoples_captures(folder, failed, unclear):
 @pytest.mark.parametrize("placement", ["hold", "stamp"])
 def test_two_files_never_claim_more_than_they_show(tap, placement, load):
     trace = load(Recipe(placement), only=("client-eth0", tap), sidecar=False)
-    outcomes = {v.check: v.outcome for v in Expectation(standard()).judge(trace)}
+    outcomes = {v.check: v.outcome for v in Expectation(OF_ALL).judge(trace)}
     assert Outcome.FAIL not in outcomes.values()
     if tap == "clientnic-eth0":  # both see the same side of every box
         assert outcomes["translation"] in (Outcome.INCONCLUSIVE, Outcome.NOT_APPLICABLE)
@@ -144,7 +148,7 @@ def test_two_files_never_claim_more_than_they_show(tap, placement, load):
 
 def test_the_naive_rewriter_in_two_files_fails(load):
     trace = load(Recipe("hold", carried=True), only=("client-eth0", "clientnic-eth0"), sidecar=False)
-    outcomes = {v.check: v.outcome for v in Expectation(standard()).judge(trace)}
+    outcomes = {v.check: v.outcome for v in Expectation(OF_ALL).judge(trace)}
     assert {name for name, outcome in outcomes.items() if outcome is Outcome.FAIL} == {"carried_by"}
     assert outcomes["ordering"] is Outcome.INCONCLUSIVE
 
@@ -157,7 +161,7 @@ def test_ports_used_twice_are_two_flows(load):
                 frame.time_ns += 3_000_000_000
             chain.taps[tap] += frames
 
-    verdicts = Expectation(standard(), "stamp").judge(load(Recipe("stamp", flows=2), again))
+    verdicts = Expectation(OF_ALL, "stamp").judge(load(Recipe("stamp", flows=2), again))
     assert {v.check: v.outcome for v in verdicts if v.outcome is not Outcome.PASS} == {}
 
 

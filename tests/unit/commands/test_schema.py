@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from hopscope import cli
-from hopscope.commands.schema import KINDS
+from hopscope.checks.judge import judge_folder
+from hopscope.commands.schema import KINDS, schema_of
 from hopscope.errors import DocumentError
 from hopscope.model.document import parse_topology
-from hopscope.model.jsonschema import SCHEMAS
+from support import golden_tunnel
 
 jsonschema = pytest.importorskip("jsonschema")
 FIXTURES = Path(__file__).parents[3] / "fixtures"
@@ -22,11 +23,7 @@ BUILT_IN = [(kind, file) for kind, folder in FOLDERS.items() for file in sorted(
 
 
 def accepts(kind: str, document: Any) -> bool:
-    return bool(jsonschema.Draft202012Validator(SCHEMAS[kind]()).is_valid(document))
-
-
-def test_the_command_knows_every_schema() -> None:
-    assert list(KINDS) == sorted(SCHEMAS)
+    return bool(jsonschema.Draft202012Validator(schema_of(kind)).is_valid(document))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -39,7 +36,7 @@ def test_it_is_a_schema_and_the_command_prints_it(capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize(("kind", "file"), BUILT_IN, ids=lambda value: getattr(value, "name", value))
 def test_what_we_ship_is_valid(kind: str, file: Path) -> None:
-    jsonschema.validate(yaml.safe_load(file.read_text()), SCHEMAS[kind]())
+    jsonschema.validate(yaml.safe_load(file.read_text()), schema_of(kind))
 
 
 GOOD = """
@@ -77,3 +74,53 @@ def test_what_the_reader_refuses_is_refused(was: str, is_now: str) -> None:
     assert not accepts("topology", yaml.safe_load(text))
     with pytest.raises(DocumentError):
         parse_topology(text)
+
+
+CAPTURES = FIXTURES / "captures"
+
+
+def closed(schema: Any) -> Any:
+    """The same schema, that has no room for what it does not name: for keys that we print and do not document."""
+    if isinstance(schema, dict):
+        inner = {key: closed(value) for key, value in schema.items()}
+        return {"additionalProperties": False} | inner if "properties" in inner else inner
+    return [closed(each) for each in schema] if isinstance(schema, list) else schema
+
+
+JUDGED = closed(schema_of("judgement"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("hold", "--expect", "stamp"),
+        ("foreign-naive",),
+        ("stamp", "--top", "slowest=5"),
+        ("plain", "--top", "largest=1"),
+    ],
+    ids=" ".join,
+)
+def test_what_judge_prints_is_as_documented(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]) -> None:
+    folder, *more = arguments
+    cli.main(["judge", str(CAPTURES / folder), "--json", *more])
+    document = json.loads(capsys.readouterr().out)
+    jsonschema.validate(document, JUDGED, jsonschema.Draft202012Validator)
+
+
+def test_a_tunnel_s_judgement_is_as_documented(tmp_path: Path) -> None:
+    judgement = judge_folder(golden_tunnel.build().write(tmp_path))
+    jsonschema.validate(judgement.to_json() | {"folder": ""}, JUDGED, jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"outcome": "OK"}, {"schema": 2}, {"taps": None}, {"verdicts": [{"check": "x"}]}, {"flows": -1},
+     {"placements": {"elsewhere": 1}}],
+    ids=str,
+)  # fmt: skip
+def test_what_judge_does_not_print_is_refused(change: dict[str, Any]) -> None:
+    document = judge_folder(CAPTURES / "stamp").to_json() | {"folder": "x"}
+    assert accepts("judgement", document)
+    assert accepts("judgement", [document | {"more": 1}])
+    assert not accepts("judgement", document | change)
+    assert not accepts("judgement", {key: value for key, value in document.items() if key not in change})

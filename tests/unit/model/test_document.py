@@ -207,6 +207,18 @@ def test_local_files_of_a_sut_are_relative_to_its_document(tmp_path: Path) -> No
     assert Sut.model_validate(load_sut(document).document()) == load_sut(document)
 
 
+def test_what_a_sut_promises_is_for_systems_that_translate() -> None:
+    text = "name: x\nplacement: {}\npromises: [{}]\nboxes: {{client: {{argv: [run]}}}}\n"
+    assert parse_sut(text.format("stamp", "identities")).promises == ("identities",)
+    for placement, promise, what in (
+        ("none", "identities", "promises are for systems that translate"),
+        ("proxy", "identities", "promises are for systems that translate"),
+        ("hold", "identity", "did you mean 'identities'?"),
+    ):
+        with pytest.raises(DocumentError, match=re.escape(what)):
+            parse_sut(text.format(placement, promise))
+
+
 def test_a_sut_names_its_problems() -> None:
     with pytest.raises(DocumentError) as caught:
         parse_sut("name: x\nplacement: stmp\nboxes:\n  client: {argv: [], ready: {line: '('}, stop: KILL}\n")

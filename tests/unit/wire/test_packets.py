@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,6 +138,21 @@ def test_mutated_frames_are_read_as_a_simple_parser_reads_them(given: list[tuple
         if frame[12:14] == b"\x08\x00":
             agrees(packets, row, simple_tcp(frame))
     everything(packets)
+
+
+def linux_hello(mss: int = 1460, tsval: int = 2**32 - 1, tsecr: int = 7, shift: int = 14) -> bytes:
+    pair = frames.option_sack_permitted() + frames.option_timestamps(tsval, tsecr)
+    return frames.option_mss(mss) + pair + b"\x01" + frames.option_wscale(shift)
+
+
+@pytest.mark.parametrize("at", range(20))
+@pytest.mark.parametrize("value", [0, 1, 3, 255])
+def test_the_usual_options_of_a_syn_and_what_is_nearly_so(at: int, value: int) -> None:
+    usual = linux_hello(mss=at * 3000, tsval=value << 24 | at)
+    given = [usual, usual[:at] + bytes([value]) + usual[at + 1 :], usual + b"\x01" * 4, usual[:-4]]
+    made = [frames.segment(1, 2, "S", options=options) for options in given]
+    for row, frame in enumerate(made):
+        agrees(read(made), row, simple_tcp(frame))
 
 
 @given(segments, st.integers(0, 120))

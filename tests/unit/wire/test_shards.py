@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hopscope.checks.judge import Judgement, judge_folder, judge_trace, samples
+from hopscope.checks.judge import Judgement, judge_folder
 from hopscope.checks.merge import Part, merged
 from hopscope.wire import shards
 from support import golden, mutations
@@ -19,8 +19,7 @@ VARIANTS = [*random.Random(4).sample(list(mutations.wrong()), 4), *list(mutation
 def in_shards(folder: Path, count: int, spill: Path, expect: str | None = None) -> Judgement:
     spill.mkdir(exist_ok=True)
     plan = shards.cut(folder, count, spill)
-    traces = [plan.load(number) for number in range(count)]
-    return merged([Part(judge_trace(trace, expect, source=str(folder)), samples(trace)) for trace in traces])
+    return merged([Part.of(plan.load(number), expect, source=str(folder)) for number in range(count)])
 
 
 def told(judgement: Judgement) -> dict[str, object]:
@@ -29,6 +28,7 @@ def told(judgement: Judgement) -> dict[str, object]:
         "taps": judgement.taps,
         "flows": (judgement.flows, judgement.whole, dict(judgement.placements)),
         "latencies": judgement.latencies,
+        "observations": judgement.observations,
     }
 
 
