@@ -96,10 +96,9 @@ class CaptureTap:
         self._process: Process | None = None
         self._remote = file if executor.here else executor.directory / f"{secrets.token_hex(4)}-{file.name}"
 
-    @property
-    def pid(self) -> int:
-        """Process id of the program, as seen from here."""
-        return self._started().pid
+    def signal(self, sig: int) -> None:
+        """Send the program a signal."""
+        self._started().signal(sig)
 
     @property
     def ended(self) -> bool:
@@ -158,7 +157,7 @@ class CaptureTap:
 
     def write_out(self) -> None:
         """Ask our recorder to write what it has taken, without waiting: for those who read along."""
-        self._started().signal(signal.SIGUSR1)
+        self.signal(signal.SIGUSR1)
 
     def kill(self) -> None:
         """End it without draining: for a session that could not start."""

@@ -7,6 +7,7 @@ neither is refused and never learnt. One transport serves a host, as logging in 
 from __future__ import annotations
 
 import logging
+import shlex
 import socket
 import subprocess
 import tempfile
@@ -58,6 +59,17 @@ class Target:
     @property
     def place(self) -> str:
         return f"{self.user}@{self.address}:{self.port}"
+
+    @property
+    def typed(self) -> str:
+        """The ssh(1) command by which a person logs in there."""
+        words = ["ssh", *(["-p", str(self.port)] if self.port != 22 else [])]
+        for key in self.keys:
+            words += ["-i", str(key)]
+        proxy = f"{self.jump.typed} -W %h:%p" if self.jump is not None else shlex.join(self.proxy_command)
+        if proxy:
+            words += ["-o", "ProxyCommand=" + proxy.replace("{address}", "%h").replace("{port}", "%p")]
+        return shlex.join([*words, f"{self.user}@{self.address}"])
 
 
 class Connection:

@@ -56,6 +56,8 @@ class Lab:
         """Told of each setting before it is applied; what it answers is called when the setting has been undone."""
         self.aside: Mapping[str, str] = {}
         """By port, what is no traffic of the lab and is not captured, in the language of pcap-filter(7)."""
+        self.walk_in: Mapping[str, str] = {}
+        """By host, the command by which a person gets there, where that is not `hopscope lab shell`."""
         self.closed = False
         self._stack = ExitStack()
         self._lock = threading.RLock()

@@ -193,11 +193,12 @@ class RunningSut:
 
     @staticmethod
     def _modules(executor: Executor, box: Box, values: dict[str, str]) -> dict[str, str]:
-        """Packages of ours that the box runs by Python are copied to a host that is not this machine."""
+        """Packages of ours that the box runs or imports are copied to a host that is not this machine."""
         if executor.here:
             return {}
         commands = [box.command(**values), box.version_command(**values) or ()]
-        names = dict.fromkeys(name for argv in commands for name in deploy.modules(argv, executor.python))
+        run = (name for argv in commands for name in deploy.modules(argv, executor.python))
+        names = dict.fromkeys([*run, *box.modules])
         paths = [deploy.put_module(executor, name) for name in names]
         return {"PYTHONPATH": ":".join(paths)} if paths else {}
 
@@ -235,6 +236,8 @@ class RunningSut:
             found |= {"argv": list(argv), **identity.program(argv[0], executor)}
             if package := identity.module(argv, executor) if box.cwd is None else {}:
                 found["module"] = package
+        if box.modules:
+            found["modules"] = {name: identity.package(name) for name in box.modules}
         if box.cwd is not None and (revision := identity.checkout(executor.directory / box.cwd, executor)):
             found["git"] = revision
         commands = {

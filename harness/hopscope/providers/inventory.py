@@ -228,6 +228,7 @@ class _Finding:
         """What the lab knows of its hosts without changing them."""
         lab.same_clock = len({survey["boot_id"] for survey in surveys.values()}) == 1
         lab.aside = _aside(lab.topology, self.hosts)
+        lab.walk_in = {name: executor.target.typed for name, executor in self.hosts.items()}
         for host, survey in surveys.items():
             for key, value in survey["sysctls"].items():
                 if value:
