@@ -63,7 +63,7 @@ class InventoryProvider:
         """
         if self._file is None:
             raise UsageError("the provider inventory needs an inventory: --lab-inventory FILE")
-        inventory = load_inventory(self._file)
+        inventory = load_inventory(_of_topology(self._file, topology.name))
         _refuse(found.unmatched(topology, inventory))
         own = directory.absolute() / (name or f"{topology.name}-{os.getpid()}-{secrets.token_hex(3)}")
         own.mkdir(parents=True)
@@ -250,6 +250,12 @@ def _line(box: SshExecutor, middle: Middle, link: Link) -> dict[str, Any]:
     near, far = ({"netns": "/proc/self/ns/net", "port": port} for port in middle.ports)
     control = str(box.directory / "line.json")
     return {"kind": "packet", "a": near, "b": far, "control": control, "seed": 1, **line_options(link.impairment)}
+
+
+def _of_topology(file: Path, topology: str) -> Path:
+    """The inventory of a topology: hosts-tunnel.yaml beside hosts.yaml, where there is one, else hosts.yaml."""
+    own = file.with_stem(f"{file.stem}-{topology}")
+    return own if own.is_file() else file
 
 
 def target(reach: Reach) -> Target:
