@@ -212,6 +212,8 @@ class CaptureSession:
             "offloads": bool(_OFFLOADS.search(features)) and not self._told_off(port),
             "mac": address,
         }
+        if (error_ns := self._lab.clock_error_ns.get(port.host)) is not None:
+            facts["clock_error_ns"] = error_ns
         return facts | {"problem": report.problem} if report.problem else facts
 
 

@@ -52,6 +52,8 @@ class Lab:
         self.life_line: Lifeline | None = None
         self.same_clock = True
         """All hosts have one clock."""
+        self.clock_error_ns: Mapping[str, int] = {}
+        """By host, how far its clock is off at most, where a program there that sets it says so."""
         self.journal: Callable[[Setting], Callable[[], None]] | None = None
         """Told of each setting before it is applied; what it answers is called when the setting has been undone."""
         self.aside: Mapping[str, str] = {}

@@ -227,6 +227,9 @@ class _Finding:
     def _describe(self, lab: Lab, surveys: Mapping[str, Any]) -> None:
         """What the lab knows of its hosts without changing them."""
         lab.same_clock = len({survey["boot_id"] for survey in surveys.values()}) == 1
+        lab.clock_error_ns = {
+            name: survey["clock_error_ns"] for name, survey in surveys.items() if survey["clock_error_ns"] is not None
+        }
         lab.aside = _aside(lab.topology, self.hosts)
         lab.walk_in = {name: executor.target.typed for name, executor in self.hosts.items()}
         for host, survey in surveys.items():

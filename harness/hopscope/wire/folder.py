@@ -113,6 +113,7 @@ def _candidates(
         health=health,
         mac=sidecar.mac(entry),
         doubts=doubts,
+        clock_error_ns=sidecar.clock_error(entry),
     )
     interfaces = np.unique(packets.interface[packets.is_tcp])
     if len(interfaces) > 1:
