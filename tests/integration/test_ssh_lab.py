@@ -11,7 +11,26 @@ from pathlib import Path
 
 import pytest
 
+from hopscope.hosts.ssh import SshExecutor
+from hopscope.lab.wait import wait_until
+from hopscope.model.document import load_inventory
+from hopscope.providers.inventory import target
+
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an SSH server needs a lab built by root")
+
+SESSION = """
+import sys
+from pathlib import Path
+from hopscope import data
+from hopscope.providers.inventory import InventoryProvider
+
+inventory, topology, labs = sys.argv[1:]
+lab = InventoryProvider(Path(inventory), ttl=3).acquire(data.topology(topology), directory=Path(labs), name="killed")
+print(lab.mechanism[lab.topology.wan.name], flush=True)
+sys.stdin.read()
+"""
+#: What a session has in the middle of a link: its delay line, or its bridge.
+MADE = "ip -br link show type bridge; grep -als delayline[.]py /proc/[0-9]*/cmdline"
 
 ROOT = Path(__file__).parents[2]
 #: One on a link without a delay, which the box in the middle bridges; one on a link that it delays.
@@ -59,3 +78,21 @@ def test_of_two_workers_one_has_the_hosts_and_the_other_waits_for_it(hosts: Path
         told
     )
     assert len(set(re.findall(r"\[(gw\d)\] \S+ is up", told))) == 2, told
+
+
+@pytest.mark.parametrize(("topology", "mechanism"), [("chain", "packet-line"), ("chain-lan", "bridge")])
+def test_the_box_in_the_middle_is_as_before_when_the_session_is_killed(
+    hosts: Path, tmp_path: Path, topology: str, mechanism: str
+) -> None:
+    box = SshExecutor("wan0", target(load_inventory(hosts).hosts["wan0"]), Path("/tmp/wan0"), tmp_path)
+    argv = [sys.executable, "-c", SESSION, str(hosts), topology, str(tmp_path)]
+    try:
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            made = child.stdout.readline()
+            there = box.run(["sh", "-c", MADE], check=False).text
+            child.kill()
+        assert (made, bool(there)) == (f"{mechanism}\n", True)
+        wait_until(lambda: not box.run(["sh", "-c", MADE], check=False).text, timeout=8, what="a box as it was")
+    finally:
+        box.close()
