@@ -14,8 +14,10 @@ import pytest
 from hopscope.errors import CommandTimeout, ConnectionLost, EnvironmentFault
 from hopscope.hosts.ready import LogLine
 from hopscope.hosts.ssh import SshExecutor
+from hopscope.lab import checkout
 from hopscope.lab.sshd import Account
 from hopscope.lab.wait import wait_until
+from hopscope.model.sut import Checkout
 from support import ssh_hosts
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an SSH server needs a lab built by root")
@@ -245,3 +247,27 @@ def test_a_full_disk_leaves_what_was_there(reach, tmp_path: Path) -> None:
     finally:
         host.run(["umount", "small"])
     assert (tmp_path / "back").read_text() == "first"
+
+
+# -- checkouts --------------------------------------------------------------------------------------------------------
+
+REPOSITORY = """
+set -e
+umask 022
+git -c init.defaultBranch=main init -q origin
+cd origin
+commit() { echo "$1" >box; git add box; git -c user.name=a -c user.email=a@example.org commit -qm "$1"; }
+commit one
+git clone -q . ../clone
+commit two
+"""
+
+
+def test_a_checkout_comes_to_its_revision_and_stays_its_owners(reach) -> None:
+    host = reach("client")
+    host.run(["install", "-d", "-o", "hopscope", "/tmp/theirs"])
+    host.run(["sh", "-c", REPOSITORY], user="hopscope", cwd="/tmp/theirs")
+    told = checkout.update(host, Checkout(path="/tmp/theirs/clone", ref="main"))
+    assert (told["owner"], host.run(["cat", "/tmp/theirs/clone/box"]).text) == ("hopscope", "two")
+    assert told["revision"] != told["before"]
+    assert host.run(["find", "/tmp/theirs/clone", "!", "-user", "hopscope"]).text == ""

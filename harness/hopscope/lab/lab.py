@@ -99,9 +99,11 @@ class Lab:
             return NetemImpairment(link, impairment)
         if link in self.lines:
             return LineImpairment(link, impairment, self.lines[link], self.host(link).directory / "line.json")
-        raise EnvironmentFault(
-            f"link {link} is {mechanism or 'not there'}: only a link declared with an impairment can change it"
-        )
+        if mechanism == "found":
+            remedy = "a link of found hosts changes only where the inventory has a box in its middle (docs/ssh.md)"
+        else:
+            remedy = "only a link declared with an impairment can change it"
+        raise EnvironmentFault(f"link {link} is {mechanism or 'not there'}: {remedy}")
 
     def link_counters(self, link: str) -> dict[str, dict[str, int]]:
         """What a delay line has done so far, by direction (``a_to_b``, ``b_to_a``); empty for other links.

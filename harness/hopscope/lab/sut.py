@@ -15,7 +15,7 @@ from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, WaitT
 from hopscope.hosts.executor import Executor, Result
 from hopscope.hosts.process import Process
 from hopscope.hosts.ready import AllOf, ListeningPort, LogLine, Ready
-from hopscope.lab import deploy, identity
+from hopscope.lab import checkout, deploy, identity
 from hopscope.lab.lab import Lab
 from hopscope.lab.leftovers import Leftovers
 from hopscope.lab.settings.nft_table import Chain, NftTable
@@ -171,6 +171,7 @@ class RunningSut:
         values = {"python": executor.python, "host_dir": str(executor.directory)}
         if self._laid is not None:
             values |= self._laid.values(executor.name)
+        checked_out = None if box.checkout is None else checkout.update(executor, box.checkout)
         self._check_needs(executor, box)
         for remote, local in box.files.items():
             if not Path(local).is_file():
@@ -190,6 +191,8 @@ class RunningSut:
             stack.callback(process.stop, sig=signal.Signals[f"SIG{box.stop}"])
             self._processes[executor.name] = process
         self.identity[executor.name] = self._identify(hands, argv, values)
+        if checked_out is not None:
+            self.identity[executor.name]["checkout"] = checked_out
 
     @staticmethod
     def _modules(executor: Executor, box: Box, values: dict[str, str]) -> dict[str, str]:
