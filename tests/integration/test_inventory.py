@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hopscope import data
+from hopscope.capture.session import CaptureSession
 from hopscope.errors import EnvironmentFault, LabFailed
 from hopscope.hosts.executor import Executor
 from hopscope.lab import management, ssh_lab
@@ -19,6 +21,8 @@ from hopscope.lab.settings.nft_table import Chain, NftTable
 from hopscope.lab.settings.sysctl import Sysctl
 from hopscope.lab.wait import wait_until
 from hopscope.providers.inventory import InventoryProvider
+from hopscope.wire import pcap
+from hopscope.wire.packets import ICMP
 from support import ssh_hosts
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an SSH server needs a lab built by root")
@@ -111,6 +115,27 @@ def test_one_session_has_the_hosts_and_the_next_is_told_which(doors, hosts: Lab,
     assert len([line for line in (caught.value.evidence or "").splitlines() if words[:30] in line]) == 4
     with acquire(doors, tmp_path, name="third"):
         pass
+
+
+def test_our_own_connection_over_the_links_under_test_is_in_no_capture(doors, hosts: Lab, tmp_path: Path) -> None:
+    """The server is reached through the client and the chain itself; what is left out is told beside the captures."""
+    told = json.loads(doors[1].read_text())
+    jump = {key: told["hosts"]["client"][key] for key in ("address", "keys", "fingerprint", "proxy_command")}
+    told["hosts"]["server"] |= {"address": "10.1.2.10", "proxy_command": [], "jump": jump}
+    file = tmp_path / "by-jump.yaml"
+    file.write_text(json.dumps(told))
+    with InventoryProvider(file).acquire(data.topology("chain-lan"), directory=tmp_path, name="jumped") as lab:
+        words = "(host 10.1.0.10 and host 10.1.2.10 and tcp port 22)"
+        assert lab.aside == {port.key: words for port in lab.topology.ports}
+        captured = CaptureSession(lab, tmp_path / "captures")
+        with captured:
+            lab.hosts["server"].run(["true"])
+            lab.hosts["client"].run(["ping", "-n", "-c", "2", "-i", "0.2", "10.1.2.10"])
+    assert json.loads((tmp_path / "captures/taps.json").read_text())["aside"] == lab.aside
+    for report in captured.reports:
+        packets = pcap.read(report.file)
+        assert (packets.proto == ICMP).sum() == 4
+        assert not packets.is_tcp.any(), report.file.name
 
 
 @contextmanager

@@ -282,13 +282,14 @@ def _executor(name: str, entry: InventoryHost, logs: Path) -> SshExecutor:
 
 
 def _aside(topology: Topology, hosts: Mapping[str, SshExecutor]) -> dict[str, str]:
-    """The harness's own connections, where they come in by a port that is captured."""
-    found_on = {}
+    """The harness's own connections, where they come in by a port that is captured: set aside on all ports, as they may
+    have crossed others on their way."""
+    ours: list[str] = []
     for port in topology.ports:
         client, _, server, ssh_port = hosts[port.host].seen_from
         if server in {str(each.ip) for each in port.addresses}:
-            found_on[port.key] = f"host {client} and tcp port {ssh_port}"
-    return found_on
+            ours.append(f"(host {client} and host {server} and tcp port {ssh_port})")
+    return dict.fromkeys([port.key for port in topology.ports], " or ".join(ours)) if ours else {}
 
 
 def _compare(lab: Lab, before: drift.Facts) -> None:
