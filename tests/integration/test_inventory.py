@@ -15,6 +15,7 @@ from hopscope import data
 from hopscope.capture.session import CaptureSession
 from hopscope.errors import EnvironmentFault, LabFailed
 from hopscope.hosts.executor import Executor
+from hopscope.hosts.ssh_process import SshProcess
 from hopscope.lab import management, ssh_lab
 from hopscope.lab.lab import Lab
 from hopscope.lab.settings.nft_table import Chain, NftTable
@@ -192,6 +193,25 @@ def test_what_somebody_else_changes_meanwhile_is_told(doors, hosts: Lab, tmp_pat
         lab.close()
     hosts.hosts["client"].run(["ip", "route", "del", *route])
     assert "client: route 10.99.0.0/24: was nothing, is via 10.1.0.1" in (caught.value.evidence or "")
+
+
+def test_nothing_runs_on_a_host_whose_lease_has_ended(doors, hosts: Lab, tmp_path: Path, monkeypatch) -> None:
+    """Signs of life stay away, as from a machine that slept; the next session may have the hosts already."""
+    before = snapshot(hosts)
+    lab = acquire(doors, tmp_path, ttl=TTL)
+    lab.apply(Sysctl("client", "net.ipv4.tcp_syn_retries", "2"))
+    with monkeypatch.context() as silent:
+        silent.setattr(SshProcess, "signal", lambda process, sig: None)
+        wait_until(lambda: snapshot(hosts) == before, timeout=TTL + 8, interval=0.2, what="hosts that are as before")
+    with acquire(doors, tmp_path, name="next"):
+        for _ in range(2):  # the first may still meet the end of its connection
+            with pytest.raises(EnvironmentFault) as caught:
+                lab.hosts["client"].run(["true"])
+        assert "client: the lease of this host has ended, and the host has brought itself back" in str(caught.value)
+        with pytest.raises(LabFailed, match="error") as caught:
+            lab.close()
+    told = [line for line in (caught.value.evidence or "").splitlines() if "has ended" in line]
+    assert len(told) == len(set(told)) == 4, caught.value.evidence
 
 
 @contextmanager

@@ -154,7 +154,7 @@ class Lab:
         if self._errors:
             raise LabFailed(
                 f"lab {self.name} ended with {len(self._errors)} error(s)",
-                evidence="\n".join(f"{type(error).__name__}: {error}" for error in self._errors),
+                evidence="\n".join(dict.fromkeys(f"{type(error).__name__}: {error}" for error in self._errors)),
             )
 
     def leave(self) -> None:

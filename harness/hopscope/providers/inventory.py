@@ -170,7 +170,8 @@ class _Finding:
 
         def take(executor: SshExecutor) -> None:
             try:
-                self.leases[executor.name] = Lease(executor, self.directory.name, ttl=self.ttl)
+                lease = self.leases[executor.name] = Lease(executor, self.directory.name, ttl=self.ttl)
+                executor.bar = lease.over
             except HopscopeError as error:
                 problems.append(Problem(executor.name, str(error).removeprefix(f"{executor.name}: ")))
 
