@@ -13,6 +13,7 @@ import pytest
 
 from hopscope import data
 from hopscope.capture.session import CaptureSession
+from hopscope.checks.judge import judge_folder
 from hopscope.errors import EnvironmentFault, LabFailed
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.ssh_process import SshProcess
@@ -22,6 +23,7 @@ from hopscope.lab.settings.nft_table import Chain, NftTable
 from hopscope.lab.settings.sysctl import Sysctl
 from hopscope.lab.wait import wait_until
 from hopscope.providers.inventory import InventoryProvider
+from hopscope.traffic.transfer import transfer
 from hopscope.wire import pcap
 from hopscope.wire.packets import ICMP
 from support import ssh_hosts
@@ -137,6 +139,25 @@ def test_our_own_connection_over_the_links_under_test_is_in_no_capture(doors, ho
         packets = pcap.read(report.file)
         assert (packets.proto == ICMP).sum() == 4
         assert not packets.is_tcp.any(), report.file.name
+
+
+def test_large_captures_of_boxes_in_between_come_without_what_is_right(doors, hosts: Lab, tmp_path: Path) -> None:
+    told = json.loads(doors[1].read_text())
+    for host in told["hosts"].values():
+        host["fetch_whole_mb"] = 0
+    file = tmp_path / "thin.yaml"
+    file.write_text(json.dumps(told))
+    with InventoryProvider(file).acquire(data.topology("chain-lan"), directory=tmp_path, name="thin") as lab:
+        captured = CaptureSession(lab, tmp_path / "captures")
+        with captured:
+            assert transfer(lab.hosts["client"], lab.hosts["server"], "10.1.2.10", bytes=500_000).ok
+    sizes = {report.file.stem: report.file.stat().st_size for report in captured.reports}
+    assert {name for name, size in sizes.items() if size > 1_000_000} == {"client-eth0", "server-eth0"}
+    judgement = judge_folder(tmp_path / "captures", expect="plain")
+    verdicts = {each.check: each for each in judgement.verdicts}
+    assert judgement.exit_code == 0, [str(each) for each in judgement.verdicts]
+    assert "1,000,0" in verdicts["delivery"].summary
+    assert verdicts["checksums"].metrics["unverifiable"] == 0
 
 
 @contextmanager

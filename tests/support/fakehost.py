@@ -117,4 +117,5 @@ def fake_lab(topology: Topology, hosts: dict[str, FakeHost]) -> Any:
         same_clock=True,
         aside={},
         clock_error_ns={},
+        whole_bytes={},
     )

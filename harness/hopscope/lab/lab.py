@@ -56,6 +56,8 @@ class Lab:
         """By host, how far its clock is off at most, where a program there that sets it says so."""
         self.journal: Callable[[Setting], Callable[[], None]] | None = None
         """Told of each setting before it is applied; what it answers is called when the setting has been undone."""
+        self.whole_bytes: Mapping[str, int] = {}
+        """By host, up to which size a capture is fetched whole where the host is a box in between."""
         self.aside: Mapping[str, str] = {}
         """By port, what is no traffic of the lab and is not captured, in the language of pcap-filter(7)."""
         self.walk_in: Mapping[str, str] = {}

@@ -231,6 +231,7 @@ class _Finding:
         lab.clock_error_ns = {
             name: survey["clock_error_ns"] for name, survey in surveys.items() if survey["clock_error_ns"] is not None
         }
+        lab.whole_bytes = {name: self.inventory.hosts[name].fetch_whole_mb * 1_000_000 for name in self.hosts}
         lab.aside = _aside(lab.topology, self.hosts)
         lab.walk_in = {name: executor.target.typed for name, executor in self.hosts.items()}
         for host, survey in surveys.items():
