@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; both set up what they need and are quick the second time.
-.PHONY: help setup demo test unit lint bench nightly report judge ssh-lab ssh-lab-down lock clean
+.PHONY: help setup demo test unit lint bench nightly report judge bpf ssh-lab ssh-lab-down lock clean
 
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
@@ -50,6 +50,9 @@ ssh-lab: setup ## labs whose hosts are reached by SSH, and .hopscope/ssh-lab.yam
 ssh-lab-down: ## ends them
 	@for name in ssh-lab ssh-lab-tunnel ssh-lab-tunnel-routed ssh-lab-chain-lossy; do \
 	  $(PYTHON) -m hopscope lab down $$name; rm -f .hopscope/$$name.yaml; done
+
+bpf: ## the BPF object of the rewriters, from its source (needs clang, llvm and libbpf-dev)
+	@bash scripts/bpf.sh
 
 lock: ## renew requirements.lock (needs uv)
 	uv pip compile pyproject.toml --all-extras --group dev --generate-hashes --no-emit-index-url --python-version 3.11 --universal --upgrade -q -o requirements.lock

@@ -20,6 +20,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 @pytest.fixture(autouse=True)
+def _sessions_that_tests_start_need_no_hypothesis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes longer to import than all the rest, and a hundred of them are started."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+
+
+@pytest.fixture(autouse=True)
 def _no_connection_leaves_the_machine(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests in this process talk to loopback or not at all; a lab's traffic comes from processes inside the lab.
 

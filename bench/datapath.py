@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import report
 from hopscope import data
@@ -27,8 +28,10 @@ from hopscope.providers.netns import NetnsProvider
 from hopscope.run.rundir import Run
 from hopscope.traffic.iperf3 import iperf3
 from hopscope.traffic.traffic import Traffic
+from hopscope.wire.taps import Position
+from hopscope.wire.trace import Trace
 
-PLACEMENTS = ("stamp", "hold")
+SUTS = {"bpf/stamp": "stamp", "bpf/hold": "hold", "afpacket/stamp": "stamp-afpacket", "afpacket/hold": "hold-afpacket"}
 
 
 @contextmanager
@@ -43,63 +46,77 @@ def lab(name: str, directory: Path, *, offloads: bool) -> Iterator[Lab]:
         provider.release(built)
 
 
-def latencies(directory: Path, count: int) -> None:
-    """rtts_saved and send_unlock at 20 ms, plain TCP in alternating blocks."""
-    source = data.path("topologies/chain.yaml")
-    with lab("chain", directory, offloads=False) as built:
+def latencies(directory: Path, topology: str, count: int) -> None:
+    """What the client waits for, plain TCP in alternating blocks, under six captures."""
+    source = data.path(f"topologies/{topology}.yaml")
+    with lab(topology, directory, offloads=False) as built:
         rtt_ns = check_rtt(built, "client", "server")
         chain = Chain(built, Run.create(directory / "runs", {}), rtt_ns, source)
-        for placement in PLACEMENTS:
-            place = directory / placement
-            place.mkdir()
+        for measured, sut in SUTS.items():
+            variant = f"{measured}/{built.topology.rtt_ms('client', 'server'):g}ms"
+            place = directory / topology / sut
+            place.mkdir(parents=True)
             window = Window(chain, place)
             window.open(None)
             try:
                 with Traffic(built, place) as traffic:
-                    pairs = compare(window, traffic, baseline="kernel", sut=placement, count=count, rate=100)
+                    pairs = compare(window, traffic, baseline="kernel", sut=sut, count=count, rate=100)
             finally:
                 window.abandon()
             plain, plain_pair = pairs.values("ttfb", "kernel")
-            ours, our_pair = pairs.values("ttfb", placement)
+            ours, our_pair = pairs.values("ttfb", sut)
             saved = [
                 float(np.nanmedian(plain[plain_pair == pair]) - np.nanmedian(ours[our_pair == pair])) / rtt_ns
                 for pair in range(ALTERNATIONS)
             ]
-            report.line("rtts_saved", f"afpacket/{placement}", saved, "RTT")
-            unlock, _ = pairs.values("send_unlock", placement)
+            report.line("rtts_saved", variant, saved, "RTT")
+            unlock, _ = pairs.values("send_unlock", sut)
             kernel, _ = pairs.values("send_unlock", "kernel")
             known = unlock[~np.isnan(unlock)] / 1e6
             base = float(np.nanmedian(kernel)) / 1e6
-            report.line("send_unlock_p50_ms", f"afpacket/{placement}", known.tolist(), "ms", baseline=base)
+            report.line("send_unlock_p50_ms", variant, known.tolist(), "ms", baseline=base)
+            report.line("send_unlock_p99_ms", variant, [float(np.quantile(known, 0.99))], "ms")
+            answered = answers_us(pairs.part(sut).trace)
+            report.line("synack_p50_us", variant, answered.tolist(), "us")
+            report.line("synack_p99_us", variant, [float(np.quantile(answered, 0.99))], "us")
+
+
+def answers_us(trace: Trace) -> NDArray[np.float64]:
+    """From a SYN to the SYN-ACK that answers it, at ClientNIC's client port."""
+    tap = trace.rows[Position.CLIENTNIC_LAN]
+    syn, synack = tap.first(tap.syn), tap.first(tap.synack)
+    both = (syn >= 0) & (synack >= 0)
+    return (tap.packets.time[synack[both]] - tap.packets.time[syn[both]]) / 1e3
 
 
 def throughput(directory: Path, topology: str, seconds: int, pairs: int) -> None:
     """iperf3 through each placement against kernel forwarding, both directions, by congestion control."""
     with lab(topology, directory, offloads=True) as built:
         rtt = f"{built.topology.rtt_ms('client', 'server'):g}ms"
-        for placement in PLACEMENTS:
+        for measured, sut in SUTS.items():
             for name, reverse in (("upload_vs_kernel", False), ("throughput_vs_kernel", True)):
                 for control in ("cubic", "bbr"):
-                    rates: dict[str, list[float]] = {"kernel": [], placement: []}
+                    rates: dict[str, list[float]] = {"kernel": [], sut: []}
                     for pair in range(pairs):
-                        for variant in ("kernel", placement) if pair % 2 == 0 else (placement, "kernel"):
+                        for variant in ("kernel", sut) if pair % 2 == 0 else (sut, "kernel"):
                             with RunningSut(built, data.sut(variant), directory / "logs"):
                                 result = iperf3(
                                     built, seconds, directory=directory / "logs", reverse=reverse, cc=control
                                 )
                             rates[variant].append(result.bits_per_second / 1e9)
-                    ratios = [ours / base for ours, base in zip(rates[placement], rates["kernel"], strict=True)]
+                    ratios = [ours / base for ours, base in zip(rates[sut], rates["kernel"], strict=True)]
                     base = float(np.median(rates["kernel"]))
-                    variant = f"afpacket/{placement}/{control}/{rtt}"
-                    report.line(name, variant, rates[placement], "Gbit/s", baseline=base, ratios=ratios)
+                    variant = f"{measured}/{control}/{rtt}"
+                    report.line(name, variant, rates[sut], "Gbit/s", baseline=base, ratios=ratios)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs, within a minute or so")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs, within two minutes or so")
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory() as directory:
-        latencies(Path(directory), 250 if quick else 500)
+        for topology in ("chain", "chain-100ms"):
+            latencies(Path(directory), topology, 250 if quick else 500)
         for topology in ("chain-lan", "chain"):
             throughput(Path(directory), topology, 1 if quick else 3, 1 if quick else 3)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All tests, or those that the arguments name. Tests on labs leave results for `make report`; those of the unit tests
-# would be 16,000 files that tell nobody anything, so they run on their own, on two processors; where one fails, the
-# labs are not asked.
+# would be 16,000 files that tell nobody anything, so they run on their own; where one fails, the labs are not asked.
+# Both on two workers: most tests on a lab wait for something, and budgets have the machine to themselves.
 set -uo pipefail
 pytest=("${PYTHON:-python}" -m pytest -p no:cacheprovider)
 results=(--alluredir=.hopscope/allure-results --clean-alluredir)
@@ -12,7 +12,7 @@ nothing=5  # what pytest says where an argument leaves no test
 "${pytest[@]}" -n 2 tests/unit "$@"
 unit=$?
 [ $unit -eq 0 ] || [ $unit -eq $nothing ] || exit $unit
-"${pytest[@]}" tests/integration "${results[@]}" "$@"
+"${pytest[@]}" -n 2 --dist worksteal tests/integration "${results[@]}" "$@"
 integration=$?
 [ $integration -eq $nothing ] && exit $unit
 exit $integration

@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from importlib import import_module
 from ipaddress import IPv4Interface
-from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from hopscope_nic import __version__
 from hopscope_nic.core import selection
@@ -22,7 +22,7 @@ from hopscope_nic.core.isn import KEY_BYTES
 from hopscope_nic.core.limits import Link
 from hopscope_nic.core.server_nic import ServerNic
 from hopscope_nic.core.translator import FlowLog, Translator
-from hopscope_nic.errors import RewriterError, UsageError
+from hopscope_nic.errors import EnvironmentFault, RewriterError, UsageError
 from hopscope_nic.io.events import Events
 from hopscope_nic.io.netlink import Netlink
 from hopscope_nic.io.ports import DEFAULTS, Inventory, Port, find_ports
@@ -30,8 +30,10 @@ from hopscope_nic.io.priority import raise_priority
 
 DATAPATHS = {
     "afpacket": "hopscope_nic.io.afpacket:AfPacket",
+    "bpf": "hopscope_nic.io.bpf:Bpf",
     "scapy": "hopscope_nic.io.scapy_datapath:Scapy",
 }
+AUTO = "auto"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,7 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--flow", action="append", default=[], metavar="tcp:PORT[-PORT]", help=f"flows to rewrite ({selection.DEFAULT})"
     )
-    parser.add_argument("--datapath", choices=sorted(DATAPATHS), default="afpacket", help="how packets get here")
+    parser.add_argument(
+        "--datapath",
+        choices=[AUTO, *sorted(DATAPATHS)],
+        default=AUTO,
+        help="how packets get here; auto: bpf where the machine can, afpacket otherwise",
+    )
     parser.add_argument("--log-flows", action="store_true", help="an event for every flow (slow)")
     parser.add_argument("--version", action="version", version=__version__)
     return parser
@@ -82,14 +89,19 @@ def _serve(arguments: argparse.Namespace, ranges: Tuple[selection.PortRange, ...
     events = Events(sys.stdout)
     links = (_link(ports[0]), _link(ports[1]))
     machine = _machine(arguments, links, _flow_log(events) if arguments.log_flows else None)
-    module, _, name = DATAPATHS[arguments.datapath].partition(":")
-    datapath: Any = getattr(import_module(module), name)
-    with datapath(machine, ports, ranges, inventory.own_addresses, netlink, events) as running:
+
+    def enter(name: str) -> Any:
+        module, _, kind = DATAPATHS[name].partition(":")
+        datapath = getattr(import_module(module), kind)
+        return stack.enter_context(datapath(machine, ports, ranges, inventory.own_addresses, netlink, events))
+
+    with ExitStack() as stack:
+        running, chosen = _enter(arguments.datapath, enter)
         events.emit(
             "ready",
             role=arguments.role,
             placement=arguments.placement,
-            datapath=arguments.datapath,
+            **chosen,
             version=__version__,
             pid=os.getpid(),
             ports={"client": _port(ports[0]), "server": _port(ports[1])},
@@ -98,6 +110,16 @@ def _serve(arguments: argparse.Namespace, ranges: Tuple[selection.PortRange, ...
         )
         running.run()
     events.emit("stopped")
+
+
+def _enter(wanted: str, enter: Callable[[str], Any]) -> Tuple[Any, Dict[str, str]]:
+    """The datapath, and what the ready event says about the choice."""
+    if wanted != AUTO:
+        return enter(wanted), {"datapath": wanted}
+    try:
+        return enter("bpf"), {"datapath": "bpf", "chosen": "auto: the kernel takes the programs"}
+    except EnvironmentFault as fault:
+        return enter("afpacket"), {"datapath": "afpacket", "chosen": f"auto: no bpf: {fault}"}
 
 
 def _machine(arguments: argparse.Namespace, links: Tuple[Link, Link], log: Optional[FlowLog]) -> Translator:

@@ -21,7 +21,7 @@ import pytest
 
 @pytest.mark.integration
 def test_stalls(traffic, clientnic, sut):
-    assert clientnic.run(["nft", "list", "tables"]).text
+    assert clientnic.run(["pgrep", "-f", "hopscope_nic clientnic"]).text
     traffic.connections(count=5, rate=50)
     pathlib.Path("loaded").touch()
     time.sleep(60)

@@ -244,6 +244,16 @@ def test_a_process_hears_signals_and_writes_to_two_files(host: Executor) -> None
         assert process.stop(sig=signal.SIGINT) == -signal.SIGINT
 
 
+def test_a_process_hears_what_this_one_ignores(host: Executor) -> None:
+    """As sessions do that a shell has started in the background."""
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = host.spawn(["sleep", "60"], name="sleeper")
+        assert process.stop(sig=signal.SIGINT) == -signal.SIGINT
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
 def test_a_process_that_ends_by_itself_tells_its_code(host: Executor) -> None:
     assert host.spawn(["sh", "-c", "exit 5"], name="brief").wait(5) == 5
     assert host.spawn(["sh", "-c", "kill -KILL $$"], name="brief").wait(5) == -signal.SIGKILL

@@ -15,3 +15,11 @@ def test_five_connections_are_all_rewritten(chain, traffic, trace, sut):
     report = traffic.connections(count=5, rate=5)
     assert report.completed == 5, report.explain()
     trace().expect(placement=sut)
+
+
+@pytest.mark.parametrize("sut", ["stamp-afpacket", "hold-afpacket"])
+def test_so_are_those_of_packet_sockets(traffic, trace, sut):
+    """Where there is no BPF."""
+    report = traffic.connections(count=5, rate=20)
+    assert report.completed == 5, report.explain()
+    trace().expect(placement=sut.partition("-")[0])

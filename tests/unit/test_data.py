@@ -42,6 +42,8 @@ def test_every_built_in_loads_and_fits_the_chain_or_lies_between_two_hosts() -> 
         "kernel": (Placement.NONE, []),
         "hold": (Placement.HOLD, ["clientnic"]),
         "stamp": (Placement.STAMP, ["clientnic", "servernic"]),
+        "hold-afpacket": (Placement.HOLD, ["clientnic"]),
+        "stamp-afpacket": (Placement.STAMP, ["clientnic", "servernic"]),
         "haproxy": (Placement.PROXY, ["clientnic"]),
         "zero-rtt-demo": (Placement.HOLD, ["clientnic", "servernic"]),
     }

@@ -10,7 +10,7 @@ import numpy as np
 
 from hopscope.checks.evidence import of_rows
 from hopscope.checks.faults import Faults
-from hopscope.checks.view import Ints, View, keys
+from hopscope.checks.view import Bools, Ints, View, keys, server_base
 from hopscope.wire.packets import FIN, RST, Packets
 from hopscope.wire.seq import add, distance, sub
 from hopscope.wire.trace import Trace
@@ -27,17 +27,20 @@ def judge(trace: Trace, up: bool, before: View, after: View, faults: Faults) -> 
     if not len(first):
         return constant
     rows_in, rows_out, flow = before.row[first], after.row[second], after.flow[second]
-    lost = (source.tsval[rows_in] >= 0) != (target.tsval[rows_out] >= 0)
+    translated = server_base(trace, after.position) == trace.real_isn  # behind the box that knows what was declined
+    unwanted = (declined(trace) & translated & up)[flow]
+    present = target.tsval[rows_out] >= 0
+    lost = ((source.tsval[rows_in] >= 0) != present) & ~unwanted
     faults.add("timestamps option on one side only", flow[lost])
-    for at in np.flatnonzero(lost).tolist():
-        told = [
-            ("absent", "present")[int(tap.tsval[row] >= 0)]
-            for tap, row in ((source, rows_in[at]), (target, rows_out[at]))
-        ]
+    faults.add("timestamps option to a server that declined it", flow[unwanted & present])
+    for at in np.flatnonzero(lost | (unwanted & present)).tolist():
+        seen = ("absent", "present")[int(present[at])]
+        expected = ("absent", "present")[int(not present[at])]
+        because = ", as the server declined it" if unwanted[at] else ""
         faults.show(
             of_rows(
-                trace, after.position, [rows_out[at]], flow=int(flow[at]), expected=f"timestamps option {told[0]}",
-                seen=told[1],
+                trace, after.position, [rows_out[at]], flow=int(flow[at]),
+                expected=f"timestamps option {expected}{because}", seen=seen,
             )
         )  # fmt: skip
     for field, shifted in (("tsval", not up), ("tsecr", up)):
@@ -65,6 +68,15 @@ def judge(trace: Trace, up: bool, before: View, after: View, faults: Faults) -> 
                 )
             )  # fmt: skip
     return constant
+
+
+def declined(trace: Trace) -> Bools:
+    """Flows whose server's own SYN-ACK is without timestamps: none may be sent to it then (RFC 7323, 3.2)."""
+    out = np.zeros(len(trace.whole), dtype=bool)
+    for tap in trace.rows.values():
+        row = tap.first(tap.synack & (tap.packets.seq == trace.real_isn[tap.flow]))
+        out |= (row >= 0) & (tap.packets.tsval[row] < 0)
+    return out
 
 
 def agree(trace: Trace, after: View, echoed: Ints, shown: Ints, faults: Faults) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal as signals
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -128,7 +129,7 @@ class NetnsExecutor:
         self, argv: Sequence[str], user: str | None, cwd: Path | str | None, *, session: bool = True
     ) -> list[str]:
         """The whole command line, from here into the host. A relative ``cwd`` is below the host's directory."""
-        entry = ["nsenter", f"--target={self.keeper}"]
+        entry = [*_hearing(), "nsenter", f"--target={self.keeper}"]
         if self.own_user_namespace:
             entry += ["--user", "--preserve-credentials"]
         entry += ["--mount", "--pid", f"--net=/proc/{self.keeper}/fd/{self.netns_fd}", "--"]
@@ -161,3 +162,12 @@ class NetnsExecutor:
         for tool in ("nsenter", argv[0]):
             if os.sep not in tool and shutil.which(tool, path=environment["PATH"]) is None:
                 raise ToolMissing(f"there is no program `{tool}` on PATH", host=self.name, evidence=environment["PATH"])
+
+
+def _hearing() -> list[str]:
+    """Has a command hear the signals that we ignore, where a shell has started us in the background: `pytest &`.
+
+    Being ignored is inherited, also by what a session stops with INT.
+    """
+    ignored = [sig.name[3:] for sig in (signals.SIGINT, signals.SIGQUIT) if signals.getsignal(sig) is signals.SIG_IGN]
+    return ["env", f"--default-signal={','.join(ignored)}"] if ignored else []

@@ -51,7 +51,7 @@ def zipped(name: str) -> bytes:
     if spec is None or spec.origin is None or not spec.submodule_search_locations:
         raise EnvironmentFault(f"there is no package {name} here to be copied to a host")
     folder = Path(spec.origin).parent
-    files = sorted(folder.rglob("*.py"))
+    files = sorted(file for file in folder.rglob("*") if file.suffix in (".py", ".o"))  # and what the kernel is given
     return _zip(folder, tuple((file, file.stat().st_mtime_ns) for file in files))
 
 
@@ -63,6 +63,8 @@ def _zip(folder: Path, files: tuple[tuple[Path, int], ...]) -> bytes:
         for file, _ in files:
             name = str(file.relative_to(folder.parent))
             archive.writestr(zipfile.ZipInfo(name, EPOCH), file.read_bytes())
+            if file.suffix != ".py":
+                continue
             unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
             compiled = py_compile.compile(str(file), str(Path(scratch, "c")), dfile=name, invalidation_mode=unchecked)
             archive.writestr(zipfile.ZipInfo(f"{name}c", EPOCH), Path(str(compiled)).read_bytes())

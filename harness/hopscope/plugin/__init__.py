@@ -113,7 +113,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     """Its turn comes before any clock of the test runs."""
     session = session_of(item.config)
     session.item, session.late = item, None
-    budget, lab = item.get_closest_marker("budget") is not None, lab_of(item) is not None
+    budget = item.get_closest_marker("budget") is not None
+    lab = lab_of(item) is not None or item.get_closest_marker("integration") is not None  # which has one of its own
     with ExitStack() as stack:
         try:
             if session.replay is None:

@@ -8,7 +8,7 @@ MARKERS = {
     "integration": "needs a lab; its traffic is captured on every tap",
     "zero_rtt": "a claim about a rewriter that answers handshakes early",
     "tunnel": "a claim about a tunnel",
-    "budget": "compares timings; only one at a time on a machine",
+    "budget": "compares timings or loads the machine; only one at a time on it",
     "demo": "part of `make demo`",
     "nightly": "takes long; left out unless asked for with -m",
     "soak": "runs for minutes; left out unless asked for with -m",

@@ -52,15 +52,16 @@ class Turns:
         if lab:
             self._take_hosts()
         with ExitStack() as stack:
-            if budget and HELD not in os.environ:
-                self._lock(stack, "budget.lock", fcntl.LOCK_EX, "a budget test of another session")
-                os.environ[HELD] = str(os.getpid())
-                stack.callback(os.environ.pop, HELD, None)
             if self._session is not None and (budget or lab):
                 kind = fcntl.LOCK_EX if budget else fcntl.LOCK_SH
                 with ExitStack() as gate:
                     self._lock(gate, f"{self._session}.gate", fcntl.LOCK_EX, "a budget test of another worker")
                     self._lock(stack, f"{self._session}.room", kind, "tests of the other workers")
+            # Last: a session that another worker's test has started may want it before that test can end.
+            if budget and HELD not in os.environ:
+                self._lock(stack, "budget.lock", fcntl.LOCK_EX, "a budget test of another session")
+                os.environ[HELD] = str(os.getpid())
+                stack.callback(os.environ.pop, HELD, None)
             yield
 
     def end(self) -> None:

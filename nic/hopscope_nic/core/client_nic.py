@@ -43,7 +43,7 @@ class ClientNic(Translator):
         """`secret` keys the ISNs (`isn.KEY_BYTES` octets)."""
         super().__init__(limits, log, links)
         self._secret = secret
-        self._mss = min(max(min(link.mtu for link in links) - _HEADERS, _DEFAULT_MSS), 0xFFFF)
+        self.mss = min(max(min(link.mtu for link in links) - _HEADERS, _DEFAULT_MSS), 0xFFFF)
 
     def _syn(self, segment: Segment, now: float) -> Iterable[Action]:
         key = segment.key
@@ -63,9 +63,15 @@ class ClientNic(Translator):
         return self._greet(key, segment, offered, now)
 
     def _greet(self, key: bytes, segment: Segment, offered: SynOptions, now: float) -> Iterator[Action]:
-        """Answer a SYN, then forward it. The client waits for the first of these, so all bookkeeping comes later."""
-        isn = spoofed_isn(self._secret, key, now)
-        yield Send(CLIENT, self._synack(reverse(key), isn, segment.seq, offered))
+        """Answer a SYN, then forward it. The client waits for the first of these, so all bookkeeping comes later.
+
+        Where an `offload` carries what the client says next, the SYN must be on its way by then: it goes first.
+        """
+        done = None if self.offload is None else self.offload.answered(key, segment.seq)
+        isn = done or spoofed_isn(self._secret, key, now)
+        synack = None if done else Send(CLIENT, self._synack(reverse(key), isn, segment.seq, offered))
+        if synack is not None and self.offload is None:
+            yield synack
         segment.route()
         flow = Flow(key, segment.seq, isn, offered, now)
         flow.syn_end = segment.next_seq
@@ -76,7 +82,10 @@ class ClientNic(Translator):
         flow.syn = segment.copy()
         self.counters.syn_answered += 1
         self.counters.syn_forwarded += 1
-        yield Send(SERVER, segment)
+        if not done:
+            yield Send(SERVER, segment)
+        if synack is not None and self.offload is not None:
+            yield synack
         if self._log is not None:
             self._log("syn_answered", flow)
 
@@ -92,7 +101,7 @@ class ClientNic(Translator):
     def _synack(self, key: bytes, isn: int, client_isn: int, offered: SynOptions) -> Packet:
         """The answer to a SYN: `key` is its own 4-tuple, server first."""
         mss, scale, sack_permitted, tsval, _ = offered
-        mss = self._mss if mss is None or mss > self._mss else mss
+        mss = self.mss if mss is None or mss > self.mss else mss
         ack = (client_isn + 1) & MASK
         if tsval is not None and scale is not None and sack_permitted:
             return answer.synack(key, isn, ack, mss, tsval, scale)
@@ -157,20 +166,23 @@ class StampClientNic(ClientNic):
     stamps = True
 
     def respond(self, side: int, segment: Segment, now: float) -> Iterable[Action]:
-        """One segment that came in on `side`; anything but a SYN from the client crosses as it is."""
+        """One segment that came in on `side`; anything but a SYN from the client crosses as it is.
+
+        With an `offload`, all but a SYN has done so already.
+        """
         flags = segment.flags
+        crossed = self.offload is not None and not flags & SYN
         if side == CLIENT:
             if flags & SYN and not flags & ACK:
                 return self._syn(segment, now)
-            stopped = self._route(segment, SERVER)
+            stopped = None if crossed else self._route(segment, SERVER)
             if stopped is not None:
                 return stopped
             flow = self.flows.by_client.get(segment.key)
             if flow is not None and flow.state is WAITING:
                 flow.client_heard = True
                 self._note(flow, flags, now)
-            self.counters.passed += 1
-            return [Send(SERVER, segment)]
+            return [] if crossed else self._pass(SERVER, segment)
         flow = self.flows.by_server.get(segment.key)
         if flow is not None and flow.state is WAITING:
             if flags & SYN:
@@ -178,14 +190,19 @@ class StampClientNic(ClientNic):
                 return self._drop("untranslated_synack")
             flow.server_heard = True
             self._note(flow, flags, now)
-        stopped = self._route(segment, CLIENT)
+        stopped = None if crossed else self._route(segment, CLIENT)
         if stopped is not None:
             return stopped
+        return [] if crossed else self._pass(CLIENT, segment)
+
+    def _pass(self, side: int, segment: Segment) -> Actions:
         self.counters.passed += 1
-        return [Send(CLIENT, segment)]
+        return [Send(side, segment)]
 
     def cross(self, side: int, buffer: bytearray, size: int, partial: bool, now: float) -> bool:
         """The short way for a frame of a flow that needs no watching."""
+        if self.offload is not None:
+            return False
         table = self.flows.by_client if side == CLIENT else self.flows.by_server
         return fast_path.route_only(table, self.counters, buffer, size)
 
@@ -196,6 +213,8 @@ class StampClientNic(ClientNic):
             flow.syn = None
         if flags & RST or (flow.client_heard and flow.server_heard):
             flow.syn = None
+            if self.offload is not None:
+                self.offload.take_back(flow)
             self.flows.move(flow, CLOSING)
             self.flows.schedule(flow, now + self.limits.linger)
 

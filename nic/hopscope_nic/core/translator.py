@@ -30,6 +30,7 @@ from hopscope_nic.core.flow import (
 from hopscope_nic.core.flow_table import FlowTable
 from hopscope_nic.core.hold import Held, HoldPool
 from hopscope_nic.core.limits import SPOOFED_WINDOW, Limits, Link
+from hopscope_nic.core.offload import Offload
 from hopscope_nic.core.segment import ACK, ENDS, FIN, RST, SYN, Segment, build
 from hopscope_nic.core.translation import PLAIN, Translation
 
@@ -64,6 +65,8 @@ class Translator:
         self.flows = FlowTable(self.limits.flows)
         self.pool = HoldPool(self.limits.hold_total)
         self.links = links
+        self.offload: Optional[Offload] = None
+        """Who crosses ordinary segments of open flows instead of this machine."""
         self._log = log
 
     # -- the datapath's side
@@ -133,6 +136,8 @@ class Translator:
     def _admit(self, flow: Flow, wake: float) -> None:
         """Take a new flow in; look at it at `wake`."""
         self.flows.add(flow)
+        if self.offload is not None:
+            self.offload.begin(flow)
         self.flows.schedule(flow, wake)
 
     def _open_plain(self, flow: Flow) -> None:
@@ -216,6 +221,8 @@ class Translator:
         self.flows.establish(flow)
         if not (translation.strip_timestamps or translation.strip_sack):
             flow.steady = translation
+            if self.offload is not None:
+                self.offload.take(flow)
 
     def _refuse(self, flow: Flow, reset: Segment, now: float) -> Actions:
         """The server's RST, in numbers that the client, who believes itself connected, accepts (RFC 5961)."""
@@ -306,7 +313,10 @@ class Translator:
         self._close_if_over(flow, flags, now)
 
     def _close_if_over(self, flow: Flow, flags: int, now: float) -> None:
-        flow.steady = None
+        if flow.steady is not None:
+            flow.steady = None
+            if self.offload is not None:
+                self.offload.take_back(flow)
         if (flags & RST or flow.ends == ALL_ACKED) and flow.state is OPEN:
             self.flows.move(flow, CLOSING)
             self.flows.schedule(flow, now + self.limits.linger)
@@ -315,6 +325,8 @@ class Translator:
 
     def _due(self, flow: Flow, now: float) -> List[Action]:
         """A flow's time to be looked at: forget it, or look again later."""
+        if self.offload is not None:
+            flow.seen = max(flow.seen, self.offload.seen(flow) or 0.0)
         expiry = flow.seen + self._patience(flow)
         if expiry > now:
             self.flows.schedule(flow, expiry)
@@ -338,6 +350,8 @@ class Translator:
         return limits.linger
 
     def _forget(self, flow: Flow, event: str) -> None:
+        if self.offload is not None:
+            self.offload.forget(flow)
         self._give_back(flow)
         flow.syn = None
         self.flows.remove(flow)

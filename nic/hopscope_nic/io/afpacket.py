@@ -21,6 +21,7 @@ from hopscope_nic.core.actions import CLIENT, SERVER, SIDES, Action, Actions, Se
 from hopscope_nic.core.counters import Counters
 from hopscope_nic.core.flow_table import FlowTable
 from hopscope_nic.core.hold import HoldPool
+from hopscope_nic.core.offload import Offload
 from hopscope_nic.core.segment import HEADROOM, PASSED, SYN, Segment
 from hopscope_nic.core.selection import PortRange
 from hopscope_nic.io import bpf_filter, next_hop, port_socket
@@ -44,6 +45,7 @@ class Machine(Protocol):
     flows: FlowTable
     pool: HoldPool
     server_is_near: bool
+    offload: Optional[Offload]
 
     def respond(self, side: int, segment: Segment, now: float) -> Iterable[Action]:
         """Decide about one segment."""
@@ -56,6 +58,54 @@ class Machine(Protocol):
 
     def next_deadline(self) -> Optional[float]:
         """When the next timer is due."""
+
+
+class Kernel(Protocol):
+    """How the kernel is kept from forwarding what this process sends itself, and the sockets from what it does not."""
+
+    protocol: int
+    """Of the packet sockets (`port_socket.ETH_P_IP` or `ETH_P_ALL`)."""
+
+    def filter(self, side: int, sock: socket.socket) -> None:
+        """Let a packet socket on `side` see what is to be received, and nothing else. OSError when it cannot."""
+
+    def start(self) -> None:
+        """EnvironmentFault when it cannot."""
+
+    def stop(self) -> None:
+        """At the end; also of a start that has failed."""
+
+    def descriptors(self) -> Sequence[int]:
+        """Readable when `check` has something to say."""
+
+    def check(self) -> None:
+        """EnvironmentFault when it is not as it was started."""
+
+
+class _Stopped:
+    """An nft table drops all selected flows where they arrive."""
+
+    protocol = port_socket.ETH_P_IP
+
+    def __init__(self, ports: Tuple[Port, Port], ranges: Sequence[PortRange], own_addresses: Sequence[str]) -> None:
+        self._table = KernelForwardingStopped(ports[CLIENT].name, ports[SERVER].name, ranges, own_addresses)
+        self._programs = [
+            bpf_filter.program(ranges, offset, own_addresses)
+            for offset in (bpf_filter.DESTINATION_PORT, bpf_filter.SOURCE_PORT)
+        ]
+        self.check = self._table.check
+
+    def filter(self, side: int, sock: socket.socket) -> None:
+        bpf_filter.attach(sock, self._programs[side])
+
+    def start(self) -> None:
+        self._table.__enter__()
+
+    def stop(self) -> None:
+        self._table.__exit__(None, None, None)
+
+    def descriptors(self) -> Sequence[int]:
+        return (self._table.fileno(),)
 
 
 class AfPacket:
@@ -75,11 +125,7 @@ class AfPacket:
         self._ports = ports
         self._events = events
         self._netlink = netlink
-        self._forwarding = KernelForwardingStopped(ports[0].name, ports[1].name, ranges, own_addresses)
-        self._programs = [
-            bpf_filter.program(ranges, offset, own_addresses)
-            for offset in (bpf_filter.DESTINATION_PORT, bpf_filter.SOURCE_PORT)
-        ]
+        self._kernel = self._kernel_of(ranges, own_addresses)
         self._hops = [NextHops(port, netlink) for port in ports]
         self._resends = [partial(self._resend, port.ifindex) for port in ports]
         self._sockets: List[socket.socket] = []
@@ -92,24 +138,29 @@ class AfPacket:
         self._overruns = [0, 0]
         self._active = False
 
+    def _kernel_of(self, ranges: Sequence[PortRange], own_addresses: Sequence[str]) -> Kernel:
+        """Who keeps the kernel from what is ours."""
+        return _Stopped(self._ports, ranges, own_addresses)
+
     def __enter__(self) -> AfPacket:
         """Listen first, then stop the kernel, so that no SYN falls in between. EnvironmentFault when either fails."""
         try:
             for side in (CLIENT, SERVER):
-                self._sockets.append(port_socket.open_port(self._ports[side], self._programs[side]))
+                attach = partial(self._kernel.filter, side)
+                self._sockets.append(port_socket.open_port(self._ports[side], attach, self._kernel.protocol))
             for hops in self._hops:
                 hops.warm_up()
-            self._forwarding.__enter__()
+            self._kernel.start()
         except BaseException:
             self._close()
             raise
         return self
 
     def __exit__(self, *failure: Any) -> None:
-        self._forwarding.__exit__(None, None, None)
         self._close()
 
     def _close(self) -> None:
+        self._kernel.stop()
         for sock in self._sockets:
             sock.close()
         self._changes.close()
@@ -124,7 +175,7 @@ class AfPacket:
         poller = select.epoll()
         for sock in (*self._sockets, wake_read):
             poller.register(sock.fileno(), select.EPOLLIN)
-        for descriptor in (self._changes.fileno(), self._forwarding.fileno()):
+        for descriptor in (self._changes.fileno(), *self._kernel.descriptors()):
             poller.register(descriptor, select.EPOLLIN)
         gc.collect()
         gc.freeze()
@@ -142,14 +193,15 @@ class AfPacket:
 
     def _loop(self, poller: select.epoll, wake: socket.socket) -> None:
         descriptors = {sock.fileno(): side for side, sock in enumerate(self._sockets)}
+        kernel = self._kernel.descriptors()
         report_at = time.monotonic() + _REPORT
         while True:
             for descriptor, _ in poller.poll(self._timeout(report_at)):
                 side = descriptors.get(descriptor)
                 if side is not None:
                     self._drain(side)
-                elif descriptor == self._forwarding.fileno():
-                    self._forwarding.check()
+                elif descriptor in kernel:
+                    self._kernel.check()
                 elif descriptor == wake.fileno():
                     numbers = wake.recv(4096)
                     if any(number in _STOP for number in numbers):

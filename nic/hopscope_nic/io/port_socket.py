@@ -10,16 +10,17 @@ from __future__ import annotations
 import socket
 import struct
 from contextlib import suppress
-from typing import List, Tuple
+from typing import Callable
 
 from hopscope_nic.errors import EnvironmentFault
-from hopscope_nic.io import bpf_filter
 from hopscope_nic.io.ports import Port
 
 _SOL_PACKET = 263
 _PACKET_STATISTICS, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING = 6, 15, 23
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
-_ETH_P_IP = 0x0800
+ETH_P_IP = 0x0800
+ETH_P_ALL = 0x0003
+"""A socket of this one sees a frame before tc ingress does, one of `ETH_P_IP` behind it."""
 _BUFFER_OCTETS = 16 * 1024 * 1024
 
 NEEDS_CHECKSUM = 1
@@ -27,14 +28,14 @@ DATA_VALID = 2
 MAX_FRAME = 10 + 14 + 65535
 
 
-def open_port(port: Port, instructions: List[Tuple[int, int, int, int]]) -> socket.socket:
+def open_port(port: Port, attach_filter: Callable[[socket.socket], None], protocol: int) -> socket.socket:
     """A socket that receives what the filter lets through. EnvironmentFault when this user or kernel cannot."""
     try:
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
     except PermissionError:
         raise EnvironmentFault("packet sockets need root or CAP_NET_RAW") from None
     try:
-        bpf_filter.attach(sock, instructions)
+        attach_filter(sock)
         sock.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
         with suppress(OSError):  # Linux before 4.20; bound to one protocol, the socket does not see what leaves
             sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
@@ -43,7 +44,7 @@ def open_port(port: Port, instructions: List[Tuple[int, int, int, int]]) -> sock
                 sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_OCTETS)
             except OSError:
                 sock.setsockopt(socket.SOL_SOCKET, fallback, _BUFFER_OCTETS)
-        sock.bind((port.name, _ETH_P_IP))
+        sock.bind((port.name, protocol))
     except OSError as error:
         sock.close()
         raise EnvironmentFault(f"{port.name}: {error.strerror}") from error

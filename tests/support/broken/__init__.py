@@ -18,8 +18,10 @@ def _box(role: str, placement: str, program: str | None, *more: str, ready_timeo
     file = f"{program}.py"
     start = ("-m", "hopscope_nic") if program is None else ("{host_dir}/" + file,)
     modules = ("hopscope_nic", "scapy") if program == "catch_all" or "scapy" in more else ("hopscope_nic",)
+    # What is replaced is in Python: the kernel must not carry it.
+    datapath = () if "--datapath" in more else ("--datapath", "afpacket")
     return Box(
-        argv=("{python}", *start, role, "--placement", placement, *more),
+        argv=("{python}", *start, role, "--placement", placement, *datapath, *more),
         files={} if program is None else {file: str(HERE / file)},
         modules=modules,
         ready=READY,

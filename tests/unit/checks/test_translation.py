@@ -341,3 +341,27 @@ def test_acknowledgements_that_a_link_reorders_keep_their_clocks(load):
 
     verdict = translation()(load(Recipe("stamp"), reorder))
     assert verdict.outcome is Outcome.PASS, verdict.summary
+
+
+def without_timestamps(chain, *, kept=()):
+    """The server declines time stamps: none come from it, and none from the box reach it, but on ``kept`` labels."""
+    at_server = ("servernic-eth1", "server-eth0")
+    for tap, frames in chain.taps.items():
+        for frame in frames:
+            from_server = frame.sport == chain.recipe.port and frame.label != "spoofed"
+            spoofed = from_server and frame.flags & 0x12 == 0x12 and tap not in at_server
+            to_server = frame.dport == chain.recipe.port and tap in at_server and not frame.flags & 2
+            if (from_server and not spoofed) or (to_server and frame.label not in kept):
+                frame.options.tsval = -1
+
+
+def test_timestamps_that_the_server_declined_are_to_be_kept_from_it(load):
+    verdict = translation()(load(Recipe("stamp"), without_timestamps))
+    assert verdict.outcome is Outcome.PASS, verdict.summary
+
+
+def test_timestamps_that_reach_a_server_which_declined_them(rejects):
+    rejects(
+        translation(), Recipe("stamp"), lambda chain: without_timestamps(chain, kept=("request",)),
+        "timestamps option absent, as the server declined it",
+    )  # fmt: skip

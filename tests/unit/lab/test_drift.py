@@ -29,6 +29,10 @@ def test_a_setting_in_force_is_no_drift():
     assert differences(PROVEN, {**PROVEN, ROUTE: "nothing else"}, frozenset([ROUTE])) == {}
 
 
+def test_a_parameter_that_a_test_has_set_and_undone_is_no_drift():
+    assert differences(PROVEN, {**PROVEN, ("client", "sysctl net.ipv4.tcp_sack"): "1"}) == {}
+
+
 class Answers:
     """A host that answers each command by its first words."""
 

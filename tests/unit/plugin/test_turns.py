@@ -87,6 +87,26 @@ def test_a_session_inside_a_budget_test_does_not_wait_for_it(monkeypatch: pytest
     assert turns.HELD not in os.environ
 
 
+def test_a_session_inside_a_test_gets_by_a_budget_test_that_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+
+    def waiting() -> None:
+        with Turns("one", said.append).turn(budget=True, lab=True):
+            pass
+
+    with Turns("one", silent).turn(budget=False, lab=True):
+        thread = threading.Thread(target=waiting)
+        thread.start()
+        wait_until(lambda: said, timeout=5, what="the wait to be told")
+        monkeypatch.delenv(turns.HELD, raising=False)  # all in one process: it would take itself for a part of it
+        monkeypatch.setattr(turns, "PATIENCE_S", 0.1)
+        with Turns(None, silent).turn(budget=True, lab=True):
+            pass
+    thread.join(timeout=5)
+
+
 def test_the_locks_of_a_session_go_with_it(own_locks: Path) -> None:
     with Turns("one", silent).turn(budget=False, lab=True):
         pass

@@ -1,4 +1,4 @@
-"""The packet-socket datapath between real kernels: what a client notices, and what is left behind."""
+"""The datapaths between real kernels: what a client notices, and what is left behind."""
 
 from __future__ import annotations
 
@@ -79,8 +79,13 @@ def box_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 Start = Callable[..., dict[str, Process]]
 
 
+@pytest.fixture(params=["afpacket", "bpf"])
+def datapath(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def start(box_lab: Lab, tmp_path: Path) -> Iterator[Start]:
+def start(box_lab: Lab, tmp_path: Path, datapath: str) -> Iterator[Start]:
     """Start the boxes of a placement; they are stopped when the test ends."""
     with ExitStack() as stack:
 
@@ -89,7 +94,7 @@ def start(box_lab: Lab, tmp_path: Path) -> Iterator[Start]:
             return {
                 host: stack.enter_context(
                     box_lab.hosts[host].spawn(
-                        [sys.executable, "-m", "hopscope_nic", host, "--placement", placement],
+                        [sys.executable, "-m", "hopscope_nic", host, "--placement", placement, "--datapath", datapath],
                         name="nic",
                         ready=READY,
                         directory=tmp_path / host,
@@ -183,6 +188,7 @@ def test_told_to_stop_it_says_so(box_lab, start):
     assert box_lab.hosts["clientnic"].run(["nft", "list", "tables"]).text == ""
 
 
+@pytest.mark.parametrize("datapath", ["afpacket"])
 def test_killed_it_leaves_no_table_behind(box_lab, start):
     process = start("hold")["clientnic"]
     host = box_lab.hosts["clientnic"]
@@ -195,6 +201,18 @@ def test_killed_it_leaves_no_table_behind(box_lab, start):
     assert client(box_lab, 1, 10)["good"] == 1, "the kernel forwards again"
 
 
+@pytest.mark.parametrize("datapath", ["bpf"])
+def test_killed_it_leaves_no_program_behind(box_lab, start):
+    process = start("hold")["clientnic"]
+    assert events(process)[0]["datapath"] == "bpf"
+    assert client(box_lab, 1, 10)["good"] == 1
+    assert counters(process)["syn_answered"] == 1
+    process.signal(signal.SIGKILL)
+    process.wait(5)
+    assert client(box_lab, 1, 10)["good"] == 1, "the kernel forwards again, and nobody drops a SYN"
+
+
+@pytest.mark.parametrize("datapath", ["afpacket"])
 def test_without_its_table_it_does_not_go_on(box_lab, start):
     process = start("hold")["clientnic"]
     box_lab.hosts["clientnic"].run(["pkill", "-x", "-P", str(events(process)[0]["pid"]), "nft"])

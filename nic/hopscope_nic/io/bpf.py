@@ -1,0 +1,148 @@
+"""The fast datapath: the kernel crosses the middle of flows by BPF, this process all the rest as `AfPacket` does.
+
+What the kernel does and what it leaves is said in `bpf/rewriter.bpf.c`. There is no nft table: the program on a port
+drops what user space has got, and lets the router have the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import socket
+import struct
+import time
+from ipaddress import IPv4Address
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
+
+from hopscope_nic.core.actions import CLIENT, SERVER, SIDES, Action
+from hopscope_nic.core.client_nic import ClientNic, StampClientNic
+from hopscope_nic.core.selection import PortRange
+from hopscope_nic.errors import EnvironmentFault
+from hopscope_nic.io import port_socket
+from hopscope_nic.io.afpacket import AfPacket, Machine
+from hopscope_nic.io.kernel_flows import VALUE, KernelFlows
+from hopscope_nic.io.libbpf import Library, Map, Object
+
+OBJECT = "bpf/rewriter.bpf.o"
+SO_ATTACH_BPF = 50
+_RANGES, _ADDRESSES = 16, 32
+_CONFIG = struct.Struct(f"=III4x16s2III{2 * _RANGES}H{_ADDRESSES * 4}s")
+_COUNTS = struct.Struct("=5Q")
+SECRET_OCTETS = 16
+_ZERO = bytes(4)
+
+
+def possible_processors() -> int:
+    """How many values a map per processor has (/sys/devices/system/cpu/possible: "0-3,8-11")."""
+    with open("/sys/devices/system/cpu/possible", encoding="ascii") as text:
+        ends = [part.split("-") for part in text.read().strip().split(",")]
+    return sum(int(end[-1]) - int(end[0]) + 1 for end in ends)
+
+
+def config(
+    machine: Machine, mtus: Sequence[int], ranges: Sequence[PortRange], addresses: Sequence[str], secret: bytes
+) -> bytes:
+    """struct config; `mtus` are those of the client's and of the server's link. EnvironmentFault: too much of it."""
+    if len(ranges) > _RANGES or len(addresses) > _ADDRESSES:
+        raise EnvironmentFault(f"the bpf datapath takes {_RANGES} ranges of ports and {_ADDRESSES} own addresses")
+    ports = [port for one in ranges for port in one]
+    ports += [0] * (2 * _RANGES - len(ports))
+    packed = b"".join(IPv4Address(address).packed for address in addresses)
+    mss = machine.mss if isinstance(machine, ClientNic) else None
+    return _CONFIG.pack(
+        isinstance(machine, StampClientNic),
+        mss is not None,
+        mss or 0,
+        secret,
+        mtus[SERVER],
+        mtus[CLIENT],
+        len(ranges),
+        len(addresses),
+        *ports,
+        packed,
+    )
+
+
+class Programs:
+    """The programs on both ports: the `Kernel` of this datapath."""
+
+    protocol = port_socket.ETH_P_ALL
+
+    def __init__(self, ifindexes: Sequence[int], flows: int, told: bytes) -> None:
+        """`flows` at most; `told` is their `config`. EnvironmentFault when this machine cannot."""
+        self._ifindexes = ifindexes
+        try:
+            content = pkgutil.get_data("hopscope_nic", OBJECT) or b""
+        except OSError:
+            raise EnvironmentFault(f"{OBJECT} is missing (`make bpf` builds it)") from None
+        self._object = Object(Library(), content)
+        try:
+            self._object.size("flows", flows)
+            self._object.load()
+            self._object.map("config", _CONFIG.size).put(_ZERO, told)
+            self.flows: Map = self._object.map("flows", VALUE.size)
+            self._counts = self._object.map("counts", _COUNTS.size * possible_processors())
+        except BaseException:
+            self._object.close()
+            raise
+
+    def filter(self, side: int, sock: socket.socket) -> None:
+        sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_BPF, struct.pack("i", self.program(f"filter_{SIDES[side]}")))
+
+    def program(self, name: str) -> int:
+        """Descriptor of a program, by its name in the source."""
+        return self._object.program(name)
+
+    def start(self) -> None:
+        for side in (CLIENT, SERVER):
+            self._object.attach_tcx(f"cross_{SIDES[side]}", self._ifindexes[side])
+
+    def stop(self) -> None:
+        self._object.close()
+
+    def descriptors(self) -> Sequence[int]:
+        return ()
+
+    def check(self) -> None:
+        pass
+
+    def counts(self) -> Tuple[List[int], List[int], int]:
+        """Segments that the kernel has carried and those that it was watched at, from the client and from the server;
+        SYNs that it has answered and forwarded."""
+        per_processor = _COUNTS.iter_unpack(self._counts.get(_ZERO) or bytes(_COUNTS.size))
+        total = [sum(column) for column in zip(*per_processor)]  # noqa: B905 (Python 3.9)
+        return total[:2], total[2:4], total[4]
+
+
+class Bpf(AfPacket):
+    """As `AfPacket`, for a machine that knows of an `Offload`."""
+
+    def _kernel_of(self, ranges: Sequence[PortRange], own_addresses: Sequence[str]) -> Programs:
+        machine = self._machine
+        told = config(machine, [port.mtu for port in self._ports], ranges, own_addresses, os.urandom(SECRET_OCTETS))
+        programs = Programs([port.ifindex for port in self._ports], machine.flows.limit, told)
+        self._programs = programs
+        self._flows = KernelFlows(programs.flows, answers=isinstance(machine, ClientNic))
+        self._lost = 0  # SYNs that were answered, and never got to this process
+        machine.offload = self._flows
+        return programs
+
+    def _close(self) -> None:
+        super()._close()
+        self._machine.offload = None  # another datapath may be tried
+
+    def _carry_out(self, actions: Iterable[Action], now: float) -> None:
+        super()._carry_out(actions, now)
+        self._flows.apply()
+
+    def snapshot(self) -> Dict[str, Any]:
+        """Counters as the events tell them: what the kernel has let cross is in them."""
+        values = super().snapshot()
+        carried, watched, answered = self._programs.counts()
+        if answered - self._flows.entered > self._lost:
+            self._lost += self._flows.sweep(time.monotonic())
+        values["passed" if isinstance(self._machine, StampClientNic) else "translated"] += sum(carried + watched)
+        for side, name in enumerate(SIDES):
+            values[f"received_{name}"] += carried[side]
+            values[f"sent_{name}"] += carried[1 - side] + watched[1 - side] + answered
+        return values

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+import hopscope_nic
+from hopscope_nic.cli import _enter
+from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
+from hopscope_nic.core.limits import Link
+from hopscope_nic.core.selection import PortRange
+from hopscope_nic.core.server_nic import ServerNic
+from hopscope_nic.errors import EnvironmentFault
+from hopscope_nic.io import bpf
+from hopscope_nic.io.libbpf import Library
+from support.nic import SECRET
+
+FOLDER = Path(hopscope_nic.__file__).parent / "bpf"
+
+
+def test_the_object_was_built_from_the_source():
+    said = json.loads((FOLDER / "rewriter.json").read_text())
+    for key, name in (("source_sha256", "rewriter.bpf.c"), ("object_sha256", "rewriter.bpf.o")):
+        assert said[key] == hashlib.sha256((FOLDER / name).read_bytes()).hexdigest(), "run `make bpf`"
+
+
+@pytest.mark.parametrize(
+    ("machine", "head"),
+    [
+        (HoldClientNic(SECRET, links=(Link(1400), Link(1500))), (0, 1, 1360)),
+        (StampClientNic(SECRET), (1, 1, 1460)),
+        (ServerNic(), (0, 0, 0)),
+    ],
+)
+def test_what_the_programs_are_told(machine, head):
+    told = bpf.config(machine, [1400, 1500], [PortRange(80, 81), PortRange(443, 443)], ["10.1.0.1"], b"k" * 16)
+    assert struct.unpack_from("=III", told) == head
+    assert told[16:32] == b"k" * 16
+    assert struct.unpack_from("=4I", told, 32) == (1500, 1400, 2, 1), "what comes from the client leaves to the server"
+    assert struct.unpack_from("=4H", told, 48) == (80, 81, 443, 443)
+    assert told[48 + 64 : 48 + 68] == bytes((10, 1, 0, 1))
+
+
+def test_more_than_fits_is_refused():
+    with pytest.raises(EnvironmentFault, match="16 ranges of ports"):
+        bpf.config(ServerNic(), [1500, 1500], [PortRange(port, port) for port in range(1, 40, 2)], [], bytes(16))
+
+
+def test_processors_are_counted():
+    assert bpf.possible_processors() >= 1
+
+
+def test_without_the_library_the_package_is_named():
+    with pytest.raises(EnvironmentFault, match="libbpf1"):
+        Library("libnosuch.so.9")
+
+
+def test_auto_says_what_it_chose_and_why():
+    def enter(name):
+        if name == "bpf":
+            raise EnvironmentFault("tcx links (Linux 6.6): no")
+        return name
+
+    assert _enter("auto", enter) == (
+        "afpacket",
+        {"datapath": "afpacket", "chosen": "auto: no bpf: tcx links (Linux 6.6): no"},
+    )
+    assert _enter("auto", str)[1]["datapath"] == "bpf"
+    with pytest.raises(EnvironmentFault):
+        _enter("bpf", enter)

@@ -1,0 +1,125 @@
+"""What a machine tells whoever crosses ordinary segments for it, and what it then leaves to them."""
+
+from __future__ import annotations
+
+import pytest
+
+from hopscope_nic.core.actions import CLIENT, SERVER
+from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
+from hopscope_nic.core.limits import Limits
+from hopscope_nic.core.server_nic import ServerNic
+from support.nic import (
+    ACK,
+    FIN,
+    RST,
+    SECRET,
+    SYN,
+    ends,
+    linux_syn_options,
+    linux_synack_options,
+    sent,
+)
+
+client, server = ends()
+C, V, R = 1000, 5_000_000, 70
+
+
+class Kernel:
+    """Notes what it is told, in order."""
+
+    def __init__(self, answers=None, seen=None):
+        self.told = []
+        self.answers = answers
+        self.last = seen
+
+    def answered(self, key, client_isn):
+        assert client_isn == C
+        return self.answers
+
+    def seen(self, flow):
+        return self.last
+
+    def __getattr__(self, name):
+        return lambda flow: self.told.append(name)
+
+
+def syn(ack=0):
+    return client.segment(C, ack, SYN, options=linux_syn_options())
+
+
+def synack():
+    return server.segment(R, C + 1, SYN | ACK, options=linux_synack_options())
+
+
+def machine(kind, **how):
+    nic = ServerNic() if kind is ServerNic else kind(SECRET)
+    nic.offload = Kernel(**how)
+    return nic
+
+
+def opened(kind):
+    nic = machine(kind)
+    actions = nic.receive(CLIENT, syn(V if kind is ServerNic else 0), 0.0)
+    isn = V if kind is ServerNic else sent(actions, CLIENT)[0].seq
+    nic.receive(SERVER, synack(), 0.0)
+    nic.receive(CLIENT, client.segment(C + 1, isn + 1, ACK), 0.0)
+    return nic, isn
+
+
+@pytest.mark.parametrize("kind", [HoldClientNic, ServerNic])
+def test_an_open_flow_is_theirs_until_its_first_end(kind):
+    nic, isn = opened(kind)
+    assert nic.offload.told == ["begin", "take"]
+    nic.receive(CLIENT, client.segment(C + 1, isn + 1, ACK | FIN), 0.0)
+    nic.receive(SERVER, server.segment(R + 1, C + 2, ACK | FIN), 0.0)
+    nic.receive(CLIENT, client.segment(C + 2, isn + 2, ACK), 0.0)
+    assert nic.offload.told == ["begin", "take", "take_back"]
+    nic.tick(100.0)
+    assert nic.offload.told[3:] == ["forget"]
+
+
+@pytest.mark.parametrize("kind", [HoldClientNic, ServerNic])
+def test_a_flow_that_goes_on_elsewhere_does_not_expire(kind):
+    nic, _ = opened(kind)
+    idle = Limits().idle
+    nic.offload.last = idle - 1
+    nic.tick(idle + 1)
+    assert len(nic.flows) == 1
+    nic.tick(2 * idle)
+    assert len(nic.flows) == 0
+
+
+def test_what_the_server_declines_stays_with_the_machine():
+    nic = machine(HoldClientNic)
+    isn = sent(nic.receive(CLIENT, syn(), 0.0), CLIENT)[0].seq
+    nic.receive(SERVER, server.segment(R, C + 1, SYN | ACK), 0.0)
+    nic.receive(CLIENT, client.segment(C + 1, isn + 1, ACK), 0.0)
+    assert nic.offload.told == ["begin"]
+
+
+@pytest.mark.parametrize("kind", [HoldClientNic, StampClientNic])
+def test_a_syn_that_was_answered_already_is_only_entered(kind):
+    nic = machine(kind, answers=V)
+    assert sent(nic.receive(CLIENT, syn(), 0.0)) == []
+    (flow,) = nic.flows
+    assert flow.spoofed_isn == V
+    assert (nic.counters.syn_answered, nic.counters.syn_forwarded) == (1, 1)
+    nic.receive(CLIENT, client.segment(C + 1, V + 1, ACK), 0.1)
+    (again,) = sent(nic.tick(1.1), SERVER)
+    assert (again.seq, again.ack) == (C, V if kind is StampClientNic else 0), "lost on the way, it is sent again"
+
+
+def test_a_syn_goes_before_its_answer_where_the_next_segment_does_not_wait():
+    nic = machine(StampClientNic)
+    assert [action.side for action in nic.receive(CLIENT, syn(), 0.0)] == [SERVER, CLIENT]
+
+
+def test_a_box_that_passes_sends_nothing_but_syns():
+    nic = machine(StampClientNic)
+    isn = sent(nic.receive(CLIENT, syn(), 0.0), CLIENT)[0].seq
+    assert sent(nic.receive(CLIENT, client.segment(C + 1, isn + 1, ACK), 0.0)) == []
+    assert nic.offload.told == ["begin"]
+    assert sent(nic.receive(SERVER, server.segment(isn + 1, C + 1, ACK), 0.0)) == []
+    assert nic.offload.told == ["begin", "take_back"], "both ends have been heard"
+    assert sent(nic.receive(SERVER, server.segment(isn + 1, C + 1, RST), 0.0)) == []
+    assert nic.counters.passed == 0
