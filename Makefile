@@ -6,7 +6,6 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 # Without bytecode, each of hundreds of processes would compile anew what pytest rewrites: a second each.
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST_ARGS ?=
-SSH_LAB_TOPOLOGY ?= chain
 # All extras but dask, which is large: its one test installs it by itself, at night.
 LOCKED := ssh aws scapy wireshark allure xdist tunnel
 RESULTS := --alluredir=.hopscope/allure-results --clean-alluredir
@@ -43,12 +42,16 @@ report: setup ## an HTML report (Allure) of the last demo or test, with captures
 judge: setup ## the newest run, judged again from its captures
 	@$(PYTHON) -m hopscope judge .hopscope/runs/latest
 
-ssh-lab: setup ## a lab whose hosts are reached by SSH, and .hopscope/ssh-lab.yaml for --lab-inventory
-	@$(PYTHON) -m hopscope lab up $(SSH_LAB_TOPOLOGY) --name ssh-lab --ssh .hopscope/ssh-lab.yaml
+ssh-lab: setup ## labs whose hosts are reached by SSH, and .hopscope/ssh-lab.yaml for --lab-inventory
+	@$(PYTHON) -m hopscope lab up chain --name ssh-lab --ssh .hopscope/ssh-lab.yaml
+	@for name in tunnel tunnel-routed; do \
+	  $(PYTHON) -m hopscope lab up $$name --name ssh-lab-$$name --ssh .hopscope/ssh-lab-$$name.yaml >/dev/null || exit 1; done
+	@$(PYTHON) -m hopscope lab up tests/integration/chain-lossy.yaml --name ssh-lab-chain-lossy \
+	  --ssh .hopscope/ssh-lab-chain-lossy.yaml >/dev/null
 
-ssh-lab-down: ## ends it
-	@$(PYTHON) -m hopscope lab down ssh-lab
-	@rm -f .hopscope/ssh-lab.yaml
+ssh-lab-down: ## ends them
+	@for name in ssh-lab ssh-lab-tunnel ssh-lab-tunnel-routed ssh-lab-chain-lossy; do \
+	  $(PYTHON) -m hopscope lab down $$name; rm -f .hopscope/$$name.yaml; done
 
 bpf: ## the BPF object of the rewriters, from its source (needs clang, llvm and libbpf-dev)
 	@bash scripts/bpf.sh

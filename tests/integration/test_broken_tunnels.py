@@ -145,7 +145,10 @@ def test_an_unreachable_address_is_no_success(broken, chain):
         caught(lambda: tunnel.ping(sizes=("small",), **ONE_WAY), "none could be sent", "unreachable")
 
 
-def test_a_wrong_certificate(broken):
+def test_a_wrong_certificate(broken, tmp_path, monkeypatch):
+    stranger = broken_tunnels.wrong_certificate(tmp_path)
+    monkeypatch.setitem(broken_tunnels.SUTS, stranger.name, stranger)
+
     def start() -> None:
         with broken("wrong-certificate"):
             pytest.fail("a tunnel with a stranger's certificate came up")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,7 +112,7 @@ def test_a_tap_that_is_killed_is_named_and_its_capture_kept(lab: Lab, tmp_path: 
     session.start()
     ping(lab)
     victim = session.taps[3]
-    os.kill(victim.pid, signal.SIGKILL)
+    victim.signal(signal.SIGKILL)
     with pytest.raises(CaptureUnhealthy, match=f"tap {victim.port.tap} ended by itself") as caught:
         session.stop()
     assert caught.value.host == "servernic"

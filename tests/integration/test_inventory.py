@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,14 +12,20 @@ from pathlib import Path
 import pytest
 
 from hopscope import data
+from hopscope.capture.session import CaptureSession
+from hopscope.checks.judge import judge_folder
 from hopscope.errors import EnvironmentFault, LabFailed
 from hopscope.hosts.executor import Executor
+from hopscope.hosts.ssh_process import SshProcess
 from hopscope.lab import management, ssh_lab
 from hopscope.lab.lab import Lab
 from hopscope.lab.settings.nft_table import Chain, NftTable
 from hopscope.lab.settings.sysctl import Sysctl
 from hopscope.lab.wait import wait_until
 from hopscope.providers.inventory import InventoryProvider
+from hopscope.traffic.transfer import transfer
+from hopscope.wire import pcap
+from hopscope.wire.packets import ICMP
 from support import ssh_hosts
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an SSH server needs a lab built by root")
@@ -113,6 +120,46 @@ def test_one_session_has_the_hosts_and_the_next_is_told_which(doors, hosts: Lab,
         pass
 
 
+def test_our_own_connection_over_the_links_under_test_is_in_no_capture(doors, hosts: Lab, tmp_path: Path) -> None:
+    """The server is reached through the client and the chain itself; what is left out is told beside the captures."""
+    told = json.loads(doors[1].read_text())
+    jump = {key: told["hosts"]["client"][key] for key in ("address", "keys", "fingerprint", "proxy_command")}
+    told["hosts"]["server"] |= {"address": "10.1.2.10", "proxy_command": [], "jump": jump}
+    file = tmp_path / "by-jump.yaml"
+    file.write_text(json.dumps(told))
+    with InventoryProvider(file).acquire(data.topology("chain-lan"), directory=tmp_path, name="jumped") as lab:
+        words = "(host 10.1.0.10 and host 10.1.2.10 and tcp port 22)"
+        assert lab.aside == {port.key: words for port in lab.topology.ports}
+        captured = CaptureSession(lab, tmp_path / "captures")
+        with captured:
+            lab.hosts["server"].run(["true"])
+            lab.hosts["client"].run(["ping", "-n", "-c", "2", "-i", "0.2", "10.1.2.10"])
+    assert json.loads((tmp_path / "captures/taps.json").read_text())["aside"] == lab.aside
+    for report in captured.reports:
+        packets = pcap.read(report.file)
+        assert (packets.proto == ICMP).sum() == 4
+        assert not packets.is_tcp.any(), report.file.name
+
+
+def test_large_captures_of_boxes_in_between_come_without_what_is_right(doors, hosts: Lab, tmp_path: Path) -> None:
+    told = json.loads(doors[1].read_text())
+    for host in told["hosts"].values():
+        host["fetch_whole_mb"] = 0
+    file = tmp_path / "thin.yaml"
+    file.write_text(json.dumps(told))
+    with InventoryProvider(file).acquire(data.topology("chain-lan"), directory=tmp_path, name="thin") as lab:
+        captured = CaptureSession(lab, tmp_path / "captures")
+        with captured:
+            assert transfer(lab.hosts["client"], lab.hosts["server"], "10.1.2.10", bytes=500_000).ok
+    sizes = {report.file.stem: report.file.stat().st_size for report in captured.reports}
+    assert {name for name, size in sizes.items() if size > 1_000_000} == {"client-eth0", "server-eth0"}
+    judgement = judge_folder(tmp_path / "captures", expect="plain")
+    verdicts = {each.check: each for each in judgement.verdicts}
+    assert judgement.exit_code == 0, [str(each) for each in judgement.verdicts]
+    assert "1,000,0" in verdicts["delivery"].summary
+    assert verdicts["checksums"].metrics["unverifiable"] == 0
+
+
 @contextmanager
 def spoilt(lab: Lab):
     """One fault of each kind, on hosts that were in order."""
@@ -167,6 +214,25 @@ def test_what_somebody_else_changes_meanwhile_is_told(doors, hosts: Lab, tmp_pat
         lab.close()
     hosts.hosts["client"].run(["ip", "route", "del", *route])
     assert "client: route 10.99.0.0/24: was nothing, is via 10.1.0.1" in (caught.value.evidence or "")
+
+
+def test_nothing_runs_on_a_host_whose_lease_has_ended(doors, hosts: Lab, tmp_path: Path, monkeypatch) -> None:
+    """Signs of life stay away, as from a machine that slept; the next session may have the hosts already."""
+    before = snapshot(hosts)
+    lab = acquire(doors, tmp_path, ttl=TTL)
+    lab.apply(Sysctl("client", "net.ipv4.tcp_syn_retries", "2"))
+    with monkeypatch.context() as silent:
+        silent.setattr(SshProcess, "signal", lambda process, sig: None)
+        wait_until(lambda: snapshot(hosts) == before, timeout=TTL + 8, interval=0.2, what="hosts that are as before")
+    with acquire(doors, tmp_path, name="next"):
+        for _ in range(2):  # the first may still meet the end of its connection
+            with pytest.raises(EnvironmentFault) as caught:
+                lab.hosts["client"].run(["true"])
+        assert "client: the lease of this host has ended, and the host has brought itself back" in str(caught.value)
+        with pytest.raises(LabFailed, match="error") as caught:
+            lab.close()
+    told = [line for line in (caught.value.evidence or "").splitlines() if "has ended" in line]
+    assert len(told) == len(set(told)) == 4, caught.value.evidence
 
 
 @contextmanager

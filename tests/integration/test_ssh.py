@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import shutil
 import signal
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +17,24 @@ import pytest
 from hopscope.errors import CommandTimeout, ConnectionLost, EnvironmentFault
 from hopscope.hosts.ready import LogLine
 from hopscope.hosts.ssh import SshExecutor
+from hopscope.lab import checkout
 from hopscope.lab.sshd import Account
 from hopscope.lab.wait import wait_until
+from hopscope.model.sut import Checkout
 from support import ssh_hosts
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an SSH server needs a lab built by root")
+
+
+#: The line that the docs tell people to write.
+SUDOERS = re.findall(r"^ +(lab ALL=.*)$", (Path(__file__).parents[2] / "docs/ssh.md").read_text(), re.MULTILINE)[0]
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("ssh")
     accounts = {
-        "clientnic": Account(shell="/bin/dash"),
+        "clientnic": Account(shell="/bin/dash", sudoers=SUDOERS.replace("lab", "hopscope", 1)),
         "servernic": Account(max_sessions=3),
         "server": Account(programs={"sudo": ssh_hosts.build_sudo(folder)}),
     }
@@ -144,6 +153,58 @@ def test_another_login_shell_reads_the_same_line(reach) -> None:
     assert reach("clientnic").run(["printf", "%s,", *words]).text == ",".join([*words, ""])
 
 
+@pytest.mark.parametrize(
+    ("shell", "file"), [("bash", ".bashrc"), ("zsh", ".zshenv"), ("fish", ".config/fish/config.fish")]
+)
+def test_a_shell_whose_start_up_file_talks_is_as_any_other(reach, world, home: Path, shell: str, file: str) -> None:
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"there is no {shell} on this machine")
+    accounts = home.parent / "passwd"  # sshd reads it at each login
+    before = accounts.read_text()
+    accounts.write_text(before.replace(":/root:/bin/bash\n", f":/root:{program}\n", 1))
+    (home / file).parent.mkdir(parents=True, exist_ok=True)
+    (home / file).write_text("echo welcome; echo mind the step >&2; cd /\n")
+    try:
+        words = ["it's", "\\", "$HOME", "a\nb", "*", "!!", "{a,b}", "~"]
+        host = reach("client")
+        result = host.run(["printf", "%s,", *words])
+        assert (result.text, result.stderr) == (",".join([*words, ""]), b"")
+        with host.spawn(["sh", "-c", "echo up; sleep 60"], name=shell, ready=LogLine("^up$")) as process:
+            assert process.lines() == ["up"]
+        with pytest.raises(CommandTimeout):
+            host.run(["sleep", "64"], timeout=0.5)
+    finally:
+        accounts.write_text(before)
+        (home / file).unlink()
+
+
+@pytest.mark.skipif(shutil.which("sudo") is None, reason="there is no sudo on this machine")
+def test_sudo_with_the_line_of_the_docs_is_enough(reach, tmp_path: Path) -> None:
+    host = reach("clientnic", executor={"sudo": True}, user="hopscope")
+    assert host.run(["id", "-u"]).text == "0"
+    with host.spawn(["sh", "-c", "echo up; sleep 60 & wait"], name="root", ready=LogLine("up")) as process:
+        assert host.run(["ps", "-o", "user=", "-p", str(process.pid)]).text == "root"
+    with pytest.raises(CommandTimeout):
+        host.run(["sh", "-c", "sleep 65 & sleep 66"], timeout=0.5)
+    assert host.run(["pgrep", "-f", "sleep 6[56]"], check=False).text == ""
+    assert host.run(["id", "-un"], user="hopscope").text == "hopscope"
+
+
+def test_a_key_of_the_agent_opens_the_door(reach, world, monkeypatch) -> None:
+    key = world[1]["client"].keys[0]
+    started = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, timeout=10, check=True).stdout
+    monkeypatch.setenv("SSH_AUTH_SOCK", re.findall(r"SSH_AUTH_SOCK=([^;]+)", started)[0])
+    pid = int(re.findall(r"SSH_AGENT_PID=(\d+)", started)[0])
+    try:
+        with pytest.raises(EnvironmentFault, match="takes none of the keys"):
+            reach("client", keys=(), agent=True).run(["true"])
+        subprocess.run(["ssh-add", "-q", str(key)], timeout=10, check=True)
+        assert reach("client", keys=(), agent=True).run(["echo", "in"]).text == "in"
+    finally:
+        os.kill(pid, signal.SIGTERM)
+
+
 def test_without_leave_for_sudo_it_is_said(reach) -> None:
     host = reach("server", executor={"sudo": True}, user="hopscope")
     with pytest.raises(
@@ -245,3 +306,27 @@ def test_a_full_disk_leaves_what_was_there(reach, tmp_path: Path) -> None:
     finally:
         host.run(["umount", "small"])
     assert (tmp_path / "back").read_text() == "first"
+
+
+# -- checkouts --------------------------------------------------------------------------------------------------------
+
+REPOSITORY = """
+set -e
+umask 022
+git -c init.defaultBranch=main init -q origin
+cd origin
+commit() { echo "$1" >box; git add box; git -c user.name=a -c user.email=a@example.org commit -qm "$1"; }
+commit one
+git clone -q . ../clone
+commit two
+"""
+
+
+def test_a_checkout_comes_to_its_revision_and_stays_its_owners(reach) -> None:
+    host = reach("client")
+    host.run(["install", "-d", "-o", "hopscope", "/tmp/theirs"])
+    host.run(["sh", "-c", REPOSITORY], user="hopscope", cwd="/tmp/theirs")
+    told = checkout.update(host, Checkout(path="/tmp/theirs/clone", ref="main"))
+    assert (told["owner"], host.run(["cat", "/tmp/theirs/clone/box"]).text) == ("hopscope", "two")
+    assert told["revision"] != told["before"]
+    assert host.run(["find", "/tmp/theirs/clone", "!", "-user", "hopscope"]).text == ""

@@ -109,5 +109,13 @@ class FakeHost:
 def fake_lab(topology: Topology, hosts: dict[str, FakeHost]) -> Any:
     """What rooms above the lab use of one."""
     return SimpleNamespace(
-        name="fake", topology=topology, hosts=hosts, settings=[], in_force=frozenset(), same_clock=True, aside={}
+        name="fake",
+        topology=topology,
+        hosts=hosts,
+        settings=[],
+        in_force=frozenset(),
+        same_clock=True,
+        aside={},
+        clock_error_ns={},
+        whole_bytes={},
     )

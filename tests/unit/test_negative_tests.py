@@ -47,8 +47,8 @@ def test_a_broken_system_is_used_by_a_test(name):
     """Each is a row or a parameter of test_broken_suts, and its program is there."""
     assert f'"{name}"' in (ROOT / "tests" / "integration" / "test_broken_suts.py").read_text()
     for box in broken.SUTS[name].boxes.values():
-        programs = [word for word in box.argv if word.endswith(".py")]
-        assert all(Path(program).is_file() for program in programs)
+        programs = [word.removeprefix("{host_dir}/") for word in box.argv if word.endswith(".py")]
+        assert all(Path(box.files[program]).is_file() for program in programs)
 
 
 def test_every_program_with_a_fault_is_a_system():

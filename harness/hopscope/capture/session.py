@@ -21,7 +21,7 @@ from hopscope.capture.tap import CaptureTap, TapReport
 from hopscope.errors import CaptureUnhealthy, EnvironmentFault, HarnessFault
 from hopscope.hosts.executor import Executor
 from hopscope.lab.lab import Lab
-from hopscope.model.topology import Port
+from hopscope.model.topology import Port, Role
 
 T = TypeVar("T")
 
@@ -169,7 +169,10 @@ class CaptureSession:
     def _tap(self, port: Port, name: str) -> CaptureTap:
         options = self._options.without(self._lab.aside.get(port.key))
         host = self._lab.hosts[port.host]
-        return CaptureTap(host, port, self.directory / name, options, program=self._program)
+        # What was sent and what arrived is judged at the ends, byte by byte; for boxes in between headers are enough.
+        between = self._lab.topology.host(port.host).role in (Role.CLIENTNIC, Role.SERVERNIC)
+        whole = self._lab.whole_bytes.get(port.host) if between and not options.snaplen else None
+        return CaptureTap(host, port, self.directory / name, options, program=self._program, whole_bytes=whole)
 
     def _write_sidecar(self, reports: Sequence[TapReport], extra: Mapping[str, Any]) -> None:
         topology = self._lab.topology
@@ -212,6 +215,10 @@ class CaptureSession:
             "offloads": bool(_OFFLOADS.search(features)) and not self._told_off(port),
             "mac": address,
         }
+        if (error_ns := self._lab.clock_error_ns.get(port.host)) is not None:
+            facts["clock_error_ns"] = error_ns
+        if report.thinned:
+            facts["thinned"] = True
         return facts | {"problem": report.problem} if report.problem else facts
 
 

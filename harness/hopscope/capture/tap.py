@@ -22,7 +22,7 @@ from hopscope.capture.programs import PROGRAMS, Options
 from hopscope.errors import CommandTimeout, EnvironmentFault, HarnessFault, WaitTimeout
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.process import Process, log_tail
-from hopscope.hosts.program import now_ns
+from hopscope.hosts.program import now_ns, python_program
 from hopscope.hosts.ready import LogLine
 from hopscope.lab.wait import wait_until
 from hopscope.model.topology import Port
@@ -32,6 +32,9 @@ LIVE_SECONDS = 10.0
 #: The longest block timer (1 s) and something for a busy machine.
 DRAIN_SECONDS = 10.0
 END_SECONDS = 10.0
+#: It reads about 100,000 frames a second.
+THIN_SECONDS = 300.0
+_THIN = Path(__file__).with_name("thin.py")
 
 _COUNTS = re.compile(
     r"(\d+) packets? captured[,\n]\s*(\d+) packets? received by filter[,\n]\s*(\d+) packets? dropped by kernel"
@@ -75,6 +78,8 @@ class TapReport:
     end_ns: int
     problem: str = ""
     evidence: str = ""
+    thinned: bool = False
+    """The host has cut out the payload of segments whose checksum it found right; see ``thin``."""
 
     @property
     def healthy(self) -> bool:
@@ -85,21 +90,30 @@ class CaptureTap:
     """A capture of one port into one file by one of ``PROGRAMS``. ``start`` and ``stop`` once each."""
 
     def __init__(
-        self, executor: Executor, port: Port, file: Path, options: Options | None = None, *, program: str = "recorder"
+        self,
+        executor: Executor,
+        port: Port,
+        file: Path,
+        options: Options | None = None,
+        *,
+        program: str = "recorder",
+        whole_bytes: int | None = None,
     ) -> None:
+        """A capture of more than ``whole_bytes`` is thinned by the host before it is fetched, None for never."""
         self.port = port
         self.file = file
         self._executor = executor
         self._options = options or Options()
         self._program = program
+        self._whole_bytes = whole_bytes
+        self._thinned = False
         self._live_ns = 0
         self._process: Process | None = None
         self._remote = file if executor.here else executor.directory / f"{secrets.token_hex(4)}-{file.name}"
 
-    @property
-    def pid(self) -> int:
-        """Process id of the program, as seen from here."""
-        return self._started().pid
+    def signal(self, sig: int) -> None:
+        """Send the program a signal."""
+        self._started().signal(sig)
 
     @property
     def ended(self) -> bool:
@@ -158,7 +172,7 @@ class CaptureTap:
 
     def write_out(self) -> None:
         """Ask our recorder to write what it has taken, without waiting: for those who read along."""
-        self._started().signal(signal.SIGUSR1)
+        self.signal(signal.SIGUSR1)
 
     def kill(self) -> None:
         """End it without draining: for a session that could not start."""
@@ -222,6 +236,7 @@ class CaptureTap:
             live_ns=self._live_ns,
             end_ns=end_ns,
             problem=problem,
+            thinned=self._thinned,
             evidence=log_tail(process.stdout, process.stderr) if problem else "",
         )
 
@@ -241,12 +256,27 @@ class CaptureTap:
         if self._executor.here:
             return ""
         try:
+            if not keep:
+                self._thin()
             self._executor.get(str(self._remote), self.file)
         except EnvironmentFault as error:
             return f"could not be fetched: {error}"
         if not keep:
             self._executor.run(["rm", "-f", str(self._remote)], check=False)
         return ""
+
+    def _thin(self) -> None:
+        """Have the host cut out payload that is right, where the file is large: an end of the chain is never asked."""
+        if self._whole_bytes is None:
+            return
+        argv = ["stat", "-c", "%s", "--", str(self._remote)]
+        if int(self._executor.run(argv).text) <= self._whole_bytes:
+            return
+        thin = f"{self._remote}.thin"
+        argv = [*python_program(self._executor, _THIN), str(self._remote), thin]
+        self._executor.run(argv, timeout=THIN_SECONDS)
+        self._executor.run(["mv", "-f", "--", thin, str(self._remote)])
+        self._thinned = True
 
     def _now(self) -> int:
         """The clock that stamps this capture: the host's."""

@@ -4,7 +4,9 @@ rtt samples   an end that is answered early takes the round trip of one hop for 
               least, and any sender times its first retransmission by it;
 early repeats segments that an end sent again sooner than the path could have answered;
 losses        where segments were lost, created or changed, repaired by TCP or not;
-counts        packets of flows without loss that do not add up from tap to tap (see ``identities``).
+counts        packets of flows without loss that do not add up from tap to tap (see ``identities``);
+clocks        where hosts do not share one, how far each may be ahead of its neighbour, by packets that both saw, and
+              beside it what chrony vouches for.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 
 from hopscope.checks.evidence import count
 from hopscope.checks.sights import Sights, Timing, look
+from hopscope.wire.taps import HOPS
 from hopscope.wire.trace import Trace
 
 
@@ -32,7 +35,7 @@ class Observation:
 
 def observe(trace: Trace) -> tuple[Observation, ...]:
     """All that is worth telling of a trace; nothing for a trace without whole flows."""
-    return tell(look(trace))
+    return (*tell(look(trace)), *(_clocks(trace) if trace.whole.any() else ()))
 
 
 def tell(sights: Sights) -> tuple[Observation, ...]:
@@ -88,3 +91,20 @@ def _counts(sights: Sights) -> Iterator[Observation]:
         wrong = {name: number for name, number in off.items() if number}
         told = ", ".join(f"{number:+,} at {name}" for name, number in wrong.items()) or "add up at every tap"
         yield Observation("counts", f"packets of {count(flows, 'flow')} without loss: {told}", wrong)
+
+
+def _clocks(trace: Trace) -> Iterator[Observation]:
+    for near, far in () if trace.same_clock else HOPS:
+        if near not in trace.taps or far not in trace.taps:
+            continue
+        first, second = trace.taps[near], trace.taps[far]
+        if (bounds := trace.clock_offset(near, far)) is None:
+            continue
+        low, high = bounds
+        told = f"{second.host} is {low / 1e6:+.3f} to {high / 1e6:+.3f} ms ahead of {first.host}, by packets of both"
+        metrics = {"low_ns": low, "high_ns": high}
+        if first.clock_error_ns is not None and second.clock_error_ns is not None:
+            vouched = metrics["chrony_ns"] = first.clock_error_ns + second.clock_error_ns
+            wrong = max(low, -high) > vouched
+            told += f"; chrony vouches for {vouched / 1e6:.3f} ms{', which that contradicts' if wrong else ''}"
+        yield Observation(f"clock_{second.host}", told, metrics)

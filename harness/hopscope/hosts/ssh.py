@@ -12,7 +12,7 @@ import shlex
 import signal as signals
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,6 +77,8 @@ class SshExecutor:
         self._accounts: dict[str, Account] = {}
         self._lock = threading.Lock()
         self._made = False
+        self.bar: Callable[[], EnvironmentFault | None] = lambda: None
+        """Why nothing may run on this host any more, where that is so."""
         self.seen_from = ("", "", "", "")
         """Address and port of both ends of the connection as the host sees it: ours first."""
 
@@ -107,6 +109,7 @@ class SshExecutor:
         directory: Path | None = None,
     ) -> SshProcess:
         self.prepare()
+        self._refuse_barred()
         become, line, token = self._line(argv, user, cwd, env, stays=True)
         words = shlex.join(argv)
         channel = self.connection.open(words, timeout=BEGIN_SECONDS)
@@ -180,6 +183,7 @@ class SshExecutor:
         login: bool = False,
     ) -> Result:
         """``login``: as whoever logs in, without becoming root."""
+        self._refuse_barred()
         become, line, token = self._line(argv, user, cwd, env, login=login, reads=bool(stdin))
         words = shlex.join(argv)
         started = time.monotonic()
@@ -200,6 +204,10 @@ class SshExecutor:
         if len(stream.connection) == 4:
             self.seen_from = stream.connection
         return conclude(argv, outcome, timeout=timeout, check=check, host=self.name)
+
+    def _refuse_barred(self) -> None:
+        if (fault := self.bar()) is not None:
+            raise fault
 
     def _end(self, stream: Stream, become: Sequence[str], words: str, outcome: Outcome) -> None:
         """Kill what is past its deadline, by another session; that does not get through where the host has gone."""

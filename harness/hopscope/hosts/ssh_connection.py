@@ -7,12 +7,13 @@ neither is refused and never learnt. One transport serves a host, as logging in 
 from __future__ import annotations
 
 import logging
+import shlex
 import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,17 @@ class Target:
     @property
     def place(self) -> str:
         return f"{self.user}@{self.address}:{self.port}"
+
+    @property
+    def typed(self) -> str:
+        """The ssh(1) command by which a person logs in there."""
+        words = ["ssh", *(["-p", str(self.port)] if self.port != 22 else [])]
+        for key in self.keys:
+            words += ["-i", str(key)]
+        proxy = f"{self.jump.typed} -W %h:%p" if self.jump is not None else shlex.join(self.proxy_command)
+        if proxy:
+            words += ["-o", "ProxyCommand=" + proxy.replace("{address}", "%h").replace("{port}", "%p")]
+        return shlex.join([*words, f"{self.user}@{self.address}"])
 
 
 class Connection:
@@ -281,24 +293,25 @@ class Connection:
 
     def _log_in(self, transport: paramiko.Transport) -> None:
         tried: list[str] = []
-        for label, key in self._keys(tried):
-            try:
-                left = transport.auth_publickey(self.target.user, key)
-            except paramiko.AuthenticationException as refused:
-                tried.append(f"{label}: {refused}")
-                if not transport.is_active():
-                    break
-                continue
-            if not left:
-                return
-            tried.append(f"{label}: accepted, but the host also wants {', '.join(left)}")
+        with closing(self._keys(tried)) as keys:
+            for label, key in keys:
+                try:
+                    left = transport.auth_publickey(self.target.user, key)
+                except paramiko.AuthenticationException as refused:
+                    tried.append(f"{label}: {refused}")
+                    if not transport.is_active():
+                        break
+                    continue
+                if not left:
+                    return
+                tried.append(f"{label}: accepted, but the host also wants {', '.join(left)}")
         raise EnvironmentFault(
             f"{self.target.place} takes none of the keys",
             host=self.name,
             evidence="\n".join(tried) or "there was no key",
         )
 
-    def _keys(self, tried: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
+    def _keys(self, tried: list[str]) -> Generator[tuple[str, paramiko.PKey]]:
         target = self.target
         files = target.keys
         if not files and not target.agent:
@@ -311,8 +324,9 @@ class Connection:
                     f"{file}: {str(error) or type(error).__name__} (a key with a passphrase belongs in the agent)"
                 )
         if target.agent or not target.keys:
-            for key in paramiko.Agent().get_keys():
-                yield f"agent: {key.get_name()} {key.fingerprint}", key
+            with closing(paramiko.Agent()) as agent:
+                for key in agent.get_keys():
+                    yield f"agent: {key.get_name()} {key.fingerprint}", key
 
 
 class _Proxy:

@@ -17,8 +17,9 @@ import paramiko
 from hopscope.errors import ConnectionLost
 
 CHUNK = 1 << 20
-DRAIN_SECONDS = 0.1  # of silence after the exit status, where somebody keeps the streams open
+DRAIN_SECONDS = 0.6  # of silence after the exit status, where somebody keeps the streams open; sshd may have to wait
 DRAIN_LIMIT_SECONDS = 2.0  # of a background child that goes on writing
+HEADING_SECONDS = 10.0  # for the first line after the exit status: it was written before and is on its way
 STDIN_SECONDS = 0.005  # until a full window is looked at again
 
 Sink = Callable[[bytes], object]
@@ -121,11 +122,13 @@ class Stream:
         while not self.channel.eof_received and not self.channel.closed:
             if self._move():
                 silent_since = time.monotonic()
-            elif time.monotonic() - silent_since >= DRAIN_SECONDS:
-                break
             else:
-                self._wake.wait(DRAIN_SECONDS / 10)
-            if time.monotonic() - started > DRAIN_LIMIT_SECONDS:
+                self._wake.clear()  # the status has set it; what comes in between is seen after the wait
+                self._wake.wait(0.01)
+            now = time.monotonic()
+            if self.begun and (now - silent_since >= DRAIN_SECONDS or now - started > DRAIN_LIMIT_SECONDS):
+                break
+            if now - started > HEADING_SECONDS:
                 break
         while self._move():
             pass

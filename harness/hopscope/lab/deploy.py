@@ -20,6 +20,9 @@ from hopscope.hosts.executor import Executor
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same sources are the same zip
 
+#: Zips that have been copied. A host's directory is its own, and has a name that is used once.
+_THERE: set[str] = set()
+
 
 def modules(argv: tuple[str, ...], python: str) -> tuple[str, ...]:
     """The package that a command runs by ``-m``, where it runs our interpreter."""
@@ -27,20 +30,20 @@ def modules(argv: tuple[str, ...], python: str) -> tuple[str, ...]:
 
 
 def put_module(executor: Executor, name: str) -> str:
-    """Copy a module to the host as a zip, and return its path there, for PYTHONPATH.
+    """Copy a module to the host as a zip, and return its path there, for PYTHONPATH. Each state of a module has a name
+    of its own and is copied once: a comparison starts the same program twenty times.
 
     Raises EnvironmentFault where we have no such package either.
     """
-    with tempfile.NamedTemporaryFile(suffix=".zip") as file:
-        file.write(zipped(name))
-        file.flush()
-        executor.put(Path(file.name), f"{name}.zip")
-    return str(executor.directory / f"{name}.zip")
-
-
-def digest(name: str) -> str:
-    """sha256 of the zip of a module."""
-    return hashlib.sha256(zipped(name)).hexdigest()
+    content = zipped(name)
+    place = executor.directory / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}.zip"
+    if str(place) not in _THERE:
+        with tempfile.NamedTemporaryFile(suffix=".zip") as file:
+            file.write(content)
+            file.flush()
+            executor.put(Path(file.name), place.name)
+        _THERE.add(str(place))
+    return str(place)
 
 
 def zipped(name: str) -> bytes:

@@ -40,18 +40,23 @@ def program(name: str, host: Executor) -> dict[str, Any]:
 
 
 def module(argv: Sequence[str], host: Executor) -> dict[str, Any]:
-    """The package that Python runs by ``-m``: its folder here, one hash over all its sources, its revision. A host that
-    is not this machine runs a copy."""
+    """The package that Python runs by ``-m``, see ``package``; empty where a command is no such thing."""
     if len(argv) < 3 or argv[0] != host.python or argv[1] != "-m":
         return {}
-    spec = find_spec(argv[2].partition(".")[0])
+    return package(argv[2])
+
+
+def package(name: str) -> dict[str, Any]:
+    """A Python package: its folder here, one hash over all its sources, its revision. A host that is not this machine
+    runs a copy. Empty where there is none of this name."""
+    spec = find_spec(name.partition(".")[0])
     if spec is None or spec.origin is None or not spec.submodule_search_locations:
         return {}
     folder = Path(spec.origin).parent
     whole = hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
         whole.update(f"{file.relative_to(folder)} {identify(file).get('sha256')}\n".encode())
-    facts = {"name": argv[2], "path": str(folder), "sha256": whole.hexdigest()}
+    facts = {"name": name, "path": str(folder), "sha256": whole.hexdigest()}
     revision = _checkout(folder, facts["sha256"])
     return facts | ({"git": revision} if revision else {})
 

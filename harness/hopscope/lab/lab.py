@@ -52,10 +52,16 @@ class Lab:
         self.life_line: Lifeline | None = None
         self.same_clock = True
         """All hosts have one clock."""
+        self.clock_error_ns: Mapping[str, int] = {}
+        """By host, how far its clock is off at most, where a program there that sets it says so."""
         self.journal: Callable[[Setting], Callable[[], None]] | None = None
         """Told of each setting before it is applied; what it answers is called when the setting has been undone."""
+        self.whole_bytes: Mapping[str, int] = {}
+        """By host, up to which size a capture is fetched whole where the host is a box in between."""
         self.aside: Mapping[str, str] = {}
         """By port, what is no traffic of the lab and is not captured, in the language of pcap-filter(7)."""
+        self.walk_in: Mapping[str, str] = {}
+        """By host, the command by which a person gets there, where that is not `hopscope lab shell`."""
         self.closed = False
         self._stack = ExitStack()
         self._lock = threading.RLock()
@@ -95,9 +101,11 @@ class Lab:
             return NetemImpairment(link, impairment)
         if link in self.lines:
             return LineImpairment(link, impairment, self.lines[link], self.host(link).directory / "line.json")
-        raise EnvironmentFault(
-            f"link {link} is {mechanism or 'not there'}: only a link declared with an impairment can change it"
-        )
+        if mechanism == "found":
+            remedy = "a link of found hosts changes only where the inventory has a box in its middle (docs/ssh.md)"
+        else:
+            remedy = "only a link declared with an impairment can change it"
+        raise EnvironmentFault(f"link {link} is {mechanism or 'not there'}: {remedy}")
 
     def link_counters(self, link: str) -> dict[str, dict[str, int]]:
         """What a delay line has done so far, by direction (``a_to_b``, ``b_to_a``); empty for other links.
@@ -148,7 +156,7 @@ class Lab:
         if self._errors:
             raise LabFailed(
                 f"lab {self.name} ended with {len(self._errors)} error(s)",
-                evidence="\n".join(f"{type(error).__name__}: {error}" for error in self._errors),
+                evidence="\n".join(dict.fromkeys(f"{type(error).__name__}: {error}" for error in self._errors)),
             )
 
     def leave(self) -> None:

@@ -30,11 +30,13 @@ PATH = "/run/host/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 @dataclass(frozen=True)
 class Account:
     """What logging in is like on this host: the login shell of root and of ``USER``, and how many sessions a connection
-    may have. ``programs`` are put on the PATH of whoever logs in, by name, with their permissions."""
+    may have. ``programs`` are put on the PATH of whoever logs in, by name, with their permissions; ``sudoers`` is what
+    sudo is told, where this machine has it."""
 
     shell: str = "/bin/bash"
     max_sessions: int = 10
     programs: Mapping[str, Path] = field(default_factory=dict)
+    sudoers: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ def _furnish(directory: Path, account: Account) -> None:
     for name, program in account.programs.items():
         shutil.copy(program, directory / "bin" / name)
         (directory / "bin" / name).chmod(program.stat().st_mode & 0o7777)
+    if account.sudoers:
+        (directory / "sudoers.d").mkdir(exist_ok=True)
+        (directory / "sudoers.d" / "hopscope").write_text(account.sudoers + "\n")
+        (directory / "sudoers.d" / "hopscope").chmod(0o440)
     others = [line for line in Path("/etc/passwd").read_text().splitlines() if line.split(":")[0] not in ("root", USER)]
     ours = [f"root:x:0:0:root:/root:{account.shell}", f"{USER}:x:{UID}:{UID}::/run/host/user:{account.shell}"]
     (directory / "passwd").write_text("\n".join([*ours, *others, ""]))

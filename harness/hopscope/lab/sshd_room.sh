@@ -11,5 +11,6 @@ mount --bind /run/host/home /root
 mount --bind /run/host/passwd /etc/passwd
 mount --bind /run/host/shadow /etc/shadow
 mount --bind /run/host/tmp /tmp
+if [ -d /run/host/sudoers.d ] && [ -d /etc/sudoers.d ]; then mount --bind /run/host/sudoers.d /etc/sudoers.d; fi
 cd /
 exec "$@"

@@ -2,9 +2,10 @@
 
     python3 -I -S survey.py DIRECTORY TOOL...
 
-Output: one JSON object. ``tools`` maps each TOOL to its path or null, ``interfaces`` is what ``ip -json address`` says,
-``listeners`` maps TCP ports to the process that has them where that can be seen, ``boxes`` are processes that a session
-of the harness started as a system under test and left running.
+Output: one JSON object. ``tools`` maps each TOOL to its path or null, ``interfaces`` is what ``ip -json address``
+says, ``clock_error_ns`` is how far chrony thinks its clock may be off, null where it does not run; ``listeners`` maps
+TCP ports to the process that has them where that can be seen, ``boxes`` are processes that a session of the harness
+started as a system under test and left running.
 """
 
 from __future__ import annotations
@@ -48,6 +49,19 @@ def interfaces() -> object:
         return json.loads(told)
     except (OSError, ValueError, subprocess.SubprocessError):
         return []
+
+
+def clock_error_ns() -> object:
+    """chronyc(1), tracking: at most the offset, the root dispersion and half the root delay, while it is synchronised
+    (comma-separated: offset in seconds is field 5, delay 11, dispersion 12, leap status the last one)."""
+    try:
+        told = subprocess.run(["chronyc", "-c", "tracking"], stdout=subprocess.PIPE, timeout=5, check=True).stdout
+        fields = told.decode().strip().split(",")
+        if fields[-1] == "Not synchronised":
+            return None
+        return round((abs(float(fields[4])) + float(fields[11]) + float(fields[10]) / 2) * 1e9)
+    except (OSError, ValueError, IndexError, subprocess.SubprocessError):
+        return None
 
 
 def inodes() -> dict[str, int]:
@@ -105,6 +119,7 @@ def main() -> None:
                 "free_bytes": shutil.disk_usage(directory).free,
                 "interfaces": interfaces(),
                 "sysctls": {key: read("/proc/sys/" + key.replace(".", "/")) for key in SYSCTLS},
+                "clock_error_ns": clock_error_ns(),
                 "listeners": listeners(),
                 "boxes": boxes(),
             }

@@ -15,7 +15,7 @@ from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, WaitT
 from hopscope.hosts.executor import Executor, Result
 from hopscope.hosts.process import Process
 from hopscope.hosts.ready import AllOf, ListeningPort, LogLine, Ready
-from hopscope.lab import deploy, identity
+from hopscope.lab import checkout, deploy, identity
 from hopscope.lab.lab import Lab
 from hopscope.lab.leftovers import Leftovers
 from hopscope.lab.settings.nft_table import Chain, NftTable
@@ -171,6 +171,7 @@ class RunningSut:
         values = {"python": executor.python, "host_dir": str(executor.directory)}
         if self._laid is not None:
             values |= self._laid.values(executor.name)
+        checked_out = None if box.checkout is None else checkout.update(executor, box.checkout)
         self._check_needs(executor, box)
         for remote, local in box.files.items():
             if not Path(local).is_file():
@@ -190,14 +191,17 @@ class RunningSut:
             stack.callback(process.stop, sig=signal.Signals[f"SIG{box.stop}"])
             self._processes[executor.name] = process
         self.identity[executor.name] = self._identify(hands, argv, values)
+        if checked_out is not None:
+            self.identity[executor.name]["checkout"] = checked_out
 
     @staticmethod
     def _modules(executor: Executor, box: Box, values: dict[str, str]) -> dict[str, str]:
-        """Packages of ours that the box runs by Python are copied to a host that is not this machine."""
+        """Packages of ours that the box runs or imports are copied to a host that is not this machine."""
         if executor.here:
             return {}
         commands = [box.command(**values), box.version_command(**values) or ()]
-        names = dict.fromkeys(name for argv in commands for name in deploy.modules(argv, executor.python))
+        run = (name for argv in commands for name in deploy.modules(argv, executor.python))
+        names = dict.fromkeys([*run, *box.modules])
         paths = [deploy.put_module(executor, name) for name in names]
         return {"PYTHONPATH": ":".join(paths)} if paths else {}
 
@@ -235,6 +239,8 @@ class RunningSut:
             found |= {"argv": list(argv), **identity.program(argv[0], executor)}
             if package := identity.module(argv, executor) if box.cwd is None else {}:
                 found["module"] = package
+        if box.modules:
+            found["modules"] = {name: identity.package(name) for name in box.modules}
         if box.cwd is not None and (revision := identity.checkout(executor.directory / box.cwd, executor)):
             found["git"] = revision
         commands = {

@@ -10,14 +10,15 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hopscope.errors import EnvironmentFault, ProductFault, WaitTimeout
-from hopscope.hosts.netns import NetnsExecutor
+from hopscope.errors import CommandFailed, EnvironmentFault, ProductFault, WaitTimeout
+from hopscope.hosts.executor import Executor
+from hopscope.hosts.process import Process
 from hopscope.lab import credentials
 from hopscope.lab.lab import Lab
 from hopscope.lab.settings.route import Route
@@ -113,11 +114,8 @@ class RunningTunnel:
         """Hosts whose daemon is there and does not run (state T): somebody has stopped it."""
         found = []
         for host in self.boxes.hosts:
-            process = self.boxes.process(host)
-            if process is not None and isinstance(self.lab.hosts[host], NetnsExecutor):
-                with suppress(OSError):
-                    state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
-                    found += [host] if state == "T" else []
+            if (process := self.boxes.process(host)) is not None and _state(self.lab.hosts[host], process) == "T":
+                found.append(host)
         return found
 
     def refuse_dead(self) -> None:
@@ -282,6 +280,17 @@ def parse_device(text: bytes) -> Device:
     }
     addresses = tuple(each["local"] for each in fields.get("addr_info", []) if each.get("scope") != "link")
     return Device(int(fields["ifindex"]), int(fields["mtu"]), addresses, counters)
+
+
+def _state(host: Executor, process: Process) -> str:
+    """State of a process (proc_pid_stat(5)), empty when it has gone. Its number is one of this machine where the host
+    is."""
+    file = Path(f"/proc/{process.pid}/stat")
+    try:
+        text = file.read_text() if host.here else host.run(["cat", str(file)]).text
+    except (OSError, CommandFailed):
+        return ""
+    return text.rpartition(")")[2].split()[0]
 
 
 def _lines(log: Path) -> list[str]:

@@ -32,13 +32,15 @@ class InventoryHost(Reach):
     """A host of the topology.
 
     ``sudo`` says that the user becomes root by ``sudo -n``; ``ports`` maps a port of the topology to an interface's
-    name or MAC where its subnet does not tell; scratch files go below ``directory``.
+    name or MAC where its subnet does not tell; scratch files go below ``directory``; captures of boxes between the ends
+    that are larger than ``fetch_whole_mb`` come without the payload of segments whose checksum the host found right.
     """
 
     sudo: StrictBool = False
     python: str = "python3"
     directory: Annotated[str, Field(pattern=r"^/")] = "/tmp"  # noqa: S108  a name of its own is made below it
     ports: Mapping[str, str] = Field(default_factory=dict)
+    fetch_whole_mb: Annotated[StrictInt, Field(ge=0)] = 200
 
 
 class Middle(BaseModel):

@@ -82,12 +82,24 @@ class NftRules(BaseModel):
     chains: Mapping[Annotated[str, Field(pattern=_NFT_WORD)], NftChain] = Field(min_length=1)
 
 
+class Checkout(BaseModel):
+    """A git checkout on the host: ``ref`` is a branch of its origin, a tag or a hash."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Annotated[str, Field(pattern=r"^/")]
+    ref: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$")]
+
+
 class Box(BaseModel):
     """What a SUT is on one host: a process (``argv``), rules (``nft``), or what commands set up and tear down.
 
-    ``files`` maps a path below the host's directory to a local file, put there before the start. ``needs`` are paths
-    that must be on the host already. ``setup`` commands run to their end before the process starts, ``teardown``
-    commands after its end. ``events`` says where the box tells about itself in JSON lines.
+    ``checkout`` is brought to its revision first, as its owner. ``files`` maps a path below the host's directory to
+    a local file, put there before the start. ``modules`` are Python packages of this machine that its programs
+    import: a host that is not this machine gets a copy, on PYTHONPATH (what runs by ``{python} -m`` need not be
+    named). ``needs`` are paths that must be on the host already. ``setup`` commands run to their end before the
+    process starts, ``teardown`` commands after its end. ``events`` says where the box tells about itself in JSON
+    lines.
 
     ``kernel_forwarding`` says who keeps the kernel from forwarding the flows of the box: "own" the box itself, "nft"
     the rules declared here, "left" nobody, and the captures alone must show that the kernel carried nothing.
@@ -103,7 +115,9 @@ class Box(BaseModel):
     sudo: StrictBool = False
     cwd: str | None = None
     env: Mapping[str, str] = Field(default_factory=dict)
+    checkout: Checkout | None = None
     files: Mapping[str, str] = Field(default_factory=dict)
+    modules: tuple[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], ...] = ()
     needs: tuple[str, ...] = ()
     ready: Ready | None = None
     ready_timeout_s: float = Field(default=10.0, strict=True, gt=0, le=3600, allow_inf_nan=False)

@@ -23,9 +23,12 @@ def pause(session: Session, item: pytest.Item) -> None:
 
 
 def text(session: Session, item: pytest.Item) -> str:
-    chain = session.chains[lab_of(item)]
+    lab = session.chains[lab_of(item)].lab
     window = getattr(item, "funcargs", {}).get("capture")
     state = "its captures and its SUT run" if window is not None and window.is_open else "its SUT has been taken off"
-    hosts = ", ".join(chain.lab.hosts)
-    walk = staying.typed("shell", session.options.labs_dir, chain.lab.name, next(iter(chain.lab.hosts)))
-    return f"\n{item.nodeid} failed; {state}.\n  walk in: {walk}   (hosts: {hosts})\nEnter goes on. "
+    if lab.walk_in:
+        ways = "".join(f"\n  {host}: {typed}" for host, typed in lab.walk_in.items())
+    else:
+        walk = staying.typed("shell", session.options.labs_dir, lab.name, next(iter(lab.hosts)))
+        ways = f"\n  walk in: {walk}   (hosts: {', '.join(lab.hosts)})"
+    return f"\n{item.nodeid} failed; {state}.{ways}\nEnter goes on. "

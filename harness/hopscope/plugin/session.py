@@ -47,7 +47,9 @@ class Session:
         self.ahead = Ahead(strict=options.strict)
         self.replay = None if options.replay is None else Replay(options.replay)
         self.outcomes = Outcomes(VERDICTS)
-        self.turns = Turns(session_id(config), self.teller.say)
+        self.turns = Turns(
+            session_id(config), self.teller.say, alone=None if options.inventory is None else self.worker
+        )
         self.item: pytest.Item | None = None
         """The test that runs."""
         self.chains: dict[Any, Chain] = {}
@@ -80,6 +82,7 @@ class Session:
         return self._run is not None
 
     def finish(self) -> None:
+        self.turns.end()
         if self._run is not None:
             self._run.finish()
 

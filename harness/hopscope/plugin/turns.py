@@ -19,6 +19,8 @@ from hopscope.hosts.wait import wait_until
 
 #: A budget test takes about a minute, and no more than a few sessions meet on one machine.
 PATIENCE_S = 1800.0
+#: The worker that has the hosts runs most of the tests.
+HOSTS_PATIENCE_S = 2 * 3600.0
 #: Told to child processes: a session that a budget test starts is part of that test.
 HELD = "HOPSCOPE_BUDGET"
 
@@ -35,15 +37,20 @@ def directory() -> Path:
 
 
 class Turns:
-    """``session`` names the locks of one session's workers, None where it has but one process. ``say`` tells a wait."""
+    """``session`` names the locks of one session's workers, None where it has but one process. ``say`` tells a wait.
+    ``alone`` is the name of a worker whose labs are hosts that no other worker can use at the same time."""
 
-    def __init__(self, session: str | None, say: Callable[[str], None]) -> None:
+    def __init__(self, session: str | None, say: Callable[[str], None], *, alone: str | None = None) -> None:
         self._session = session
         self._say = say
+        self._alone = alone
+        self._hosts = ExitStack()
 
     @contextmanager
     def turn(self, *, budget: bool, lab: bool) -> Iterator[None]:
         """Around one test: a budget test, another one on a lab, or neither. HarnessFault when the turn never comes."""
+        if lab:
+            self._take_hosts()
         with ExitStack() as stack:
             if self._session is not None and (budget or lab):
                 kind = fcntl.LOCK_EX if budget else fcntl.LOCK_SH
@@ -57,21 +64,37 @@ class Turns:
                 stack.callback(os.environ.pop, HELD, None)
             yield
 
-    def _lock(self, stack: ExitStack, name: str, kind: int, whom: str) -> None:
+    def end(self) -> None:
+        """No more tests come: the hosts are another worker's."""
+        self._hosts.close()
+
+    def _take_hosts(self) -> None:
+        if self._session is None or self._alone is None:
+            return
+        with ExitStack() as stack:
+            file = directory() / f"{self._session}.hosts"
+            first = (file.read_text() if file.exists() else "") or "another worker"
+            whom = f"{first}, which has the hosts of the inventory"
+            self._lock(stack, file.name, fcntl.LOCK_EX, whom, patience_s=HOSTS_PATIENCE_S)
+            file.write_text(self._alone)
+            self._alone = None
+            self._hosts = stack.pop_all()
+
+    def _lock(self, stack: ExitStack, name: str, kind: int, whom: str, patience_s: float | None = None) -> None:
         descriptor = os.open(directory() / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         stack.callback(os.close, descriptor)
         if _taken(descriptor, kind):
             return
         self._say(f"waiting for {whom}")
         try:
-            wait_until(lambda: _taken(descriptor, kind), timeout=PATIENCE_S, interval=0.1, what=whom)
+            wait_until(lambda: _taken(descriptor, kind), timeout=patience_s or PATIENCE_S, interval=0.1, what=whom)
         except WaitTimeout as late:
             raise HarnessFault(f"its turn did not come: {late.message}") from None
 
 
 def forget(session: str) -> None:
     """Remove the locks of a session whose workers have ended."""
-    for kind in ("gate", "room"):
+    for kind in ("gate", "room", "hosts"):
         (directory() / f"{session}.{kind}").unlink(missing_ok=True)
 
 

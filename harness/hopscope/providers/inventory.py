@@ -67,7 +67,7 @@ class InventoryProvider:
         """
         if self._file is None:
             raise UsageError("the provider inventory needs an inventory: --lab-inventory FILE")
-        inventory = load_inventory(self._file)
+        inventory = load_inventory(_of_topology(self._file, topology.name))
         _refuse(found.unmatched(topology, inventory))
         own = directory.absolute() / (name or f"{topology.name}-{os.getpid()}-{secrets.token_hex(3)}")
         own.mkdir(parents=True)
@@ -183,7 +183,8 @@ class Finding:
 
         def take(executor: Hands) -> None:
             try:
-                self.leases[executor.name] = Lease(executor, self.directory.name, ttl=self.ttl)
+                lease = self.leases[executor.name] = Lease(executor, self.directory.name, ttl=self.ttl)
+                executor.bar = lease.over
             except HopscopeError as error:
                 problems.append(Problem(executor.name, str(error).removeprefix(f"{executor.name}: ")))
 
@@ -240,7 +241,12 @@ class Finding:
     def _describe(self, lab: Lab, surveys: Mapping[str, Any]) -> None:
         """What the lab knows of its hosts without changing them."""
         lab.same_clock = len({survey["boot_id"] for survey in surveys.values()}) == 1
+        lab.clock_error_ns = {
+            name: survey["clock_error_ns"] for name, survey in surveys.items() if survey["clock_error_ns"] is not None
+        }
+        lab.whole_bytes = {name: self.inventory.hosts[name].fetch_whole_mb * 1_000_000 for name in self.hosts}
         lab.aside = _aside(lab.topology, self.hosts)
+        lab.walk_in = {name: executor.target.typed for name, executor in self.hosts.items()}
         for host, survey in surveys.items():
             for key, value in survey["sysctls"].items():
                 if value:
@@ -264,6 +270,12 @@ def _line(box: Hands, middle: Middle, link: Link) -> dict[str, Any]:
     return {"kind": "packet", "a": near, "b": far, "control": control, "seed": 1, **line_options(link.impairment)}
 
 
+def _of_topology(file: Path, topology: str) -> Path:
+    """The inventory of a topology: hosts-tunnel.yaml beside hosts.yaml, where there is one, else hosts.yaml."""
+    own = file.with_stem(f"{file.stem}-{topology}")
+    return own if own.is_file() else file
+
+
 def target(reach: Reach) -> Target:
     return Target(
         address=reach.address,
@@ -285,18 +297,20 @@ def _executor(name: str, entry: InventoryHost, logs: Path) -> SshExecutor:
 
 
 def _aside(topology: Topology, hosts: Mapping[str, Hands]) -> dict[str, str]:
-    """The harness's own connections, where they come in by a port that is captured."""
-    found_on = {}
+    """The harness's own connections, where they come in by a port that is captured: set aside on all ports, as they may
+    have crossed others on their way."""
+    ours: list[str] = []
+    agents: dict[str, str] = {}
     for port in topology.ports:
         hands = hosts[port.host]
         if isinstance(hands, SsmExecutor):
             if port == topology.host(port.host).ports[0]:
-                found_on[port.key] = AGENT_TRAFFIC
+                agents[port.key] = AGENT_TRAFFIC
             continue
         client, _, server, ssh_port = hands.seen_from
         if server in {str(each.ip) for each in port.addresses}:
-            found_on[port.key] = f"host {client} and tcp port {ssh_port}"
-    return found_on
+            ours.append(f"(host {client} and host {server} and tcp port {ssh_port})")
+    return {**(dict.fromkeys([port.key for port in topology.ports], " or ".join(ours)) if ours else {}), **agents}
 
 
 def _compare(lab: Lab, before: drift.Facts) -> None:

@@ -86,6 +86,23 @@ class Lease:
         except ConnectionLost:
             return  # the guardian has noticed as well
 
+    def over(self) -> EnvironmentFault | None:
+        """What to tell whoever goes on after the lease has ended without us; None while it is held, and once it is
+        released."""
+        if self._ended.is_set():
+            return None
+        why = ""
+        try:
+            if self._process.poll() is None:
+                return None
+        except ConnectionLost as lost:
+            why = lost.evidence or ""
+        return EnvironmentFault(
+            f"the lease of this host has ended, and the host has brought itself back (see {LOCK}.log there)",
+            host=self._host.name,
+            evidence=why,
+        )
+
     def _leave(self) -> None:
         with tempfile.NamedTemporaryFile("w") as file:
             file.writelines(self._undo)

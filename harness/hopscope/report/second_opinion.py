@@ -174,10 +174,11 @@ class _Part:
 
     def _checksums(self, at: int, segment: Dissected) -> list[Evidence]:
         packets, row = self.trace.taps[self.position].packets, self.rows[at]
+        tcp = ChecksumState.UNVERIFIABLE if packets.cut[row] else packets.l4_checksum[row]
         found = []
         for layer, ours, theirs in (
             ("IPv4", packets.ip_checksum[row], segment.ip_checksum),
-            ("TCP", packets.l4_checksum[row], segment.tcp_checksum),
+            ("TCP", tcp, segment.tcp_checksum),
         ):
             # What was left to hardware or is malformed, each calls what it likes.
             if ours not in STATES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +86,7 @@ def transfer(
 
 def _argv(host: Executor, role: str, address: str, port: int, count: int, timeout: float) -> list[str]:
     program = str(host.directory / "copier.py")
-    return [sys.executable, "-I", "-S", program, role, address, str(port), str(count), str(timeout)]
+    return [host.python, "-I", "-S", program, role, address, str(port), str(count), str(timeout)]
 
 
 def _ended(process: Process, timeout: float) -> dict[str, Any]:

@@ -43,6 +43,9 @@ def l4_states(packets: Packets) -> NDArray[np.uint8]:
     rows = np.flatnonzero(known & (packets.l4_offset >= 0) & kept & ~packets.fragment)
     if len(rows):
         states[rows] = _verify(packets, rows)
+    if packets.vouched:
+        headers = packets.payload_offset == packets.offset + packets.caplen
+        states[packets.is_tcp & packets.cut & headers & ~packets.fragment] = ChecksumState.GOOD
     return states
 
 

@@ -23,7 +23,7 @@ _ROWS = 1 << 14
 def columns(path: str, data: NDArray[np.uint8], records: Records, *, before: int = 0) -> Packets:
     """Decode every record; ``before`` is how many records of the file come before the first of these."""
     count = len(records)
-    table: dict[str, NDArray[Any]] = {}
+    table: dict[str, Any] = {}
     for start in range(0, max(count, 1), _ROWS):
         rows = slice(start, start + _ROWS)
         for name, part in _decode(data, records[rows]).items():

@@ -102,7 +102,7 @@ def _candidates(
     file: Path, host: str, entry: Mapping[str, Any], said: Sidecar, reader: Callable[[Path], Packets]
 ) -> list[Candidate]:
     """One for the file, or one for each port where it holds several (`tcpdump -i any`, pcapng)."""
-    packets = reader(file)
+    packets = replace(reader(file), vouched=entry.get("thinned") is True)
     health, doubts = sidecar.health(entry)
     tap = Tap(
         file=file.name,
@@ -113,6 +113,7 @@ def _candidates(
         health=health,
         mac=sidecar.mac(entry),
         doubts=doubts,
+        clock_error_ns=sidecar.clock_error(entry),
     )
     interfaces = np.unique(packets.interface[packets.is_tcp])
     if len(interfaces) > 1:

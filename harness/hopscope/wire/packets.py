@@ -126,6 +126,9 @@ class Packets:
     tsval: NDArray[np.int64]
     tsecr: NDArray[np.int64]
 
+    vouched: bool = False
+    """The host that took the capture has cut the payload out of segments whose TCP checksum it found right."""
+
     def __len__(self) -> int:
         return len(self.time)
 
@@ -157,7 +160,7 @@ class Packets:
         """The same capture with some of its rows (indices or mask); frame numbers stay those of the file."""
         kept = {f.name: getattr(self, f.name) for f in fields(self)}
         for name, value in kept.items():
-            if name not in ("path", "data", "truncated"):
+            if name not in ("path", "data", "truncated", "vouched"):
                 kept[name] = value[rows]
         return Packets(**kept)
 
@@ -184,7 +187,7 @@ class Packets:
 
     @cached_property
     def l4_checksum(self) -> NDArray[np.uint8]:
-        """ChecksumState of the TCP, UDP or ICMP checksum of each row."""
+        """ChecksumState of the TCP, UDP or ICMP checksum of each row; that of a segment that was cut is vouched for."""
         from hopscope.wire import checksum
 
         return checksum.l4_states(self)

@@ -84,6 +84,12 @@ def mac(entry: Mapping[str, Any]) -> int | None:
     return int(text, 16) if re.fullmatch(r"[0-9a-fA-F]{12}", text) else None
 
 
+def clock_error(entry: Mapping[str, Any]) -> int | None:
+    """What the host says of its own clock, ns; None where it says nothing."""
+    value = entry.get("clock_error_ns")
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST else None
+
+
 def _entry(path: Path, name: str, entry: object) -> Mapping[str, Any]:
     key = f"taps.{name}"
     if entry is None:

@@ -90,6 +90,8 @@ class Tap:
     doubts: tuple[str, ...] = ()
     """Why the side-car makes this capture no evidence: a problem told, counters or times that are not told."""
     elsewhere: Elsewhere = Elsewhere()
+    clock_error_ns: int | None = None
+    """By how much the host's clock is off at most, where the host itself says so."""
 
     @property
     def name(self) -> str:

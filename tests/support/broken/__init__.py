@@ -15,11 +15,19 @@ READY = Ready(line='"event": ?"ready"')
 
 
 def _box(role: str, placement: str, program: str | None, *more: str, ready_timeout_s: float = 20.0) -> Box:
-    start = ("-m", "hopscope_nic") if program is None else (str(HERE / f"{program}.py"),)
+    file = f"{program}.py"
+    start = ("-m", "hopscope_nic") if program is None else ("{host_dir}/" + file,)
+    modules = ("hopscope_nic", "scapy") if program == "catch_all" or "scapy" in more else ("hopscope_nic",)
     # What is replaced is in Python: the kernel must not carry it.
     datapath = () if "--datapath" in more else ("--datapath", "afpacket")
-    argv = ("{python}", *start, role, "--placement", placement, *datapath, *more)
-    return Box(argv=argv, ready=READY, ready_timeout_s=ready_timeout_s, events="stdout")
+    return Box(
+        argv=("{python}", *start, role, "--placement", placement, *datapath, *more),
+        files={} if program is None else {file: str(HERE / file)},
+        modules=modules,
+        ready=READY,
+        ready_timeout_s=ready_timeout_s,
+        events="stdout",
+    )
 
 
 def _sut(name: str, *, clientnic: str | None = None, servernic: str | None = None, log: bool = True) -> Sut:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hopscope import data
+from hopscope.lab.credentials import Authority
 from hopscope.model.sut import Box, Ready, Sut
 from hopscope.model.tunnel import End, Transport, Tunnel
 
@@ -17,14 +18,14 @@ def plain(
     name: str, *more: str, key: str = "90", left: tuple[str, ...] = (), setup: tuple[tuple[str, ...], ...] = ()
 ) -> Sut:
     """``plain.py`` on both ends, disguised by ``key``, with more arguments on both or on the left alone."""
-    program = ("{python}", "-I", "-S", str(HERE / "plain.py"))
+    program, files = ("{python}", "-I", "-S", "{host_dir}/plain.py"), {"plain.py": str(HERE / "plain.py")}
     disguise = ("--key", key)
     listening = (*program, "listen", "{own}", str(PORT), "10.9.0.2", "10.9.0.1", *disguise, *more)
     connecting = (*program, "connect", "{peer}", str(PORT), "10.9.0.1", "10.9.0.2", *disguise, *more, *left)
     return _tunnel(
         name,
-        right=Box(argv=listening, ready=Ready(port=PORT), kernel_forwarding="left"),
-        left=Box(argv=connecting, setup=setup, kernel_forwarding="left"),
+        right=Box(argv=listening, files=files, ready=Ready(port=PORT), kernel_forwarding="left"),
+        left=Box(argv=connecting, files=files, setup=setup, kernel_forwarding="left"),
     )
 
 
@@ -48,12 +49,17 @@ def _tunnel(name: str, *, right: Box, left: Box, ready_timeout_s: float = 2.0) -
     )
 
 
-def wrong_certificate() -> Sut:
-    """OpenVPN whose client has certificates of another CA."""
+def wrong_certificate(folder: Path) -> Sut:
+    """OpenVPN whose client has certificates of another CA, which are made in ``folder`` and put over this run's."""
     sut = data.sut("openvpn")
     assert sut.tunnel is not None
-    swap = ("{python}", str(HERE / "wrong_authority.py"), "{host_dir}", "client")
-    boxes = dict(sut.boxes) | {"left": sut.boxes["left"].model_copy(update={"setup": (swap,)})}
+    files = {}
+    for name, content in Authority().files("client").items():
+        file = folder / Path(name).name
+        file.write_bytes(content)
+        file.chmod(0o600)
+        files[name] = str(file)
+    boxes = dict(sut.boxes) | {"left": sut.boxes["left"].model_copy(update={"files": files})}
     tunnel = sut.tunnel.model_copy(update={"ready_timeout_s": 2.5})
     return sut.model_copy(update={"name": "wrong-certificate", "boxes": boxes, "tunnel": tunnel})
 
@@ -80,7 +86,6 @@ SUTS = {
         silent(),
         plain("deaf", left=("--deaf",)),
         plain("leaves-device", setup=(("ip", "tuntap", "add", "dev", "tun0", "mode", "tun"),)),
-        wrong_certificate(),
         never_there(),
         ends_at_once(),
     )

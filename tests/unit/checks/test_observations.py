@@ -53,3 +53,28 @@ def test_counts_add_up_or_are_told(load):
 
 def test_nothing_is_told_of_nothing(load):
     assert observe(load(Recipe("plain"), lambda chain: setattr(chain, "taps", golden.empty(chain).taps))) == ()
+
+
+AHEAD = (0, 5_000_000, -3_000_000, 250_000)  # client, ClientNIC, ServerNIC, server
+
+
+@pytest.mark.parametrize(
+    ("error_ns", "words"),
+    [
+        (None, None),
+        (4_000_000, "; chrony vouches for 8.000 ms"),
+        (100_000, "; chrony vouches for 0.200 ms, which that contradicts"),
+    ],
+)
+def test_clocks_that_are_not_one_are_bounded_beside_what_chrony_says(error_ns, words, load):
+    trace = load(Recipe("stamp", lose=False, offsets_ns=AHEAD))
+    taps = {position: replace(tap, clock_error_ns=error_ns) for position, tap in trace.taps.items()}
+    found = told(replace(trace, taps=taps))
+    for host, true in (("clientnic", 5_000_000), ("servernic", -8_000_000), ("server", 3_250_000)):
+        seen = found[f"clock_{host}"]
+        assert seen.metrics["low_ns"] <= true <= seen.metrics["high_ns"]
+        assert f"{host} is " in seen.told
+        assert "by packets of both" in seen.told
+    if words:
+        assert found["clock_clientnic"].told.endswith(words)
+    assert not [name for name in told(load(Recipe("stamp"))) if name.startswith("clock")]

@@ -86,6 +86,15 @@ def test_output_that_comes_after_the_status_is_not_lost(channel: Channel) -> Non
     assert bytes(out) == b"late"
 
 
+@pytest.mark.parametrize("late_s", [0.3, 1.2])
+def test_a_first_line_that_sshd_still_has_in_hand_is_awaited(channel: Channel, late_s: float) -> None:
+    one, out, _ = stream(channel)
+    channel.end(0, eof=False)
+    threading.Timer(late_s, lambda: channel.in_buffer.feed(b"T1 7 8\nwhole")).start()
+    assert one.complete(None, time.monotonic() + 5) == 0
+    assert (one.begun, bytes(out)) == (True, b"whole")
+
+
 def test_streams_that_a_child_keeps_open_are_not_waited_for(channel: Channel) -> None:
     one, _, _ = stream(channel)
     channel.in_buffer.feed(b"T1 7 8\n")

@@ -111,6 +111,21 @@ def test_the_command_has_its_placeholders_replaced_and_its_ready_line(tmp_path: 
     assert spawned["name"] == "clientnic-pair"
 
 
+def test_modules_that_a_box_imports_are_copied_once_to_a_host_that_has_not_our_files(
+    tmp_path: Path, log: list[str]
+) -> None:
+    box = BOX.model_copy(update={"argv": ("{python}", "{host_dir}/mine.py"), "modules": ("hopscope_nic",)})
+    sut, hosts = running(tmp_path, log, Sut(name="mine", boxes={"clientnic": box}))
+    host = hosts["clientnic"]
+    for host.here, copies in ((True, 0), (False, 1), (False, 1)):
+        with sut:
+            path = host.spawned["env"].get("PYTHONPATH", "")
+        assert (path == "") is host.here
+        assert len([line for line in log if line.startswith("put ")]) == copies
+    assert path.startswith(f"{host.directory}/hopscope_nic-")
+    assert sut.identity["clientnic"]["modules"]["hopscope_nic"]["sha256"]
+
+
 def test_a_box_that_does_not_start_ends_those_that_did(tmp_path: Path, log: list[str]) -> None:
     sut, _ = running(tmp_path, log, clientnic=True)
     with pytest.raises(EnvironmentFault, match="not ready"):

@@ -119,3 +119,24 @@ def test_a_directory_that_is_not_ours_is_refused(own_locks: Path) -> None:
     (own_locks / f"hopscope-{os.getuid()}").symlink_to(own_locks)
     with pytest.raises(HarnessFault, match="not a directory of ours"):
         turns.directory()
+
+
+def test_one_worker_has_the_hosts_until_it_ends_and_the_next_is_told_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    one, other = (Turns("one", said.append, alone=name) for name in ("gw0", "gw1"))
+    for _ in range(2):  # it keeps them between its tests
+        with one.turn(budget=False, lab=True):
+            pass
+    with other.turn(budget=False, lab=False):
+        pass
+    monkeypatch.setattr(turns, "HOSTS_PATIENCE_S", 0.15)
+    with pytest.raises(HarnessFault, match="its turn did not come"), other.turn(budget=True, lab=True):
+        pass
+    with one.turn(budget=True, lab=True):  # whoever waits has taken nothing else
+        pass
+    one.end()
+    with other.turn(budget=False, lab=True):
+        pass
+    assert said == ["waiting for gw0, which has the hosts of the inventory"]
+    with Turns("two", said.append, alone="gw0").turn(budget=False, lab=True):
+        pass

@@ -41,6 +41,7 @@ def survey(host: str) -> dict[str, Any]:
         "libpcap": True,
         "free_bytes": 10 << 30,
         "interfaces": interfaces,
+        "clock_error_ns": None,
         "sysctls": {"net.ipv4.ip_forward": "1"},
         "listeners": {},
         "boxes": [],

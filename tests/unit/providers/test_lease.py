@@ -82,6 +82,16 @@ def test_each_setting_leaves_what_undoes_it_and_is_not_applied_by_that(tmp_path:
     assert host.processes[0].signals == [12]
 
 
+def test_a_lease_that_ended_without_us_is_told_to_whoever_goes_on(tmp_path: Path) -> None:
+    host = Host("client", tmp_path, guardian)
+    lease = Lease(host, "mine")
+    assert lease.over() is None
+    host.processes[0].code = 0
+    assert "the lease of this host has ended, and the host has brought itself back" in str(lease.over())
+    lease.release()
+    assert lease.over() is None
+
+
 def test_the_holder_is_read_from_what_the_guardian_said() -> None:
     assert _holder('guardian.out:\n{"event": "taken", "by": "me, process 7"}') == "me, process 7"
     assert _holder("Traceback") is None

@@ -1,0 +1,89 @@
+"""What reaching a host by SSH costs, on the hosts of a lab: ``python bench/ssh.py [--quick]``. As root."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import report
+from hopscope import data
+from hopscope.hosts.ssh import SshExecutor
+from hopscope.lab import management, ssh_lab
+from hopscope.providers.netns import NetnsProvider
+
+HOSTS = ("client", "clientnic", "servernic", "server")
+TRUE = ("sh", "-c", "true")
+#: Of one host, and of each of four at the same time.
+BATCH = 40
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, smaller files")
+    quick = parser.parse_args().quick
+    topology = management.with_management(data.topology("chain-lan"))
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder)
+        with NetnsProvider().acquire(topology, directory=directory) as lab:
+            targets = ssh_lab.open_doors(lab)
+            scratch = Path(f"/tmp/hopscope-{secrets.token_hex(6)}")
+            hosts = [SshExecutor(name, targets[name], scratch, directory / "logs") for name in HOSTS]
+            try:
+                commands(hosts[0], 50 if quick else 300)
+                files(hosts[0], directory, 50 if quick else 200, 2 if quick else 5)
+                together(hosts, 3 if quick else 10)
+            finally:
+                for host in hosts:
+                    host.close()
+
+
+def commands(host: SshExecutor, count: int) -> None:
+    host.run(TRUE)
+    report.line("command_ms", "sh -c true", [1000 * seconds(lambda: host.run(TRUE)) for _ in range(count)], "ms")
+
+
+def files(host: SshExecutor, folder: Path, megabytes: int, count: int) -> None:
+    """Whole copies, from the call to the hash that agrees."""
+    file = folder / "file"
+    file.write_bytes(secrets.token_bytes(megabytes << 20))
+    megabyte = (megabytes << 20) / 1e6
+    put = [megabyte / seconds(lambda: host.put(file, "file")) for _ in range(count)]
+    get = [megabyte / seconds(lambda: host.get("file", folder / "back")) for _ in range(count)]
+    if file.read_bytes() != (folder / "back").read_bytes():
+        sys.exit("what came back is not what was sent")
+    for name, values in (("put", put), ("get", get)):
+        report.line(f"sftp_{name}_mb_s", f"{megabytes} MiB with sha256", values, "MB/s")
+
+
+def together(hosts: Sequence[SshExecutor], count: int) -> None:
+    """``BATCH`` commands of one host, and of each of all at the same time, in turns."""
+    alone, all_of_them = [], []
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        list(pool.map(batch, hosts))
+        for _ in range(count):
+            alone.append(seconds(lambda: batch(hosts[0])))
+            all_of_them.append(seconds(lambda: list(pool.map(batch, hosts))))
+    pairs = [one / four for one, four in zip(alone, all_of_them, strict=True)]
+    baseline = sorted(alone)[len(alone) // 2]
+    report.line("four_hosts_s", f"{BATCH} commands each", all_of_them, "s", baseline=baseline, ratios=pairs)
+
+
+def batch(host: SshExecutor) -> None:
+    for _ in range(BATCH):
+        host.run(TRUE)
+
+
+def seconds(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()
