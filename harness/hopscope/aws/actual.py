@@ -21,6 +21,7 @@ from hopscope.model.topology import Topology
 
 ENDED = ("terminated", "shutting-down")
 POLICY = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+NOT_ALLOWED = ("AccessDenied", "UnauthorizedOperation")
 Thing = Mapping[str, Any]
 
 
@@ -44,6 +45,7 @@ class _Reading:
         self.stale: dict[tuple[str, str], str] = {}
         self.owned: set[str] = set()
         self.unknown: dict[str, str] = {}
+        self.found: list[Thing] = []
 
     def read(self) -> Actual:
         # in this order: later ones name earlier ones by their keys
@@ -66,6 +68,8 @@ class _Reading:
         try:
             look()
         except EnvironmentFault as error:
+            if not any(code in error.message for code in NOT_ALLOWED):
+                raise  # nothing can be seen, and the reason is one for all
             self.unknown[kind] = error.message
 
     def key(self, identity: str | None) -> str:

@@ -214,8 +214,10 @@ class SsmExecutor:
             raise EnvironmentFault(f"`{redact(shlex.join(argv), env)}` did not begin", host=self.name, evidence=why)
         return told
 
-    def _look(self, jobs: Mapping[str, tuple[int, int] | None], wait: float) -> dict[str, dict[str, Any]]:
-        answer = self._ask("look", jobs=jobs, wait=wait, most=ANSWER_CHARACTERS)
+    def _look(
+        self, jobs: Mapping[str, tuple[int, int] | None], wait: float, *, count: int | None = None
+    ) -> dict[str, dict[str, Any]]:
+        answer = self._ask("look", jobs=jobs, wait=wait, count=count, most=ANSWER_CHARACTERS)
         return dict(answer["jobs"])
 
     def _outcome(self, token: str, told: Mapping[str, Any]) -> Outcome:
@@ -246,11 +248,12 @@ class SsmExecutor:
         while True:
             with self._lock:
                 watched = list(self._watched)
+                count = len(watched) + sum(token.startswith("stays-") for token in self._over)
                 if not watched:
                     self._watcher = None
                     return
             try:
-                told = self._look({process.token: process.offsets for process in watched}, WATCH_SECONDS)
+                told = self._look({process.token: process.offsets for process in watched}, WATCH_SECONDS, count=count)
                 heard = time.monotonic()
                 over = [process for process in watched if process.hear(told[process.token])]
                 self._over += [process.token for process in over]

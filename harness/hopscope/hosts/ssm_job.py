@@ -25,6 +25,7 @@ from typing import Any
 
 TICK = 0.02
 WATCH_SECONDS = 0.2
+OTHERS_SECONDS = 0.25
 GRACE_SECONDS = 2.0
 SILENCE_SECONDS = 60
 BLOCK = 1 << 20
@@ -180,11 +181,10 @@ def tell(asked: dict[str, Any], token: str, offsets: tuple[int, int], most: int)
 
 
 def look(asked: dict[str, Any]) -> dict[str, Any]:
-    """What is new of several jobs; waits for it, and for other jobs to begin, up to ``wait`` seconds."""
+    """What is new of several jobs; waits for it up to ``wait`` seconds. ``count`` is how many jobs that stay the
+    asker knows of: where there are others, the wait is short, as the next question will be about those too."""
     alive(asked)
-    jobs = os.path.join(asked["root"], "jobs")
-    known = os.stat(jobs).st_mtime_ns if os.path.isdir(jobs) else 0
-    until = time.monotonic() + asked["wait"]
+    began = time.monotonic()
 
     def news() -> bool:
         for token, offsets in asked["jobs"].items():
@@ -195,14 +195,20 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
                 continue
             if [os.path.getsize(f"{path}/{name}") for name in ("out", "err")] != list(offsets):
                 return True
-        if None in asked["jobs"].values():
-            return False
-        return (os.stat(jobs).st_mtime_ns if os.path.isdir(jobs) else 0) != known
+        waited = time.monotonic() - began
+        return waited >= asked["wait"] or (waited >= OTHERS_SECONDS and others(asked))
 
-    while not news() and time.monotonic() < until:
+    while not news():
         select.select([], [], [], TICK)
     most = asked["most"] // max(1, len(asked["jobs"]))
     return {"jobs": {token: tell(asked, token, offsets or (0, 0), most) for token, offsets in asked["jobs"].items()}}
+
+
+def others(asked: dict[str, Any]) -> bool:
+    """There are jobs that stay and are not asked about."""
+    with suppress(FileNotFoundError):
+        return asked["count"] is not None and len(os.listdir(os.path.join(asked["root"], "jobs"))) != asked["count"]
+    return False
 
 
 def send_signal(asked: dict[str, Any]) -> dict[str, Any]:

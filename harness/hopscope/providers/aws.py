@@ -124,9 +124,12 @@ class _TakingDown:
         try:
             takedown.take_down(self._cloud, self._run)
         except EnvironmentFault as left:
-            if not isinstance(error, HopscopeError):
+            if error is None:
                 raise
-            error.evidence = "\n".join(filter(None, [error.evidence, left.message, left.evidence]))
+            if isinstance(error, HopscopeError):
+                error.evidence = "\n".join(filter(None, [error.evidence, left.message, left.evidence]))
+            else:
+                error.add_note(str(left))
 
 
 def _sound(stack: Stack) -> Actual:
