@@ -118,6 +118,18 @@ UNDER_A_MILLISECOND = [
         {"passage": "made inside servernic"},
         passes=("ordering", "carried_by", "windows", "checksums", "delivery", "next_hop"),
     ),
+    Row(
+        "raises-mss",
+        "stamp",
+        {"options": "MSS 8960"},
+        passes=("ordering", "carried_by", "translation", "checksums", "delivery", "next_hop"),
+    ),
+    Row(
+        "acks-twice",
+        "stamp",
+        {"identities": "packets at servernic-eth1"},
+        passes=("ordering", "carried_by", "options", "passage", "checksums", "delivery", "next_hop"),
+    ),
 ]  # fmt: skip
 
 

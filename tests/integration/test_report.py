@@ -81,7 +81,8 @@ def test_status_and_story_are_those_of_the_session(results: Results) -> None:
         "test_passes": "passed", "test_fails": "failed",
     }  # fmt: skip
     parameters = {one["name"]: one["value"] for one in results.by_name["test_passes"]["parameters"]}
-    assert (parameters["SUT"], parameters["placement"], parameters["datapath"]) == ("stamp", "stamp", "afpacket")
+    assert (parameters["SUT"], parameters["placement"]) == ("stamp", "stamp")
+    assert parameters["datapath"] in ("bpf", "afpacket"), "what this machine can"
     titles = [step["name"] for step in results.by_name["test_passes"]["steps"]]
     assert titles[1:4] == [
         "Captures live on 6 taps",

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from hopscope.checks.capture_health import complaints
 from hopscope.checks.streams import Stream
 from hopscope.checks.stretch import Stretch, between
-from hopscope.checks.view import Ints, View, keys, view
+from hopscope.checks.view import Ints, View, among, keys, view
 from hopscope.wire import identity
 from hopscope.wire.packets import ACK, FIN, RST, SYN, URG
 from hopscope.wire.taps import Position
@@ -244,7 +244,7 @@ def _recut(trace: Trace, lost: View, made: View, place: str) -> Iterator[Range]:
     """Of segments that came out in other pieces than they went in, those whose bytes are not the same."""
     source, target = (trace.taps[seen.position].packets for seen in (lost, made))
     streams: dict[int, Stream] = {}
-    for at in np.flatnonzero(np.isin(made.flow, lost.flow) & (made.length > 0)).tolist():
+    for at in np.flatnonzero(among(made.flow, lost.flow) & (made.length > 0)).tolist():
         flow, start = int(made.flow[at]), int(made.seq[at])
         if flow not in streams:
             streams[flow] = Stream(source, lost[lost.flow == flow])

@@ -13,7 +13,7 @@ from hopscope.checks.evidence import of_rows
 from hopscope.checks.faults import Faults
 from hopscope.checks.streams import Stream
 from hopscope.checks.stretch import Stretch
-from hopscope.checks.view import Bools, Ints, View, keys, not_before, server_base, view
+from hopscope.checks.view import Bools, Ints, View, among, keys, not_before, server_base, view
 from hopscope.wire.packets import FIN, RST, SYN
 from hopscope.wire.seq import distance
 from hopscope.wire.trace import Trace
@@ -107,7 +107,7 @@ class Crossing:
     def _orphans(self) -> NDArray[np.uint64]:
         """Keys (flow, length, FIN) of segments that went in and did not come out as they are."""
         before, after = self.before, self.after
-        gone = before[~np.isin(_identity(before), _identity(after))]
+        gone = before[~among(_identity(before), _identity(after))]
         return keys(gone.flow, gone.length, gone.has(FIN))
 
     def _blamed(self, faults: Faults, wrong: Ints) -> Ints:
@@ -119,7 +119,7 @@ class Crossing:
         if self.proven or not len(wrong):
             return wrong
         rows = self.after[wrong]
-        changed = np.isin(keys(rows.flow, rows.length, rows.has(FIN)), self._orphans)
+        changed = among(keys(rows.flow, rows.length, rows.has(FIN)), self._orphans)
         faults.miss(self.trace.taps[self.before.position].file, int(np.count_nonzero(~changed)))
         return wrong[changed]
 
@@ -186,7 +186,7 @@ class Crossing:
         twin = [keys(*(getattr(side, one) for one in columns)) for side in (after, before)]
         exact = [keys(key, np.where(side.acks, side.ack, -1)) for key, side in zip(twin, (after, before), strict=True)]
         judged = (after.length > 0) | after.has(FIN) | self.is_link
-        return np.asarray(judged & np.isin(twin[0], twin[1]) & ~np.isin(exact[0], exact[1]))
+        return np.asarray(judged & among(twin[0], twin[1]) & ~among(exact[0], exact[1]))
 
     def _sack_faults(self, faults: Faults) -> None:
         """Edges are in the space of the other side's data: V and R for those that the client sends."""
@@ -201,10 +201,10 @@ class Crossing:
             edge = distance(packets.sack[seen.row[which], column], isn[flow])
             edges.append((which, column, flow, edge))
         (_, _, flow_before, edge_before), (which, column, flow, edge) = edges
-        wrong = np.flatnonzero(~np.isin(keys(flow, edge), keys(flow_before, edge_before)))
+        wrong = np.flatnonzero(~among(keys(flow, edge), keys(flow_before, edge_before)))
         if not self.proven:
-            lost = ~np.isin(keys(flow_before, edge_before), keys(flow, edge))
-            changed = np.isin(flow[wrong], flow_before[lost])
+            lost = ~among(keys(flow_before, edge_before), keys(flow, edge))
+            changed = among(flow[wrong], flow_before[lost])
             faults.miss(self.trace.taps[self.before.position].file, int(np.count_nonzero(~changed)))
             wrong = wrong[changed]
         faults.add("SACK edge without its twin's number", flow[wrong])

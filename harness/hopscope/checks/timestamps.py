@@ -12,7 +12,7 @@ import numpy as np
 from hopscope.checks.evidence import of_rows
 from hopscope.checks.faults import Faults
 from hopscope.checks.options import agreement
-from hopscope.checks.view import Ints, View, keys
+from hopscope.checks.view import Ints, View, among, keys
 from hopscope.wire.packets import FIN, RST, Packets
 from hopscope.wire.seq import add, distance, sub
 from hopscope.wire.trace import Trace
@@ -106,8 +106,8 @@ def _pairs(source: Packets, before: View, target: Packets, after: View) -> tuple
     values_after, count_after = np.unique(key_after, return_counts=True)
     both, at_before, at_after = np.intersect1d(values_before, values_after, assume_unique=True, return_indices=True)
     even = both[count_before[at_before] == count_after[at_after]]
-    kept_before = order_before[np.isin(key_before[order_before], even)]
-    kept_after = order_after[np.isin(key_after[order_after], even)]
+    kept_before = order_before[among(key_before[order_before], even)]
+    kept_after = order_after[among(key_after[order_after], even)]
     return plain_before[kept_before], plain_after[kept_after]
 
 

@@ -8,6 +8,7 @@ same on all taps, whatever the box does right, and differ where it does wrong.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -208,6 +209,15 @@ def keys(*columns: NDArray[np.generic]) -> NDArray[np.uint64]:
         mixed *= _GOLDEN
         mixed ^= mixed >> _HALF
     return mixed
+
+
+def among(value: NDArray[Any], known: NDArray[Any]) -> Bools:
+    """Which of the values are among the known ones: ``np.isin`` in fewer steps, for numbers of one type."""
+    if not len(known):
+        return np.zeros(len(value), np.bool_)
+    ordered = np.sort(known)
+    place = np.minimum(np.searchsorted(ordered, value), len(ordered) - 1)
+    return np.asarray(ordered[place] == value)
 
 
 def not_before(key: NDArray[np.uint64], time: Ints, known: NDArray[np.uint64], since: Ints) -> Bools:

@@ -19,7 +19,7 @@ from hopscope.checks.faults import Faults
 from hopscope.checks.ranked import by_time, highest_before, newest
 from hopscope.checks.stretch import Stretch, between
 from hopscope.checks.verdict import Verdict, failed, inconclusive, not_applicable, passed
-from hopscope.checks.view import Bools, Ints, View, keys, rewritten, server_answered, server_base, view
+from hopscope.checks.view import Bools, Ints, View, among, keys, rewritten, server_answered, server_base, view
 from hopscope.wire.packets import ACK, FIN, RST, SYN
 from hopscope.wire.taps import Position
 from hopscope.wire.trace import Trace
@@ -196,7 +196,7 @@ def _twins(edges_in: Ints, before: View, edges_out: Ints, after: View) -> tuple[
     both, at_in, at_out = np.intersect1d(values_in, values_out, assume_unique=True, return_indices=True)
     even = both[count_in[at_in] == count_out[at_out]]
     first, second = (
-        some[np.lexsort((edges[some], key))][np.isin(np.sort(key), even)]
+        some[np.lexsort((edges[some], key))][among(np.sort(key), even)]
         for some, key, edges in ((some_in, key_in, edges_in), (some_out, key_out, edges_out))
     )
     return first, second

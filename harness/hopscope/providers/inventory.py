@@ -184,7 +184,8 @@ class Finding:
         def take(executor: Hands) -> None:
             try:
                 lease = self.leases[executor.name] = Lease(executor, self.directory.name, ttl=self.ttl)
-                executor.bar = lease.over
+                if isinstance(executor, SshExecutor):
+                    executor.bar = lease.over
             except HopscopeError as error:
                 problems.append(Problem(executor.name, str(error).removeprefix(f"{executor.name}: ")))
 
@@ -246,7 +247,7 @@ class Finding:
         }
         lab.whole_bytes = {name: self.inventory.hosts[name].fetch_whole_mb * 1_000_000 for name in self.hosts}
         lab.aside = _aside(lab.topology, self.hosts)
-        lab.walk_in = {name: executor.target.typed for name, executor in self.hosts.items()}
+        lab.walk_in = {name: _typed(executor) for name, executor in self.hosts.items()}
         for host, survey in surveys.items():
             for key, value in survey["sysctls"].items():
                 if value:
@@ -294,6 +295,13 @@ def target(reach: Reach) -> Target:
 def _executor(name: str, entry: InventoryHost, logs: Path) -> SshExecutor:
     scratch = Path(entry.directory) / f"hopscope-{secrets.token_hex(8)}"
     return SshExecutor(name, target(entry), scratch, logs, sudo=entry.sudo, python=entry.python)
+
+
+def _typed(hands: Hands) -> str:
+    """What a person types to get to a host."""
+    if isinstance(hands, SsmExecutor):
+        return f"aws ssm start-session --target {hands.instance}"
+    return hands.target.typed
 
 
 def _aside(topology: Topology, hosts: Mapping[str, Hands]) -> dict[str, str]:

@@ -7,6 +7,7 @@ which words, is in tests/integration/test_broken_suts.py and docs/negative-tests
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from hopscope.model.sut import Box, Placement, Ready, Sut
 
@@ -30,7 +31,9 @@ def _box(role: str, placement: str, program: str | None, *more: str, ready_timeo
     )
 
 
-def _sut(name: str, *, clientnic: str | None = None, servernic: str | None = None, log: bool = True) -> Sut:
+def _sut(
+    name: str, *, clientnic: str | None = None, servernic: str | None = None, log: bool = True, **more: Any
+) -> Sut:
     """``stamp`` with one box or the other replaced by a program of this folder."""
     return Sut(
         name=name,
@@ -39,6 +42,7 @@ def _sut(name: str, *, clientnic: str | None = None, servernic: str | None = Non
             "clientnic": _box("clientnic", "stamp", clientnic, *(["--log-flows"] if log else [])),
             "servernic": _box("servernic", "stamp", servernic),
         },
+        **more,
     )
 
 
@@ -64,6 +68,8 @@ SUTS = {
         _sut("narrow-window", servernic="narrow_window"),
         _sut("other-clock", servernic="other_clock"),
         _sut("sends-twice", servernic="sends_twice"),
+        _sut("raises-mss", servernic="raises_mss"),
+        _sut("acks-twice", servernic="acks_twice", promises=("identities",)),
         # The predecessor's way: Scapy sniffs and sends, and the kernel forwards as well.
         _alone("naive", None, "--datapath", "scapy", "--log-flows"),
         _alone("catch-all", "catch_all"),
