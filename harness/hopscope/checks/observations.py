@@ -19,7 +19,6 @@ import numpy as np
 
 from hopscope.checks.evidence import count
 from hopscope.checks.sights import Sights, Timing, look
-from hopscope.wire.taps import HOPS
 from hopscope.wire.trace import Trace
 
 
@@ -35,7 +34,7 @@ class Observation:
 
 def observe(trace: Trace) -> tuple[Observation, ...]:
     """All that is worth telling of a trace; nothing for a trace without whole flows."""
-    return (*tell(look(trace)), *(_clocks(trace) if trace.whole.any() else ()))
+    return tell(look(trace))
 
 
 def tell(sights: Sights) -> tuple[Observation, ...]:
@@ -43,7 +42,7 @@ def tell(sights: Sights) -> tuple[Observation, ...]:
     for host, timing in sights.ends.items():
         found += _samples(host, timing)
         found += _repeats(host, timing)
-    return (*found, *_losses(sights), *_counts(sights))
+    return (*found, *_losses(sights), *_counts(sights), *_clocks(sights))
 
 
 def _samples(host: str, timing: Timing) -> Iterator[Observation]:
@@ -93,18 +92,13 @@ def _counts(sights: Sights) -> Iterator[Observation]:
         yield Observation("counts", f"packets of {count(flows, 'flow')} without loss: {told}", wrong)
 
 
-def _clocks(trace: Trace) -> Iterator[Observation]:
-    for near, far in () if trace.same_clock else HOPS:
-        if near not in trace.taps or far not in trace.taps:
-            continue
-        first, second = trace.taps[near], trace.taps[far]
-        if (bounds := trace.clock_offset(near, far)) is None:
-            continue
-        low, high = bounds
-        told = f"{second.host} is {low / 1e6:+.3f} to {high / 1e6:+.3f} ms ahead of {first.host}, by packets of both"
+def _clocks(sights: Sights) -> Iterator[Observation]:
+    for (first, second), clocks in sights.clocks.items():
+        low, high = clocks.low, clocks.high
+        told = f"{second} is {low / 1e6:+.3f} to {high / 1e6:+.3f} ms ahead of {first}, by packets of both"
         metrics = {"low_ns": low, "high_ns": high}
-        if first.clock_error_ns is not None and second.clock_error_ns is not None:
-            vouched = metrics["chrony_ns"] = first.clock_error_ns + second.clock_error_ns
-            wrong = max(low, -high) > vouched
-            told += f"; chrony vouches for {vouched / 1e6:.3f} ms{', which that contradicts' if wrong else ''}"
-        yield Observation(f"clock_{second.host}", told, metrics)
+        if clocks.vouched is not None:
+            metrics["chrony_ns"] = clocks.vouched
+            wrong = max(low, -high) > clocks.vouched
+            told += f"; chrony vouches for {clocks.vouched / 1e6:.3f} ms{', which that contradicts' if wrong else ''}"
+        yield Observation(f"clock_{second}", told, metrics)

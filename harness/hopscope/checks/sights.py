@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,7 @@ from hopscope.checks.identities import Surplus, countable, surplus
 from hopscope.checks.view import Bools, Ints, keys, rewritten, view
 from hopscope.wire.packets import ACK, FIN, RST, SYN
 from hopscope.wire.seq import distance
-from hopscope.wire.taps import Position
+from hopscope.wire.taps import HOPS, Position
 from hopscope.wire.trace import Trace
 
 
@@ -39,6 +39,16 @@ class Loss:
     octets: Mapping[Kind, int]
 
 
+@dataclass(frozen=True)
+class Clocks:
+    """How far the clock of one host is ahead of another's, by the packets of both; ns."""
+
+    low: int
+    high: int
+    vouched: int | None
+    """What chrony says that both may be off together; None: not known of both."""
+
+
 @dataclass(frozen=True, eq=False)
 class Sights:
     """Of a trace, or of several shards of one."""
@@ -49,6 +59,8 @@ class Sights:
     """By place, and whether towards the server."""
     counted: Mapping[str, Surplus] = field(default_factory=dict)
     """By tap: packets of flows without loss."""
+    clocks: Mapping[tuple[str, str], Clocks] = field(default_factory=dict)
+    """By the hosts of a link, the nearer to the client first; none where they have one clock."""
 
 
 def look(trace: Trace) -> Sights:
@@ -70,7 +82,7 @@ def look(trace: Trace) -> Sights:
     }
     flows = rewritten(trace) & countable(trace)
     counted = {trace.taps[position].name: each[flows] for position, each in surplus(trace).items()}
-    return Sights(ends, losses, counted)
+    return Sights(ends, losses, counted, dict(_clocks(trace)))
 
 
 def joined(parts: Iterable[Sights]) -> Sights:
@@ -78,6 +90,7 @@ def joined(parts: Iterable[Sights]) -> Sights:
     ends: dict[str, list[Timing]] = {}
     losses: dict[tuple[str, bool], list[Loss]] = {}
     counted: dict[str, list[Surplus]] = {}
+    clocks: dict[tuple[str, str], Clocks] = {}
     for part in parts:
         for host, timing in part.ends.items():
             ends.setdefault(host, []).append(timing)
@@ -85,11 +98,26 @@ def joined(parts: Iterable[Sights]) -> Sights:
             losses.setdefault(place, []).append(loss)
         for name, each in part.counted.items():
             counted.setdefault(name, []).append(each)
+        for hosts, seen in part.clocks.items():
+            known = clocks.get(hosts, seen)
+            clocks[hosts] = Clocks(max(known.low, seen.low), min(known.high, seen.high), seen.vouched)
     return Sights(
         {host: _timings(each) for host, each in ends.items()},
         {place: _losses(each) for place, each in losses.items()},
         {name: Surplus.joined(each) for name, each in counted.items()},
+        clocks,
     )
+
+
+def _clocks(trace: Trace) -> Iterator[tuple[tuple[str, str], Clocks]]:
+    for near, far in () if trace.same_clock else HOPS:
+        if near not in trace.taps or far not in trace.taps:
+            continue
+        first, second = trace.taps[near], trace.taps[far]
+        if (bounds := trace.clock_offset(near, far)) is not None:
+            errors = first.clock_error_ns, second.clock_error_ns
+            vouched = None if errors[0] is None or errors[1] is None else errors[0] + errors[1]
+            yield (first.host, second.host), Clocks(*bounds, vouched)
 
 
 def _timings(parts: list[Timing]) -> Timing:
