@@ -38,6 +38,14 @@ def test_a_chain_in_shards_is_judged_as_a_whole(placement: str, count: int, tmp_
     assert told(in_shards(folder, count, tmp_path / "spill", placement)) == told(judge_folder(folder, placement))
 
 
+def test_counters_are_judged_where_their_shard_has_no_flow(tmp_path: Path) -> None:
+    """Of two flows in seven shards, none is in the first."""
+    folder = golden.write(golden.build(Recipe("hold", flows=2)), tmp_path / "captures")
+    (tmp_path / "spill").mkdir()
+    assert not len(shards.cut(folder, 7, tmp_path / "spill").load(0))
+    assert told(in_shards(folder, 7, tmp_path / "spill")) == told(judge_folder(folder))
+
+
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
 def test_what_is_wrong_in_one_shard_is_wrong(variant: mutations.Variant, tmp_path: Path) -> None:
     chain = golden.copied(golden.build(variant.recipe))
