@@ -39,6 +39,23 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
     return set_up
 
 
+@pytest.fixture(autouse=True)
+def ignored(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The signals that this process ignores, whoever has started it."""
+    given: set[int] = set()
+    monkeypatch.setattr(signal, "getsignal", lambda sig: signal.SIG_IGN if sig in given else signal.SIG_DFL)
+    return given
+
+
+def test_what_we_ignore_is_heard_inside(
+    tmp_path: Path, ends: Callable[..., list[list[str]]], ignored: set[int]
+) -> None:
+    lines = ends(returncode=0)
+    ignored |= {signal.SIGINT, signal.SIGQUIT}
+    executor(tmp_path).run(["true"])
+    assert lines[0][:3] == ["env", "--default-signal=INT,QUIT", "nsenter"]
+
+
 def test_the_way_in_of_root(tmp_path: Path, ends: Callable[..., list[list[str]]]) -> None:
     lines = ends(returncode=0, stdout=b"x")
     result = executor(tmp_path).run(["echo", "a b", "$HOME"])
