@@ -84,6 +84,7 @@ def cross(
             _TIMESTAMPS.pack_into(buffer, _TIMESTAMPS_AT, tsval, tsecr)
         shift = translation.to_server_shift
     else:
+        flow.server_heard = True
         old = seq
         seq = (seq + translation.delta) & _MASK
         difference = seq - old

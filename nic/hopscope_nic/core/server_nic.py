@@ -66,4 +66,6 @@ class ServerNic(Translator):
             return [Send(SERVER, segment)]
         if flow.translation is None:
             return self._drop("refused")
+        if flow.server_heard or (self.offload is not None and self.offload.seen(flow) is not None):
+            return self._drop("repeated_syn")  # the server speaks for itself, and its time stamps have gone on
         return [Send(CLIENT, self._bare_ack(flow, (flow.spoofed_isn + 1) & MASK)), *self._drop("repeated_syn")]

@@ -286,6 +286,7 @@ class Translator:
         stopped = self._route(segment, CLIENT)
         if stopped is not None:
             return stopped
+        flow.server_heard = True
         flow.translation.to_client(segment)  # type: ignore[union-attr]
         if segment.flags & ENDS or flow.ends:
             self._ends_from_server(flow, segment, now)

@@ -177,3 +177,12 @@ def test_a_flood_that_the_server_answers_displaces_itself_and_no_open_flow():
         last = nic.next_deadline()
         nic.tick(last)
     assert last <= 1.0 + nic.limits.waiting
+
+
+def test_a_repeated_syn_is_not_answered_for_a_server_that_has_spoken(nic):
+    opened(nic)
+    (ack,) = sent(nic.receive(CLIENT, syn(), 0.1), CLIENT)
+    assert ack.flags == ACK, "nobody has told the box that asks that there is a server"
+    nic.receive(SERVER, server.segment(R + 1, C + 1, ACK, options=stamps(5001, 1)), 0.2)
+    actions = nic.receive(CLIENT, syn(), 0.3)
+    assert (sent(actions), reasons(actions)) == ([], ["repeated_syn"]), "its time stamps would go back"

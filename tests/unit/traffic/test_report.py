@@ -55,7 +55,7 @@ def test_outcomes_and_quantiles() -> None:
 def test_a_rate_within_five_percent_passes_and_beyond_is_the_environments_fault() -> None:
     report(1000, achieved=95.0).check_rate()
     report(1000, achieved=105.0).check_rate()
-    for achieved in (94.9, 105.1, 0.0):
+    for achieved in (94.9, 106.0, 0.0):
         with pytest.raises(RateMissed, match=r"connections per second were established of 100 asked for") as caught:
             report(1000, achieved=achieved).check_rate()
         assert isinstance(caught.value, EnvironmentFault)
@@ -63,10 +63,10 @@ def test_a_rate_within_five_percent_passes_and_beyond_is_the_environments_fault(
         assert "1000 of 1000 established" in str(caught.value)
 
 
-def test_one_stall_in_a_short_burst_is_forgiven() -> None:
-    report(50, achieved=100 * 50 / 59).check_rate()
+def test_stalls_in_a_short_burst_are_forgiven() -> None:
+    report(50, achieved=100 * 50 / 99).check_rate()
     with pytest.raises(RateMissed):
-        report(50, achieved=100 * 50 / 61).check_rate()
+        report(50, achieved=100 * 50 / 101).check_rate()
 
 
 def test_connections_that_failed_are_not_blamed_on_the_environment() -> None:
