@@ -123,3 +123,11 @@ def test_a_box_that_passes_sends_nothing_but_syns():
     assert nic.offload.told == ["begin", "take_back"], "both ends have been heard"
     assert sent(nic.receive(SERVER, server.segment(isn + 1, C + 1, RST), 0.0)) == []
     assert nic.counters.passed == 0
+
+
+def test_a_repeated_syn_is_not_answered_where_the_kernel_has_carried_the_flow():
+    nic, _ = opened(ServerNic)
+    (ack,) = sent(nic.receive(CLIENT, syn(V), 0.1), CLIENT)
+    assert ack.flags == ACK
+    nic.offload.last = 0.2
+    assert sent(nic.receive(CLIENT, syn(V), 0.3)) == []
