@@ -11,17 +11,16 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
-from hopscope.errors import CommandTimeout, ConnectionLost, EnvironmentFault
-from hopscope.hosts.process import log_tail
+from hopscope.errors import ConnectionLost, EnvironmentFault
+from hopscope.hosts.remote_process import RemoteProcess
 from hopscope.hosts.ssh_stream import Stream
 
 KILL_SECONDS = 3.0
 
 
-class SshProcess:
+class SshProcess(RemoteProcess):
     """See ``hosts.process.Process``. ``kill`` sends a signal to a process of the host, or with a negative number to a
     group. A process whose connection was lost has no code: asking for it raises ConnectionLost."""
 
@@ -37,48 +36,17 @@ class SshProcess:
         lost: Callable[[], ConnectionLost],
         release: Callable[[], None],
     ) -> None:
-        self.name = name
-        self.host = host
-        self.pid = stream.pid
-        self.stdout, self.stderr = logs
-        self.returncode: int | None = None
+        super().__init__(name, host, stream.pid, logs)
         self._stream = stream
         self._files = files
         self._kill = kill
-        self._lost: ConnectionLost | None = None
         self._lost_now = lost
         self._release = release
-        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._pump, name=f"{host}-{name}", daemon=True)
         self._thread.start()
 
-    def poll(self) -> int | None:
-        if self._lost is not None:
-            raise self._lost
-        return self.returncode
-
-    def wait(self, timeout: float) -> int:
-        if not self._ended.wait(timeout):
-            raise CommandTimeout(
-                f"{self.name} did not end within {timeout:g} s",
-                host=self.host,
-                evidence=log_tail(self.stdout, self.stderr),
-            )
-        code = self.poll()
-        assert code is not None
-        return code
-
-    def signal(self, sig: int) -> None:
-        if not self._ended.is_set():
-            self._kill(sig, self.pid)
-
-    def stop(self, timeout: float = 5.0, sig: int = signals.SIGTERM) -> int:
-        self.ask(sig)
-        return self.finish(timeout)
-
-    def ask(self, sig: int = signals.SIGTERM) -> None:
-        if not self._ended.is_set():
-            self._kill(sig, -self._stream.group)
+    def _tell(self, sig: int, group: bool) -> None:
+        self._kill(sig, -self._stream.group if group else self.pid)
 
     def finish(self, timeout: float) -> int:
         """A lost process is ended by its life-line; what is left of its group is killed here, over a new connection."""
@@ -90,17 +58,6 @@ class SshProcess:
         if self.returncode is None:
             raise EnvironmentFault(f"{self.name} does not end, not even by KILL", host=self.host)
         return self.returncode
-
-    def lines(self) -> list[str]:
-        return self.stdout.read_text(errors="replace").splitlines()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _pump(self) -> None:
         try:

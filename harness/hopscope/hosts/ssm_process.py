@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import base64
 import signal as signals
-import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
-from hopscope.errors import CommandTimeout, ConnectionLost, EnvironmentFault
-from hopscope.hosts.process import log_tail
+from hopscope.errors import ConnectionLost, EnvironmentFault
+from hopscope.hosts.remote_process import RemoteProcess
 
 KILL_SECONDS = 10.0
 
 
-class SsmProcess:
+class SsmProcess(RemoteProcess):
     """See ``hosts.process.Process``. ``send`` sends a signal to the job's group, or to its first process alone. A
     process that was lost has no code: asking for it raises ConnectionLost."""
 
@@ -36,46 +34,15 @@ class SsmProcess:
         *,
         send: Callable[[int, bool], None],
     ) -> None:
-        self.name = name
-        self.host = host
+        super().__init__(name, host, pid, logs)
         self.token = token
-        self.pid = pid
-        self.stdout, self.stderr = logs
-        self.returncode: int | None = None
         self.offsets = (0, 0)
         """How much of both outputs is here."""
         self._files = files
         self._send = send
-        self._lost: ConnectionLost | None = None
-        self._ended = threading.Event()
 
-    def poll(self) -> int | None:
-        if self._lost is not None:
-            raise self._lost
-        return self.returncode
-
-    def wait(self, timeout: float) -> int:
-        if not self._ended.wait(timeout):
-            raise CommandTimeout(
-                f"{self.name} did not end within {timeout:g} s",
-                host=self.host,
-                evidence=log_tail(self.stdout, self.stderr),
-            )
-        code = self.poll()
-        assert code is not None
-        return code
-
-    def signal(self, sig: int) -> None:
-        if not self._ended.is_set():
-            self._send(sig, False)
-
-    def stop(self, timeout: float = 5.0, sig: int = signals.SIGTERM) -> int:
-        self.ask(sig)
-        return self.finish(timeout)
-
-    def ask(self, sig: int = signals.SIGTERM) -> None:
-        if not self._ended.is_set():
-            self._send(sig, True)
+    def _tell(self, sig: int, group: bool) -> None:
+        self._send(sig, group)
 
     def finish(self, timeout: float) -> int:
         if not self._ended.wait(timeout):
@@ -86,17 +53,6 @@ class SsmProcess:
         if self.returncode is None:
             raise EnvironmentFault(f"{self.name} does not end, not even by KILL", host=self.host)
         return self.returncode
-
-    def lines(self) -> list[str]:
-        return self.stdout.read_text(errors="replace").splitlines()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def hear(self, told: dict[str, Any]) -> bool:
         """What a look has found. True once it has ended and all that it wrote is here."""
