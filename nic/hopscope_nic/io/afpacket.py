@@ -196,11 +196,10 @@ class AfPacket:
         kernel = self._kernel.descriptors()
         report_at = time.monotonic() + _REPORT
         while True:
-            empty = True
             for descriptor, _ in poller.poll(self._timeout(report_at)):
                 side = descriptors.get(descriptor)
                 if side is not None:
-                    empty &= self._drain(side)
+                    self._drain(side)
                 elif descriptor in kernel:
                     self._kernel.check()
                 elif descriptor == wake.fileno():
@@ -212,7 +211,6 @@ class AfPacket:
                     by_index = {self._ports[side].ifindex: self._hops[side] for side in (CLIENT, SERVER)}
                     next_hop.apply_changes(self._changes, by_index, self._resend)
             now = time.monotonic()
-            self._rest(empty, now)
             self._tick(now)
             if now >= report_at:
                 report_at = now + _REPORT
@@ -241,11 +239,8 @@ class AfPacket:
             for _ in range(hops.tick(now, self._resends[side])):
                 self._machine.counters.drop(next_hop.UNRESOLVED)
 
-    def _rest(self, empty: bool, now: float) -> None:
-        """Between two rounds; `empty`: every port that had something has been read to its end."""
-
-    def _drain(self, side: int) -> bool:
-        """Handle what one port has received, up to a batch. True when nothing more is waiting."""
+    def _drain(self, side: int) -> None:
+        """Handle what one port has received, up to a batch."""
         receive = self._sockets[side].recv_into
         buffer, segment, machine = self._buffer, self._segment, self._machine
         self._active = True
@@ -257,10 +252,10 @@ class AfPacket:
             try:
                 size = receive(buffer)
             except BlockingIOError:
-                return True
+                return
             except OSError as error:
                 machine.counters.drop(f"receive_{errno.errorcode.get(error.errno or 0, 'error').lower()}")
-                return True
+                return
             self._received[side] += 1
             offload = buffer[0]
             superframe = buffer[1] != 0
@@ -302,7 +297,6 @@ class AfPacket:
                 self._events.error("receive", traceback.format_exc())
             if opens and side == CLIENT and machine.server_is_near:
                 self._drain(SERVER)  # its SYN-ACK is there by now, and what comes behind the SYN need not be held
-        return False
 
     def _carry_out(self, actions: Iterable[Action], now: float) -> None:
         for action in actions:

@@ -12,9 +12,9 @@ import socket
 import struct
 import time
 from ipaddress import IPv4Address
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
-from hopscope_nic.core.actions import CLIENT, SERVER, SIDES
+from hopscope_nic.core.actions import CLIENT, SERVER, SIDES, Action
 from hopscope_nic.core.client_nic import ClientNic, StampClientNic
 from hopscope_nic.core.selection import PortRange
 from hopscope_nic.errors import EnvironmentFault
@@ -29,7 +29,6 @@ _RANGES, _ADDRESSES = 16, 32
 _CONFIG = struct.Struct(f"=III4x16s2III{2 * _RANGES}H{_ADDRESSES * 4}s")
 _COUNTS = struct.Struct("=5Q")
 SECRET_OCTETS = 16
-_PATIENCE = 0.02
 _ZERO = bytes(4)
 
 
@@ -124,7 +123,6 @@ class Bpf(AfPacket):
         programs = Programs([port.ifindex for port in self._ports], machine.flows.limit, told)
         self._programs = programs
         self._flows = KernelFlows(programs.flows, answers=isinstance(machine, ClientNic))
-        self._since = 0.0  # since when flows have been waiting to be handed over
         self._lost = 0  # SYNs that were answered, and never got to this process
         machine.offload = self._flows
         return programs
@@ -133,15 +131,9 @@ class Bpf(AfPacket):
         super()._close()
         self._machine.offload = None  # another datapath may be tried
 
-    def _rest(self, empty: bool, now: float) -> None:
-        """Hand over flows when nothing of them is waiting here, which what the kernel carries next would overtake.
-
-        Where there is always something waiting, that has to be: such a flow would never be handed over.
-        """
-        if not self._flows.wanting:
-            self._since = now
-        elif empty or now - self._since > _PATIENCE:
-            self._flows.apply()
+    def _carry_out(self, actions: Iterable[Action], now: float) -> None:
+        super()._carry_out(actions, now)
+        self._flows.apply()
 
     def snapshot(self) -> Dict[str, Any]:
         """Counters as the events tell them: what the kernel has let cross is in them."""

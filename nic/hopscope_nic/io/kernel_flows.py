@@ -79,11 +79,6 @@ class KernelFlows:
                 strange += 1
         return strange
 
-    @property
-    def wanting(self) -> bool:
-        """Whether `apply` has something to do."""
-        return bool(self._wanted)
-
     def apply(self) -> None:
         """Hand over what has been taken. What the map has no room for goes on by the long way."""
         while self._wanted:

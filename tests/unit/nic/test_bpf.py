@@ -71,30 +71,3 @@ def test_auto_says_what_it_chose_and_why():
     assert _enter("auto", str)[1]["datapath"] == "bpf"
     with pytest.raises(EnvironmentFault):
         _enter("bpf", enter)
-
-
-@pytest.mark.parametrize(
-    ("rounds", "handed_over"),
-    [
-        ([(True, 1.0)], False),
-        ([(False, 1.0), (True, 1.001)], True),
-        ([(False, 1.0), (False, 1.01)], False),
-        ([(False, 1.0), (False, 1.03)], True),
-    ],
-    ids=["nothing wanted yet", "nothing waits", "something waits", "something always waits"],
-)
-def test_a_flow_is_handed_over_when_nothing_of_it_waits_here(rounds, handed_over):
-    class Flows:
-        wanting = False
-        applied = False
-
-        def apply(self):
-            self.applied = True
-
-    datapath = object.__new__(bpf.Bpf)
-    datapath._flows, datapath._since = Flows(), 0.0
-    datapath._rest(True, 0.999)
-    datapath._flows.wanting = len(rounds) > 1
-    for empty, now in rounds:
-        datapath._rest(empty, now)
-    assert datapath._flows.applied is handed_over
