@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from hopscope_nic.core.actions import CLIENT, SERVER
 from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
+from hopscope_nic.core.segment import HEADROOM
 from hopscope_nic.core.selection import PortRange
 from hopscope_nic.errors import EnvironmentFault
 from hopscope_nic.io import bpf
@@ -85,18 +86,26 @@ class Kernel:
         self.library = ctypes.CDLL("libbpf.so.1")
         self.library.bpf_prog_test_run_opts.argtypes = (ctypes.c_int, ctypes.POINTER(TestRun))
 
-    def run(self, side: int, packet: bytes) -> tuple[int, bytes]:
+    def run(self, side: int, packet: bytes, program: str = "cross") -> tuple[int, bytes]:
         """What becomes of a packet, and the packet behind the program."""
         frame = MACS + b"\x08\x00" + packet
+        if program == "filter":
+            frame = frame[:14] + frame  # of a socket's filter the kernel takes the first header away
         out = ctypes.create_string_buffer(2048)
         test = TestRun(
             size=ctypes.sizeof(TestRun), data_in=frame, data_size_in=len(frame), repeat=1,
             data_out=ctypes.addressof(out), data_size_out=len(out),
         )  # fmt: skip
-        descriptor = self.programs.program(f"cross_{'server' if side else 'client'}")
+        descriptor = self.programs.program(f"{program}_{'server' if side else 'client'}")
         run = self.thread.submit(self.library.bpf_prog_test_run_opts, descriptor, ctypes.byref(test))
         assert run.result(10) == 0
         return test.retval, out.raw[14 : test.data_size_out]
+
+    def is_given(self, side: int, packet: bytes) -> bool:
+        """Whether the filter gives it to user space; what tcx does next is no less certain."""
+        given = self.run(side, packet, "filter")[0] != 0
+        assert given == (self.run(side, packet)[0] == DROPPED)
+        return given
 
     def stop(self) -> None:
         self.thread.shutdown()
@@ -114,6 +123,10 @@ def opened(machine, agreed: bytes):
     return machine
 
 
+def frame(packet: bytes) -> bytearray:
+    return bytearray(HEADROOM) + packet
+
+
 AGREED = (linux_synack_options(scale=10), linux_synack_options(scale=3), linux_synack_options()[:4])
 
 
@@ -123,8 +136,9 @@ def kernels() -> Iterator[dict[bytes, Kernel]]:
     try:
         for agreed in AGREED:
             made[agreed] = kernel = Kernel(HoldClientNic(SECRET))
+            kernel.flows.note(CLIENT, frame(client.packet(C + 1, 1, ACK)))
             opened(kernel.machine, agreed)
-            kernel.flows.apply()
+            kernel.flows.settle()
     except EnvironmentFault as fault:
         pytest.skip(str(fault))
     yield made
@@ -204,6 +218,34 @@ def test_another_port_is_the_routers(kernels):
     assert kernels[AGREED[0]].run(CLIENT, packet) == (TO_ROUTER, packet)
 
 
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+def test_nothing_overtakes_a_segment_that_waits_in_user_space(side):
+    try:
+        kernel = Kernel(HoldClientNic(SECRET))
+    except EnvironmentFault as fault:
+        pytest.skip(str(fault))
+    ours, other = (client, server)[:: 1 - 2 * side]
+    opened(kernel.machine, AGREED[0])
+    syn = client.packet(C, 0, SYN, options=linux_syn_options())
+    assert kernel.is_given(CLIENT, syn)
+    kernel.flows.note(CLIENT, frame(syn))
+    kernel.flows.settle()
+    ordinary, next_one = (ours.packet(seq, 30, ACK, options=stamps(seq, 1)) for seq in (20, 22))
+    odd = ours.packet(21, 30, ACK, options=b"\1" * 12)
+    assert not kernel.is_given(side, ordinary)
+    assert kernel.is_given(side, odd), "such options are for user space"
+    assert kernel.is_given(side, next_one), "and nothing may overtake them"
+    assert not kernel.is_given(1 - side, other.packet(1, 2, ACK)), "the other direction has nothing to wait for"
+    kernel.flows.note(side, frame(odd))
+    kernel.flows.settle()
+    assert kernel.is_given(side, next_one), "the next one had been given as well by then"
+    kernel.flows.note(side, frame(next_one))
+    assert kernel.is_given(side, next_one), "in our hands, not dealt with"
+    kernel.flows.settle()
+    assert not kernel.is_given(side, ordinary)
+    kernel.stop()
+
+
 @pytest.mark.parametrize("kind", [HoldClientNic, StampClientNic])
 def test_a_syn_that_was_let_in_is_answered_once_and_goes_on(kind):
     try:
@@ -213,7 +255,7 @@ def test_a_syn_that_was_let_in_is_answered_once_and_goes_on(kind):
     syn = client.packet(C, 0, SYN, options=linux_syn_options())
     load_key = load(syn).key
     assert kernel.run(CLIENT, syn)[0] == DROPPED, "the filter of a packet socket lets a flow begin"
-    kernel.programs.flows.put(load_key, VALUE.pack(1, 0, 0, 0, 0, 4711, C, 0, 0))
+    kernel.programs.flows.put(load_key, VALUE.pack(1, 0, 0, 0, 0, 4711, C, 0, bytes(12), bytes(12), 0))
     outcome, after = kernel.run(CLIENT, syn)
     forwarded = load(after)
     assert outcome == TO_ROUTER

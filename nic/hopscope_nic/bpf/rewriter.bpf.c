@@ -11,6 +11,9 @@
 //
 // Such a socket sees a frame before tcx does, so nothing falls between the two.
 //
+// Order is kept: while user space has not dealt with the last segment of a side that it was given, the next ones of that
+// side are given to it as well.
+//
 // Ordinary is: IPv4 without options, whole, TTL above 1, not larger than the next link, ACK without SYN, FIN and RST,
 // no TCP options but time stamps and SACK as Linux lays them out.
 //
@@ -50,9 +53,10 @@ enum verdict {
 };
 
 enum state {
-	OPEN,	/* ordinary segments are carried */
+	OPEN,	/* ordinary segments are carried, unless user space still has an earlier one */
 	BEGUN,	/* user space wants to see all of it; a box that passes carries it besides */
 	LEFT,	/* user space knows it, and does the rest; a box that passes carries it */
+	HURRIED, /* as OPEN, whatever user space still has: it does not catch up by itself */
 };
 
 /* What user space says before anything is attached. */
@@ -76,6 +80,12 @@ struct key {
 	__u16 client_port, server_port;
 };
 
+/* What tells the segments of one side apart, network byte order. */
+struct mark {
+	__be16 len, id;		/* of the IPv4 header */
+	__be32 seq, ack;
+};
+
 struct flow {
 	__u32 state;
 	__u32 delta;		/* D: what is added to the server's sequence numbers */
@@ -85,6 +95,7 @@ struct flow {
 	__u32 isn;		/* V, where the SYN was answered here; 0 otherwise */
 	__u32 client_isn;
 	__u32 answered;
+	struct mark dealt[2];	/* the last segments that user space has dealt with, by the side they came in on */
 	__u64 seen;		/* ns, CLOCK_MONOTONIC: the SYN that began it, or the last segment that was carried */
 };
 
@@ -107,6 +118,18 @@ struct {
 	__type(key, struct key);
 	__type(value, struct flow);
 } flows SEC(".maps");
+
+/* The last segments that user space was given. Kept apart from `flows`, which user space writes. */
+struct given {
+	struct mark from[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct key);
+	__type(value, struct given);
+} given SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -159,6 +182,7 @@ struct segment {
 	__u32 sack_at;			/* of the SACK option's first edge within the options, 0 for none */
 	__u32 edges;
 	__u32 stamped;
+	__u32 ordinary;			/* of an open flow */
 	struct flow *flow;
 	const struct config *told;
 	struct key key;
@@ -216,6 +240,38 @@ static __always_inline int read_options(struct __sk_buff *skb, struct segment *s
 	return 1;
 }
 
+static __always_inline int is_same(const struct mark *left, const struct mark *right)
+{
+	return left->seq == right->seq && left->ack == right->ack && left->id == right->id && left->len == right->len;
+}
+
+/* Whether user space has dealt with all that it was given of this side. */
+static __always_inline int is_caught_up(const struct segment *seg, int side)
+{
+	const struct given *had = bpf_map_lookup_elem(&given, &seg->key);
+
+	return !had || is_same(&had->from[side & 1], &seg->flow->dealt[side & 1]);
+}
+
+/* User space gets this one. */
+static __always_inline void give(const struct segment *seg, int side)
+{
+	struct given *had = bpf_map_lookup_elem(&given, &seg->key), none = {};
+
+	if (!had) {
+		if (!seg->flow && !seg->tcp.syn)
+			return; /* a stranger, whom nobody will take over */
+		bpf_map_update_elem(&given, &seg->key, &none, BPF_NOEXIST);
+		had = bpf_map_lookup_elem(&given, &seg->key);
+		if (!had)
+			return;
+	}
+	had->from[side & 1].len = seg->ip.tot_len;
+	had->from[side & 1].id = seg->ip.id;
+	had->from[side & 1].seq = seg->tcp.seq;
+	had->from[side & 1].ack = seg->tcp.ack_seq;
+}
+
 static __always_inline enum verdict decide(struct __sk_buff *skb, int side, struct segment *seg)
 {
 	const struct config *told;
@@ -253,10 +309,11 @@ static __always_inline enum verdict decide(struct __sk_buff *skb, int side, stru
 		return USER;
 	if (told->passes)
 		return seg->flow && seg->flow->state == BEGUN ? WATCHED : CARRIED;
-	if (!seg->flow || seg->flow->state != OPEN || seg->tcp.fin || seg->tcp.rst || !seg->tcp.ack ||
-	    !read_options(skb, seg))
+	if (!seg->flow || (seg->flow->state != OPEN && seg->flow->state != HURRIED) || seg->tcp.fin || seg->tcp.rst ||
+	    !seg->tcp.ack || !read_options(skb, seg))
 		return USER;
-	return CARRIED;
+	seg->ordinary = 1;
+	return seg->flow->state == HURRIED || is_caught_up(seg, side) ? CARRIED : USER;
 }
 
 #define ROTATE(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
@@ -349,7 +406,7 @@ static __always_inline enum verdict agreed(struct __sk_buff *skb, const struct s
 		return own;
 	verdict = said->verdict;
 	said->verdict = NOT_OURS;
-	if (verdict == CARRIED && !seg->told->passes && own != CARRIED)
+	if (verdict == CARRIED && !seg->told->passes && !seg->ordinary)
 		return USER; /* the flow has been taken back: lost, and sent again */
 	return verdict;
 }
@@ -359,8 +416,11 @@ static __always_inline int keep_from_user(struct __sk_buff *skb, int side)
 	struct segment seg = {};
 	enum verdict verdict = decide(skb, side, &seg);
 
-	if (verdict != NOT_OURS && seg.told)
+	if (verdict != NOT_OURS && seg.told) {
 		say(skb, &seg, verdict);
+		if (verdict == USER && !seg.told->passes)
+			give(&seg, side);
+	}
 	if (side == CLIENT && verdict == USER && seg.told && seg.tcp.syn && !seg.tcp.ack)
 		begin(skb, &seg);
 	return verdict == USER || verdict == WATCHED ? 0x40000 : 0;
@@ -510,7 +570,7 @@ static __always_inline int cross(struct __sk_buff *skb, int side)
 		count->answered++;
 		return TC_ACT_UNSPEC;
 	}
-	if (verdict == CARRIED && seg.flow && seg.flow->state == OPEN) {
+	if (verdict == CARRIED && seg.flow && seg.ordinary) {
 		seg.flow->seen = bpf_ktime_get_ns();
 		if (side == CLIENT ? to_server(skb, &seg) : to_client(skb, &seg))
 			return TC_ACT_SHOT; /* half done: a retransmission is better */

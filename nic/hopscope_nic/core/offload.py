@@ -22,7 +22,7 @@ class Offload(Protocol):
         """A new flow: the machine wants to see all of it. Where it only passes it has crossed by then."""
 
     def take(self, flow: Flow) -> None:
-        """`flow.steady` may be done elsewhere, once this segment's actions have been carried out."""
+        """`flow.steady` may be done elsewhere, once what has come of this flow before has been carried out."""
 
     def take_back(self, flow: Flow) -> None:
         """At once: the machine does the rest of this flow; where it only passes, it need not see it."""

@@ -15,7 +15,7 @@ import time
 import traceback
 from functools import partial
 from types import FrameType
-from typing import Any, Dict, Iterable, List, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol, Sequence, Tuple
 
 from hopscope_nic.core.actions import CLIENT, SERVER, SIDES, Action, Actions, Send
 from hopscope_nic.core.counters import Counters
@@ -129,6 +129,7 @@ class AfPacket:
         self._hops = [NextHops(port, netlink) for port in ports]
         self._resends = [partial(self._resend, port.ifindex) for port in ports]
         self._sockets: List[socket.socket] = []
+        self._receivers: List[Callable[[bytearray], int]] = []
         self._changes = Changes()
         self._segment = Segment()
         self._buffer = bytearray(port_socket.MAX_FRAME)
@@ -142,12 +143,18 @@ class AfPacket:
         """Who keeps the kernel from what is ours."""
         return _Stopped(self._ports, ranges, own_addresses)
 
+    def _receiver(self, side: int, sock: socket.socket) -> Callable[[bytearray], int]:
+        """What receives one frame of a port, and gives its size."""
+        return sock.recv_into
+
     def __enter__(self) -> AfPacket:
         """Listen first, then stop the kernel, so that no SYN falls in between. EnvironmentFault when either fails."""
         try:
             for side in (CLIENT, SERVER):
                 attach = partial(self._kernel.filter, side)
-                self._sockets.append(port_socket.open_port(self._ports[side], attach, self._kernel.protocol))
+                sock = port_socket.open_port(self._ports[side], attach, self._kernel.protocol)
+                self._sockets.append(sock)
+                self._receivers.append(self._receiver(side, sock))
             for hops in self._hops:
                 hops.warm_up()
             self._kernel.start()
@@ -241,7 +248,7 @@ class AfPacket:
 
     def _drain(self, side: int) -> None:
         """Handle what one port has received, up to a batch."""
-        receive = self._sockets[side].recv_into
+        receive = self._receivers[side]
         buffer, segment, machine = self._buffer, self._segment, self._machine
         self._active = True
         cross, out, view = machine.cross, 1 - side, self._view

@@ -11,10 +11,11 @@ import pkgutil
 import socket
 import struct
 import time
+from functools import partial
 from ipaddress import IPv4Address
-from typing import Any, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
-from hopscope_nic.core.actions import CLIENT, SERVER, SIDES, Action
+from hopscope_nic.core.actions import CLIENT, SERVER, SIDES
 from hopscope_nic.core.client_nic import ClientNic, StampClientNic
 from hopscope_nic.core.selection import PortRange
 from hopscope_nic.errors import EnvironmentFault
@@ -77,7 +78,8 @@ class Programs:
             raise EnvironmentFault(f"{OBJECT} is missing (`make bpf` builds it)") from None
         self._object = Object(Library(), content)
         try:
-            self._object.size("flows", flows)
+            for name in ("flows", "given"):
+                self._object.size(name, flows)
             self._object.load()
             self._object.map("config", _CONFIG.size).put(_ZERO, told)
             self.flows: Map = self._object.map("flows", VALUE.size)
@@ -131,9 +133,16 @@ class Bpf(AfPacket):
         super()._close()
         self._machine.offload = None  # another datapath may be tried
 
-    def _carry_out(self, actions: Iterable[Action], now: float) -> None:
-        super()._carry_out(actions, now)
-        self._flows.apply()
+    def _receiver(self, side: int, sock: socket.socket) -> Callable[[bytearray], int]:
+        settle, receive, note = self._flows.settle, sock.recv_into, partial(self._flows.note, side)
+
+        def received(buffer: bytearray) -> int:
+            settle()
+            size = receive(buffer)
+            note(buffer)
+            return size
+
+        return received
 
     def snapshot(self) -> Dict[str, Any]:
         """Counters as the events tell them: what the kernel has let cross is in them."""
