@@ -19,6 +19,7 @@ from hopscope_nic.core.actions import CLIENT, SERVER
 from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
 from hopscope_nic.core.segment import HEADROOM
 from hopscope_nic.core.selection import PortRange
+from hopscope_nic.core.server_nic import ServerNic
 from hopscope_nic.errors import EnvironmentFault
 from hopscope_nic.io import bpf
 from hopscope_nic.io.kernel_flows import VALUE, KernelFlows
@@ -81,7 +82,7 @@ class Kernel:
         self.machine = machine
         told = bpf.config(machine, [1500, 1500], [PortRange(client.peer_port, client.peer_port)], [], bytes(16))
         self.programs = bpf.Programs([1, 1], 16, told)
-        machine.offload = self.flows = KernelFlows(self.programs.flows, answers=isinstance(machine, HoldClientNic))
+        machine.offload = self.flows = KernelFlows(self.programs.flows)
         self.thread = ThreadPoolExecutor(1, initializer=_leave)
         self.library = ctypes.CDLL("libbpf.so.1")
         self.library.bpf_prog_test_run_opts.argtypes = (ctypes.c_int, ctypes.POINTER(TestRun))
@@ -121,6 +122,10 @@ def opened(machine, agreed: bytes):
     machine.receive(CLIENT, client.segment(C + 1, isn + 1, ACK), 0.0)
     machine.receive(SERVER, server.segment(R, C + 1, SYN | ACK, options=agreed), 0.0)
     return machine
+
+
+def begun(isn: int) -> bytes:
+    return VALUE.pack(1, 0, 0, 0, 0, isn, C, 0, 7, bytes(12), bytes(12), 1, 0, 0)
 
 
 def frame(packet: bytes) -> bytearray:
@@ -255,7 +260,7 @@ def test_a_syn_that_was_let_in_is_answered_once_and_goes_on(kind):
     syn = client.packet(C, 0, SYN, options=linux_syn_options())
     load_key = load(syn).key
     assert kernel.run(CLIENT, syn)[0] == DROPPED, "the filter of a packet socket lets a flow begin"
-    kernel.programs.flows.put(load_key, VALUE.pack(1, 0, 0, 0, 0, 4711, C, 0, bytes(12), bytes(12), 0))
+    kernel.programs.flows.put(load_key, begun(4711))
     outcome, after = kernel.run(CLIENT, syn)
     forwarded = load(after)
     assert outcome == TO_ROUTER
@@ -264,3 +269,99 @@ def test_a_syn_that_was_let_in_is_answered_once_and_goes_on(kind):
     assert word_sum(after[12:20] + struct.pack("!BBH", 0, 6, len(after) - 20) + after[20:]) == 0xFFFF
     assert kernel.run(CLIENT, syn)[0] == DROPPED, "repeated, it is user space's"
     kernel.stop()
+
+
+@pytest.fixture(scope="module")
+def learner() -> Iterator[Kernel]:
+    try:
+        kernel = Kernel(ServerNic())
+    except EnvironmentFault as fault:
+        pytest.skip(str(fault))
+    yield kernel
+    kernel.stop()
+
+
+STAMPED = client.packet(C, 4711, SYN, options=linux_syn_options())
+
+
+def greeted(kernel: Kernel, packet: bytes = STAMPED) -> bytes:
+    """A flow of ServerNIC whose SYN the kernel has dealt with, if it is one that it deals with."""
+    key = packet[12:24]
+    kernel.programs.flows.remove(key)
+    assert kernel.run(CLIENT, packet, "filter")[0] != 0, "user space has a copy in any case"
+    kernel.after = kernel.run(CLIENT, packet)
+    return key
+
+
+def test_a_stamped_syn_is_forwarded_without_its_stamp(learner):
+    key = greeted(learner)
+    outcome, after = learner.after
+    (action,) = ServerNic().receive(CLIENT, load(STAMPED), 0.0)
+    assert outcome == TO_ROUTER
+    assert routed(after) == raw(action.packet)
+    assert learner.flows.greeted(key, C) == 4711
+    assert learner.run(CLIENT, STAMPED)[0] == DROPPED, "repeated, it is user space's"
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        client.packet(C, 0, SYN, options=linux_syn_options()),
+        client.packet(C, 4711, SYN),
+        client.packet(C, 4711, SYN | ECE, options=linux_syn_options()),
+        client.packet(C, 4711, SYN, options=linux_syn_options(), payload=b"early"),
+        STAMPED[:36] + bytes((STAMPED[36] ^ 1,)) + STAMPED[37:],
+    ],
+    ids=["no stamp", "no options", "ecn", "payload", "bad checksum"],
+)
+def test_any_other_syn_is_left_to_user_space(learner, packet):
+    key = greeted(learner, packet)
+    assert learner.after[0] == DROPPED
+    assert learner.flows.greeted(key, C) is None
+
+
+@given(
+    isn=st.integers(0, MASK), tsval=st.integers(0, MASK), scale=st.integers(0, 14), offered=st.integers(0, 14),
+    stamp=st.integers(1, MASK),
+)  # fmt: skip
+@settings(max_examples=100)
+def test_what_the_kernel_learns_is_what_the_core_learns(learner, isn, tsval, scale, offered, stamp):
+    syn = client.packet(C, stamp, SYN, options=linux_syn_options(scale=offered))
+    synack = server.packet(isn, C + 1, SYN | ACK, options=linux_synack_options(tsval=tsval, scale=scale))
+    key = greeted(learner, syn)
+    core = ServerNic()
+    core.receive(CLIENT, load(syn), 0.0)
+    core.receive(SERVER, load(synack), 0.0)
+    (flow,) = core.flows
+    assert learner.run(SERVER, synack, "filter")[0] != 0
+    assert learner.run(SERVER, synack)[0] == DROPPED, "it ends here"
+    learnt = flow.translation
+    state, *numbers = VALUE.unpack(learner.programs.flows.get(key))[:5]
+    assert state == 0
+    assert numbers == [learnt.delta, learnt.ts_delta, learnt.to_client_shift, learnt.to_server_shift]
+    assert not learner.is_given(CLIENT, client.packet(C + 1, stamp + 1, ACK, options=stamps(1, 2)))
+    assert not learner.is_given(SERVER, server.packet(isn + 1, C + 1, ACK, options=stamps(1, 2)))
+
+
+@pytest.mark.parametrize(
+    "synack",
+    [
+        server.packet(R, C + 1, SYN | ACK),
+        server.packet(R, C + 2, SYN | ACK, options=linux_synack_options()),
+        server.packet(R, C + 1, SYN | ACK | ECE, options=linux_synack_options()),
+        server.packet(R, C + 1, RST | ACK),
+    ],
+    ids=["no options", "not of this SYN", "ecn", "reset"],
+)
+def test_any_other_answer_teaches_user_space_alone(learner, synack):
+    key = greeted(learner)
+    assert learner.is_given(SERVER, synack)
+    assert VALUE.unpack(learner.programs.flows.get(key))[0] == 1
+
+
+def test_what_came_before_the_answer_is_not_overtaken(learner):
+    greeted(learner)
+    early, late = (client.packet(C + 1 + n, 4712, ACK | PSH, payload=b"x", options=stamps(n, 1)) for n in range(2))
+    assert learner.is_given(CLIENT, early)
+    assert learner.is_given(SERVER, server.packet(R, C + 1, SYN | ACK, options=linux_synack_options()))
+    assert learner.is_given(CLIENT, late), "the early one is held in user space"

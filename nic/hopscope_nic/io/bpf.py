@@ -110,7 +110,7 @@ class Programs:
 
     def counts(self) -> Tuple[List[int], List[int], int]:
         """Segments that the kernel has carried and those that it was watched at, from the client and from the server;
-        SYNs that it has answered and forwarded."""
+        SYNs that it has forwarded, and answered on ClientNIC."""
         per_processor = _COUNTS.iter_unpack(self._counts.get(_ZERO) or bytes(_COUNTS.size))
         total = [sum(column) for column in zip(*per_processor)]  # noqa: B905 (Python 3.9)
         return total[:2], total[2:4], total[4]
@@ -124,8 +124,8 @@ class Bpf(AfPacket):
         told = config(machine, [port.mtu for port in self._ports], ranges, own_addresses, os.urandom(SECRET_OCTETS))
         programs = Programs([port.ifindex for port in self._ports], machine.flows.limit, told)
         self._programs = programs
-        self._flows = KernelFlows(programs.flows, answers=isinstance(machine, ClientNic))
-        self._lost = 0  # SYNs that were answered, and never got to this process
+        self._flows = KernelFlows(programs.flows)
+        self._lost = 0  # SYNs that the kernel has dealt with, and that never got to this process
         machine.offload = self._flows
         return programs
 
@@ -147,11 +147,14 @@ class Bpf(AfPacket):
     def snapshot(self) -> Dict[str, Any]:
         """Counters as the events tell them: what the kernel has let cross is in them."""
         values = super().snapshot()
-        carried, watched, answered = self._programs.counts()
-        if answered - self._flows.entered > self._lost:
+        carried, watched, greeted = self._programs.counts()
+        if greeted - self._flows.entered > self._lost:
             self._lost += self._flows.sweep(time.monotonic())
         values["passed" if isinstance(self._machine, StampClientNic) else "translated"] += sum(carried + watched)
         for side, name in enumerate(SIDES):
             values[f"received_{name}"] += carried[side]
-            values[f"sent_{name}"] += carried[1 - side] + watched[1 - side] + answered
+            values[f"sent_{name}"] += carried[1 - side] + watched[1 - side]
+        values["sent_server"] += greeted
+        if isinstance(self._machine, ClientNic):
+            values["sent_client"] += greeted
         return values

@@ -15,12 +15,12 @@ from hopscope_nic.core.segment import HEADROOM, reverse
 from hopscope_nic.core.translation import Translation
 from hopscope_nic.io.libbpf import Map
 
-VALUE = struct.Struct("=IIIiiIII12s12sQ")
-"""struct flow: state, D, T, shifts to the client and to the server, V, the client's ISN, answered, the marks dealt with
-from the client and from the server, seen (ns)."""
+VALUE = struct.Struct("=IIIiiIIHH12s12sQQQ")
+"""struct flow: state, D, T, shifts to the client and to the server, V, the client's ISN, greeted, the scale promised,
+the marks dealt with from the client and from the server, begun, seen from the client and from the server (ns)."""
 MARK_AT = HEADROOM + 2
 _OPEN, _BEGUN, _LEFT, _HURRIED = 0, 1, 2, 3
-_ISN, _CLIENT_ISN, _SEEN = 5, 6, 10
+_STATE, _ISN, _CLIENT_ISN, _BEGUN_AT, _SEEN = 0, 5, 6, 11, 12
 _KEY_OCTETS = 12
 _STRANGE_AFTER = 5.0  # seconds: longer than a SYN can wait for us in a socket
 _PATIENCE = 256  # segments of a flow that come to us after we have let it go: more, and we shall never catch up
@@ -42,19 +42,17 @@ class _Known:
 class KernelFlows:
     """An `Offload`. What is taken becomes true when the segment has been dealt with, all else at once."""
 
-    def __init__(self, flows: Map, *, answers: bool) -> None:
-        """`answers`: the kernel answers SYNs, so it has to know of every flow that there is."""
+    def __init__(self, flows: Map) -> None:
         self._map = flows
-        self._answers = answers
         self._there: Dict[bytes, _Known] = {}
         self._at_hand: Optional[Tuple[int, bytes, bytes]] = None
         self.entered = 0
-        """SYNs that the kernel has answered and a machine knows of."""
+        """SYNs that the kernel has dealt with and a machine knows of."""
 
     # -- the machine's side
 
-    def answered(self, key: bytes, client_isn: int) -> Optional[int]:
-        value = self._map.get(key) if self._answers else None
+    def greeted(self, key: bytes, client_isn: int) -> Optional[int]:
+        value = self._map.get(key)
         if value is None or key in self._there:
             return None
         fields = VALUE.unpack(value)
@@ -65,7 +63,7 @@ class KernelFlows:
 
     def begin(self, flow: Flow) -> None:
         self._there[flow.key] = _Known(flow)
-        if self._answers and self._map.get(flow.key) is None:
+        if self._map.get(flow.key) is None:
             self._map.put(flow.key, _plain(_BEGUN))
 
     def take(self, flow: Flow) -> None:
@@ -77,20 +75,17 @@ class KernelFlows:
         known = self._of(flow)
         if known is not None:
             known.steady = None
-            if self._answers:
-                self._map.put(flow.key, _plain(_LEFT))
-            else:
-                self._map.remove(flow.key)
+            self._map.put(flow.key, _plain(_LEFT))
 
     def forget(self, flow: Flow) -> None:
         if self._of(flow) is not None:
             del self._there[flow.key]
             self._map.remove(flow.key)
 
-    def seen(self, flow: Flow) -> Optional[float]:
+    def crossed(self, flow: Flow) -> Tuple[Optional[float], Optional[float]]:
         value = self._map.get(flow.key) if self._of(flow) is not None else None
-        nanoseconds = VALUE.unpack(value)[_SEEN] if value else 0
-        return nanoseconds / 1e9 if nanoseconds else None
+        from_client, from_server = _seen(value)
+        return from_client / 1e9 if from_client else None, from_server / 1e9 if from_server else None
 
     # -- the datapath's side
 
@@ -119,7 +114,7 @@ class KernelFlows:
         strange = 0
         for key in self._map.keys(_KEY_OCTETS):
             value = None if key in self._there else self._map.get(key)
-            if value is not None and VALUE.unpack(value)[_SEEN] / 1e9 < now - _STRANGE_AFTER:
+            if value is not None and VALUE.unpack(value)[_BEGUN_AT] / 1e9 < now - _STRANGE_AFTER:
                 self._map.remove(key)
                 strange += 1
         return strange
@@ -131,12 +126,19 @@ class KernelFlows:
     def _hand_over(self, known: _Known, steady: Translation) -> None:
         """What the map has no room for goes on by the long way."""
         key = known.flow.key
-        before = self._map.get(key)
-        seen = VALUE.unpack(before)[_SEEN] if before and VALUE.unpack(before)[0] in (_OPEN, _HURRIED) else 0
+        seen = _seen(self._map.get(key))
         state = _OPEN if known.patience > 0 else _HURRIED
-        shifts = steady.to_client_shift, steady.to_server_shift
-        self._map.put(key, VALUE.pack(state, steady.delta, steady.ts_delta or 0, *shifts, 0, 0, 0, *known.dealt, seen))
+        numbers = steady.delta, steady.ts_delta or 0, steady.to_client_shift, steady.to_server_shift
+        self._map.put(key, VALUE.pack(state, *numbers, 0, 0, 0, 0, *known.dealt, 0, *seen))
+
+
+def _seen(value: Optional[bytes]) -> Tuple[int, int]:
+    """When the kernel has last carried a segment from the client and from the server (ns), 0 for never."""
+    if value is None:
+        return 0, 0
+    from_client, from_server = VALUE.unpack(value)[_SEEN:]
+    return from_client, from_server
 
 
 def _plain(state: int) -> bytes:
-    return VALUE.pack(state, 0, 0, 0, 0, 0, 0, 0, _NOTHING, _NOTHING, 0)
+    return VALUE.pack(state, *[0] * 8, _NOTHING, _NOTHING, 0, 0, 0)
