@@ -32,7 +32,7 @@ from hopscope_nic.io.next_hop import NextHops
 from hopscope_nic.io.ports import Port
 
 _BATCH = 64  # frames of one port before the other one has its turn
-_FLAGS_AT = HEADROOM + 33  # of TCP, behind an IPv4 header without options: a SYN is in too much of a hurry to be tried
+FLAGS_AT = HEADROOM + 33  # of TCP, behind an IPv4 header without options: a SYN is in too much of a hurry to be tried
 _REPORT = 1.0  # seconds between counters
 _STOP = (signal.SIGTERM, signal.SIGINT)
 _SEND_FAULTS = {errno.EMSGSIZE: "larger_than_mtu", errno.ENOBUFS: "transmit_full", errno.EAGAIN: "transmit_full"}
@@ -267,7 +267,7 @@ class AfPacket:
             offload = buffer[0]
             superframe = buffer[1] != 0
             if (
-                not buffer[_FLAGS_AT] & SYN
+                not buffer[FLAGS_AT] & SYN
                 and (size <= largest or superframe)
                 and cross(side, buffer, size, bool(offload & port_socket.NEEDS_CHECKSUM), now)
             ):

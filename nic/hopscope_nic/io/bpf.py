@@ -17,11 +17,12 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 from hopscope_nic.core.actions import CLIENT, SERVER, SIDES
 from hopscope_nic.core.client_nic import ClientNic, StampClientNic
+from hopscope_nic.core.segment import SYN
 from hopscope_nic.core.selection import PortRange
 from hopscope_nic.errors import EnvironmentFault
 from hopscope_nic.io import port_socket
-from hopscope_nic.io.afpacket import AfPacket, Machine
-from hopscope_nic.io.kernel_flows import VALUE, KernelFlows
+from hopscope_nic.io.afpacket import FLAGS_AT, AfPacket, Machine
+from hopscope_nic.io.kernel_flows import KEY_AT, VALUE, KernelFlows
 from hopscope_nic.io.libbpf import Library, Map, Object
 
 OBJECT = "bpf/rewriter.bpf.o"
@@ -125,6 +126,7 @@ class Bpf(AfPacket):
         programs = Programs([port.ifindex for port in self._ports], machine.flows.limit, told)
         self._programs = programs
         self._flows = KernelFlows(programs.flows)
+        self._awaiting = False
         self._lost = 0  # SYNs that the kernel has dealt with, and that never got to this process
         machine.offload = self._flows
         return programs
@@ -139,10 +141,33 @@ class Bpf(AfPacket):
         def received(buffer: bytearray) -> int:
             settle()
             size = receive(buffer)
+            if side == SERVER and buffer[FLAGS_AT] & SYN:
+                self._await_syn(buffer, size)
             note(buffer)
             return size
 
         return received
+
+    def _await_syn(self, buffer: bytearray, size: int) -> None:
+        """A SYN that the kernel has forwarded may be answered while our copy of it waits in the other socket."""
+        flows, key = self._machine.flows.by_server, bytes(buffer[KEY_AT : KEY_AT + 12])
+        if key in flows or self._awaiting:
+            return
+        answer = bytes(buffer[:size])
+        self._awaiting = True
+        try:
+            before = -1
+            while key not in flows and self._received[CLIENT] != before:
+                before = self._received[CLIENT]
+                self._drain(CLIENT)
+            self._flows.settle()
+        finally:
+            self._awaiting = False
+        buffer[:size] = answer
+
+    def _drain(self, side: int) -> None:
+        if side == CLIENT or not self._awaiting:
+            super()._drain(side)
 
     def snapshot(self) -> Dict[str, Any]:
         """Counters as the events tell them: what the kernel has let cross is in them."""

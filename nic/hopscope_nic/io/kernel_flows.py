@@ -19,6 +19,7 @@ VALUE = struct.Struct("=IIIiiIIHH12s12sQQQ")
 """struct flow: state, D, T, shifts to the client and to the server, V, the client's ISN, greeted, the scale promised,
 the marks dealt with from the client and from the server, begun, seen from the client and from the server (ns)."""
 MARK_AT = HEADROOM + 2
+KEY_AT = HEADROOM + 12  # of an IPv4 header without options
 _OPEN, _BEGUN, _LEFT, _HURRIED = 0, 1, 2, 3
 _STATE, _ISN, _CLIENT_ISN, _BEGUN_AT, _SEEN = 0, 5, 6, 11, 12
 _KEY_OCTETS = 12
@@ -91,7 +92,7 @@ class KernelFlows:
 
     def note(self, side: int, frame: bytearray) -> None:
         """This frame is dealt with next."""
-        key = bytes(frame[HEADROOM + 12 : HEADROOM + 24])
+        key = bytes(frame[KEY_AT : KEY_AT + _KEY_OCTETS])
         mark = bytes(frame[MARK_AT : MARK_AT + 4] + frame[HEADROOM + 24 : HEADROOM + 32])
         self._at_hand = side, key, mark
 

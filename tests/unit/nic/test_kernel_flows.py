@@ -12,10 +12,7 @@ from hopscope_nic.core.translation import PLAIN, Translation
 from hopscope_nic.io.kernel_flows import VALUE, KernelFlows
 
 KEY = bytes(range(12))
-STATE, DELTA, TS_DELTA, TO_CLIENT, TO_SERVER, ISN, CLIENT_ISN, GREETED, SCALE, FROM_CLIENT, FROM_SERVER, BEGAN = range(
-    12
-)
-SEEN = slice(12, 14)
+STATE, ISN, FROM_CLIENT, FROM_SERVER, SEEN = 0, 5, 9, 10, slice(12, 14)
 OPEN, BEGUN, LEFT, HURRIED = range(4)
 NOTHING = bytes(12)
 
