@@ -212,6 +212,19 @@ def test_killed_it_leaves_no_program_behind(box_lab, start):
     assert client(box_lab, 1, 10)["good"] == 1, "the kernel forwards again, and nobody drops a SYN"
 
 
+@pytest.mark.parametrize("datapath", ["bpf"])
+def test_the_kernel_goes_on_while_the_process_stands_still(box_lab, start):
+    boxes = start("stamp")
+    for process in boxes.values():
+        process.signal(signal.SIGSTOP)
+    assert client(box_lab, 3, 100_000)["good"] == 3, "handshake, translation and data"
+    for process in boxes.values():
+        process.signal(signal.SIGCONT)
+    for name, process in boxes.items():
+        wait_until(lambda process=process: emptied(counters(process)), timeout=8, interval=0.2, what="an empty table")
+        assert not counters(process)["dropped"], f"{name} has its books in order"
+
+
 @pytest.mark.parametrize("datapath", ["afpacket"])
 def test_without_its_table_it_does_not_go_on(box_lab, start):
     process = start("hold")["clientnic"]
