@@ -12,7 +12,7 @@ from typing import Any
 
 from hopscope.checks.evidence import display_filter
 from hopscope.errors import HarnessFault
-from hopscope.report import attachment, claimed, decoded, last_mile
+from hopscope.report import attachment, claimed, decoded, flow_picture, last_mile
 from hopscope.report.attachment import Attachment
 from hopscope.report.ladder import ladder
 from hopscope.run import rundir
@@ -113,6 +113,8 @@ class Evidence:
             self._add(first, attachment.text("Verdicts", verdict_text(verdicts), limit=self.limits.text))
         if self.trace is not None and self.flow is not None:
             marked = {(tap, frame) for tap, frames in self._frames().items() for frame in frames}
+            drawn = flow_picture.svg(self.trace, self.flow, marked=marked)
+            self._add(first, Attachment("The flow, drawn", attachment.SVG, drawn.encode()))
             self._add(first, attachment.text("Ladder of the flow", ladder(self.trace, self.flow, marked=marked)))
         if self.trace is not None and (lines := claimed.claimed(self.trace, self.flow)):
             self._add(first, attachment.table("Claims of the SUT beside the wire", claimed.HEAD, lines))
