@@ -67,6 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.set_defaults(command=_judge)
 
+    page = commands.add_parser("report", help="one page (HTML) of a run: what failed, whose fault, flows drawn")
+    page.add_argument("run", metavar="RUN", help="a run directory, or a run's name")
+    page.add_argument("--output", metavar="FILE", help="default: report.html in the run")
+    page.set_defaults(command=_report)
+
     two = commands.add_parser("preflight", help="what this machine can do, tried out, and what is lost without it")
     two.add_argument("--json", action="store_true", help="print the list as JSON")
     two.set_defaults(command=preflight.command)
@@ -95,6 +100,12 @@ def _judge(arguments: argparse.Namespace) -> int:
     from hopscope.report import judgement  # brings NumPy, which the other commands do without
 
     return judgement.command(arguments)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from hopscope.page import command
+
+    return command.command(arguments)
 
 
 def _labs_option(parser: argparse.ArgumentParser) -> None:

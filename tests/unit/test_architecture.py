@@ -23,7 +23,7 @@ LEVELS = [
     {"capture", "traffic", "aws"},
     {"providers"},
     {"report"},
-    {"lastmile"},
+    {"lastmile", "page"},
     {"commands"},
     {"cli", "plugin", "__main__"},
 ]

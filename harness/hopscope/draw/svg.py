@@ -25,7 +25,7 @@ STYLE = """
 .hs text.real,.hs .head.real,.hs .area.real{fill:#0b67b2}
 .hs text.spoofed,.hs .head.spoofed,.hs .area.spoofed{fill:#b8500a}
 .hs text.translated,.hs .head.translated{fill:#0a7d55}.hs text.lost,.hs .head.lost,.hs .area.lost{fill:#c4161c}
-.hs .head{stroke:none}.hs text{stroke:none}.hs text.on{stroke:#fff}
+.hs .head{stroke:none}.hs text:not(.on){stroke:none}.hs text.on{stroke:#fff}
 @media screen and (prefers-color-scheme:dark){
 .hs{fill:#e6ebf1}.hs .paper{fill:#14191f}.hs .note{fill:#a3aeba}.hs .lane,.hs .dim{stroke:#77818d}
 .hs .box{fill:#232b34;stroke:#77818d}.hs .grid{stroke:#29313a}.hs .edge{stroke:#e6ebf1}.hs text.on{stroke:#14191f}

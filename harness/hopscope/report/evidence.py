@@ -10,10 +10,10 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from hopscope.checks.evidence import display_filter
 from hopscope.errors import HarnessFault
 from hopscope.report import attachment, claimed, decoded, flow_picture, last_mile
 from hopscope.report.attachment import Attachment
+from hopscope.report.flows import flow_filter
 from hopscope.report.ladder import ladder
 from hopscope.run import rundir
 from hopscope.wire import sidecar
@@ -55,6 +55,13 @@ class Case:
     def windows(self) -> list[Path]:
         """Folders of captures, in their order."""
         return [] if self.directory is None else sorted(rundir.capture_folders(self.directory))
+
+    @property
+    def window(self) -> Path | None:
+        """The window that matters: the first one with a verdict against the test, else the last."""
+        worst = {folder for folder, verdicts in self.verdicts().items() if _against(verdicts)}
+        against = [one for one in self.windows if self.directory and str(one.relative_to(self.directory)) in worst]
+        return next(iter([*against, *self.windows[::-1]]), None)
 
     def verdicts(self) -> dict[str, list[dict[str, Any]]]:
         """Verdicts by the folder that they are about, relative to the test's."""
@@ -135,15 +142,12 @@ class Evidence:
     # -- captures ------------------------------------------------------------------------------------------------
 
     def _loaded(self) -> tuple[Path | None, Trace | None]:
-        """The window that matters and its trace: the first one with a verdict against the test, else the last."""
-        windows = self.case.windows
-        if not windows:
+        """The window that matters, and its trace."""
+        window = self.case.window
+        if window is None:
             return None, None
-        worst = {folder for folder, verdicts in self.case.verdicts().items() if _against(verdicts)}
-        against = [one for one in windows if self.case.directory and str(one.relative_to(self.case.directory)) in worst]
-        window = (against or windows[-1:])[0]
-        if len(windows) > 1:
-            self.notes.append(f"{len(windows)} windows were captured; this is {window.name}")
+        if len(self.case.windows) > 1:
+            self.notes.append(f"{len(self.case.windows)} windows were captured; this is {window.name}")
         if TunnelTrace.is_one(window):
             return window, None
         try:
@@ -332,18 +336,6 @@ def failed_ports(directory: Path | None) -> list[int]:
             if fact.get("outcome", "ok") != "ok" and isinstance(fact.get("local_port"), int):
                 found.append(fact["local_port"])
     return found
-
-
-def flow_filter(trace: Trace, index: int) -> str:
-    """``display_filter``, and the time of the flow where its ports have more than one."""
-    base, flow = display_filter(trace, index), trace.flows[index]
-    if sum((one.client, one.server) == (flow.client, flow.server) for one in trace.flows) == 1:
-        return base
-    times = [tap.packets.time[flow.rows(position)] for position, tap in trace.taps.items()]
-    seen = [int(time) for part in times for time in part]
-    first, last = min(seen), max(seen)
-    bounds = (f"{moment // 10**9}.{moment % 10**9:09d}" for moment in (first, last))
-    return f"{base} && frame.time_epoch >= {next(bounds)} && frame.time_epoch <= {next(bounds)}"
 
 
 def settings(case: Case) -> list[tuple[str, ...]] | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hopscope.checks.evidence import display_filter
 from hopscope.checks.flowtable import ORDERS, Columns, flow_table, one, top
 from hopscope.checks.judge import Judgement, judge_trace
 from hopscope.checks.text import render, table
@@ -77,6 +78,18 @@ def first_failing(trace: Trace, judgement: Judgement) -> str | None:
             if found is not None:
                 return ladder(trace, found, marked=marked(judgement))
     return None
+
+
+def flow_filter(trace: Trace, index: int) -> str:
+    """``display_filter``, and the time of the flow where its ports have more than one."""
+    base, flow = display_filter(trace, index), trace.flows[index]
+    if sum((one.client, one.server) == (flow.client, flow.server) for one in trace.flows) == 1:
+        return base
+    times = [tap.packets.time[flow.rows(position)] for position, tap in trace.taps.items()]
+    seen = [int(time) for part in times for time in part]
+    first, last = min(seen), max(seen)
+    bounds = (f"{moment // 10**9}.{moment % 10**9:09d}" for moment in (first, last))
+    return f"{base} && frame.time_epoch >= {next(bounds)} && frame.time_epoch <= {next(bounds)}"
 
 
 def marked(judgement: Judgement) -> set[tuple[str, int]]:

@@ -6,7 +6,7 @@ them all the way.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
@@ -74,14 +74,23 @@ def rows(trace: Trace, flow: Flow, marked: Collection[tuple[str, int]] = ()) -> 
 
 
 def _over(hop: tuple[Position, Position], up: bool, left: list[Seen], arrived: list[Seen]) -> Iterator[Row]:
-    """Segments matched one to one, copies in their order."""
-    waiting: dict[tuple[int, ...], deque[Seen]] = defaultdict(deque)
-    for one in arrived:
-        waiting[one.key].append(one)
-    for one in left:
-        yield Row(hop, up, one, waiting[one.key].popleft() if waiting[one.key] else None)
-    for rest in waiting.values():
-        yield from (Row(hop, up, None, one) for one in rest)
+    """Segments matched one to one. Of copies of which some got lost, each that arrived is the last that can be it."""
+    went: dict[tuple[int, ...], list[Seen]] = defaultdict(list)
+    came: dict[tuple[int, ...], list[Seen]] = defaultdict(list)
+    for ends, some in ((went, left), (came, arrived)):
+        for one in some:
+            ends[one.key].append(one)
+    for key in {**went, **came}:
+        copies, arrivals = went[key], came[key]
+        if len(copies) == len(arrivals):
+            yield from (Row(hop, up, *pair) for pair in zip(copies, arrivals, strict=True))
+            continue
+        while arrivals:
+            last = arrivals.pop()
+            while len(copies) > len(arrivals) + 1 and copies[-1].time > last.time:
+                yield Row(hop, up, copies.pop(), None)
+            yield Row(hop, up, copies.pop() if copies else None, last)
+        yield from (Row(hop, up, one, None) for one in copies)
 
 
 def _seen(trace: Trace, flow: Flow, position: Position, up: bool, marked: Collection[tuple[str, int]]) -> list[Seen]:

@@ -151,6 +151,15 @@ def runs(root: Path) -> list[Path]:
     return sorted(found, key=lambda directory: directory.name, reverse=True)
 
 
+def of_session(directory: Path) -> list[Path]:
+    """This run, with those beside it that other workers of its session left."""
+    session = (read_manifest(directory) or {}).get("session")
+    if session is None:
+        return [directory]
+    same = (each for each in runs(directory.parent) if (read_manifest(each) or {}).get("session") == session)
+    return sorted({directory, *same})
+
+
 def collect(root: Path, keep: int = KEEP_RUNS, max_bytes: int = KEEP_BYTES) -> list[Path]:
     """Remove the oldest runs beyond ``keep`` or beyond ``max_bytes`` in all; returns what was removed.
 

@@ -79,15 +79,8 @@ class StoredRun:
         }
         self.tests: dict[str, StoredTest] = {}
         self.outcomes: dict[str, Mapping[str, Any]] = {}
-        for each in self._of_session(manifest.get("session")):
+        for each in rundir.of_session(self.directory):
             self._read(each, rundir.read_manifest(each) or {})
-
-    def _of_session(self, session: str | None) -> list[Path]:
-        if session is None:
-            return [self.directory]
-        beside = rundir.runs(self.directory.parent)
-        same = [each for each in beside if (rundir.read_manifest(each) or {}).get("session") == session]
-        return sorted({self.directory, *same})
 
     def _read(self, directory: Path, manifest: Mapping[str, Any]) -> None:
         labs = {lab["lab"]: lab for lab in manifest.get("labs", [])}

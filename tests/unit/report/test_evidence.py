@@ -13,7 +13,8 @@ from hopscope.checks.verdict import Evidence as Evidenced
 from hopscope.checks.verdict import failed
 from hopscope.report import attachment, evidence
 from hopscope.report.attachment import bounded, redacted
-from hopscope.report.evidence import Case, Evidence, Limits, failed_ports, flow_filter, shown_flow
+from hopscope.report.evidence import Case, Evidence, Limits, failed_ports, shown_flow
+from hopscope.report.flows import flow_filter
 from hopscope.wire import pcap
 from hopscope.wire.trace import Trace
 from support import golden_tunnel, runs

@@ -106,7 +106,7 @@ def test_fewer_taps_lose_nothing():
 @pytest.mark.parametrize("name", ["plain-0", "hold-0", "stamp-1", "foreign-naive-0"])
 def test_pictures_are_as_they_were_looked_at(name):
     folder, _, flow = name.rpartition("-")
-    drawn = flow_picture.svg(Trace.load(ROOT / folder), int(flow), marked={("client-eth0.pcap", 4)})
+    drawn = flow_picture.svg(Trace.load(ROOT / folder), int(flow), marked={("client-eth0.pcap", 4)}, styled=False)
     file = GOLDEN / f"{name}.svg"
     if os.environ.get("HOPSCOPE_REDRAW"):  # and look at them before they are kept
         file.parent.mkdir(exist_ok=True)
