@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hopscope.errors import HarnessFault
-from hopscope.page import chain, flows, lastmile
+from hopscope.page import chain, flows, lastmile, plots
 from hopscope.page.html import Inside, Markup, anchor, code, details, listed, table, tag
 from hopscope.page.read import FAULTS, Test
 from hopscope.report.allure import parameters
@@ -87,7 +87,11 @@ def _seen(test: Test, name: str) -> list[Inside]:
         return [tag("p", f"Captures of a tunnel: {_count(window)} taps, judged by address and not by connection.")]
     try:
         trace = Trace.load(window)
-        return [*chain.section(trace, f"{name}-chain"), *flows.section(trace, test, name)]
+        return [
+            *chain.section(trace, f"{name}-chain"),
+            *plots.section(trace, test.case.directory, name),
+            *flows.section(trace, test, name),
+        ]
     except HarnessFault as fault:
         return [tag("p", f"The captures cannot be correlated: {fault.message}")]
 

@@ -31,6 +31,8 @@ th{white-space:nowrap}td{overflow-wrap:break-word}td a{overflow-wrap:anywhere}td
 tr.lost td{color:var(--bad);font-weight:700}
 details{margin:.5rem 0}summary{cursor:pointer;padding:.15rem 0}
 .wide svg{display:block;height:auto;width:100%;min-width:46rem;max-width:69rem}
+.plots{display:grid;gap:.6rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,31rem),1fr))}
+.plots .wide{margin:0}.plots svg{max-width:45rem;min-width:30rem}
 .path{display:flex;flex-wrap:wrap;gap:.3rem;padding:0;list-style:none}
 .path li{border:1px solid var(--edge);border-radius:.3rem;padding:.1rem .5rem;background:var(--paper)}
 .path .seen{border-color:var(--good)}.path .gone{border-style:dashed;color:var(--dim)}
