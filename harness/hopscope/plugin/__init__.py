@@ -13,7 +13,7 @@ import pytest
 
 from hopscope import __version__
 from hopscope.errors import HarnessFault, HopscopeError
-from hopscope.plugin import allure, asked, diffs, faults, markers, newhooks, options, outcomes
+from hopscope.plugin import allure, asked, diffs, failing, faults, markers, newhooks, options, outcomes
 from hopscope.plugin.ahead import lab_of
 from hopscope.plugin.fixtures import (
     _hopscope_capture,
@@ -168,6 +168,8 @@ def pytest_runtest_makereport(
     session = session_of(item.config)
     session.note(item, report)
     if report.when == "call":
+        if report.failed and (shown := failing.show(session, item, session.judged(item))) is not None:
+            report.sections.append(shown)
         report.user_properties += session.properties(item)
     session.conclude(item, report, call.excinfo)
     tunnel: Any = getattr(item, "funcargs", {}).get("tunnel")
