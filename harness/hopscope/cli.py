@@ -72,6 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument("--output", metavar="FILE", help="default: report.html in the run")
     page.set_defaults(command=_report)
 
+    compare = commands.add_parser("compare", help="runs against each other: budgets that moved, and what had changed")
+    compare.add_argument("runs", metavar="RUN", nargs="+", help="run directories, or names; each against the last")
+    compare.add_argument("--history", metavar="FILE", help="add the runs to it; the first is held against its newest")
+    form = compare.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="for a pull request")
+    form.add_argument("--json", action="store_true", help="print it as JSON")
+    compare.set_defaults(command=_compare)
+
     two = commands.add_parser("preflight", help="what this machine can do, tried out, and what is lost without it")
     two.add_argument("--json", action="store_true", help="print the list as JSON")
     two.set_defaults(command=preflight.command)
@@ -100,6 +108,12 @@ def _judge(arguments: argparse.Namespace) -> int:
     from hopscope.report import judgement  # brings NumPy, which the other commands do without
 
     return judgement.command(arguments)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from hopscope.report import comparing
+
+    return comparing.command(arguments)
 
 
 def _report(arguments: argparse.Namespace) -> int:

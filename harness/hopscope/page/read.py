@@ -5,7 +5,6 @@ Nothing is judged here: outcomes and verdicts are those that the session wrote d
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +76,7 @@ def read(run: Path) -> Told:
 
 def _tests(run: Path, manifest: Mapping[str, Any]) -> Iterator[Test]:
     labs = {lab.get("lab"): lab for lab in manifest.get("labs", [])}
-    outcomes = {outcome["test"]: outcome for outcome in _lines(run / rundir.OUTCOMES) if "test" in outcome}
+    outcomes = {outcome["test"]: outcome for outcome in rundir.outcomes(run)}
     known = {entry["test"]: entry for entry in manifest.get("tests", []) if "test" in entry}
     for nodeid in dict.fromkeys([*known, *outcomes]):
         entry, reached = known.get(nodeid, {}), outcomes.get(nodeid, {})
@@ -107,13 +106,3 @@ def _kind(reached: Mapping[str, Any], outcome: str, case: Case) -> str | None:
         return str(fault.get("kind"))
     faults = (one.get("fault") for verdicts in case.verdicts().values() for one in verdicts)
     return next((str(fault) for fault in faults if fault), None)
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_text(errors="replace").splitlines() if path.is_file() else ():
-        try:
-            found = json.loads(line)
-        except ValueError:  # the last line of a session that was killed
-            continue
-        if isinstance(found, dict):
-            yield found

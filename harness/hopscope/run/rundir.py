@@ -128,6 +128,20 @@ def note_fault(directory: Path, error: HopscopeError) -> None:
     write_json(directory / FAULT, fault)
 
 
+def outcomes(directory: Path) -> list[dict[str, Any]]:
+    """What the tests of a run came to; lines that a session which was killed left half are left out."""
+    found = []
+    file = directory / OUTCOMES
+    for line in file.read_text(errors="replace").splitlines() if file.is_file() else ():
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(told, dict) and {"test", "outcome"} <= told.keys():
+            found.append(told)
+    return found
+
+
 def read_manifest(directory: Path) -> dict[str, Any] | None:
     """The manifest of a run, or None where ``directory`` is not a run that can be read."""
     try:

@@ -5,7 +5,6 @@ Workers of pytest-xdist write a run each; those of one session that lie side by 
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -89,16 +88,5 @@ class StoredRun:
                 nodeid = entry["test"]
                 place = directory / entry["directory"]
                 self.tests[nodeid] = StoredTest(nodeid, place, labs[entry["lab"]], entry)
-        for outcome in _lines(directory / rundir.OUTCOMES):
+        for outcome in rundir.outcomes(directory):
             self.outcomes[outcome["test"]] = outcome
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """Lines that a session which was killed left half are left out."""
-    found = []
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
