@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from hopscope import __version__
-from hopscope.commands import aws, labs, lastmile, runs, schema, walk
+from hopscope.commands import aws, init, labs, lastmile, runs, schema, walk
 from hopscope.errors import HarnessFault, HopscopeError
 from hopscope.report import preflight
 
@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     four = commands.add_parser("runs", help="runs of past sessions: list, gc")
     runs.add(four.add_subparsers(metavar="COMMAND", required=True))
     schema.add(commands)
+    init.add(commands)
     lastmile.add(commands, _labs_option)
     six = commands.add_parser("aws", help="the chain on EC2: provision, audit, repair, adopt, reap, policy")
     aws.add(six.add_subparsers(metavar="COMMAND", required=True))
