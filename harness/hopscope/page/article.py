@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hopscope.errors import HarnessFault
-from hopscope.page import chain, flows, lastmile, plots
+from hopscope.page import chain, flows, lastmile
 from hopscope.page.html import Inside, Markup, anchor, code, details, listed, table, tag
 from hopscope.page.read import FAULTS, Test
+from hopscope.report import plots
 from hopscope.report.allure import parameters
 from hopscope.report.evidence import WORST, read_json, settings
 from hopscope.report.last_mile import FILE
@@ -89,11 +90,21 @@ def _seen(test: Test, name: str) -> list[Inside]:
         trace = Trace.load(window)
         return [
             *chain.section(trace, f"{name}-chain"),
-            *plots.section(trace, test.case.directory, name),
+            *_plots(trace, test, name),
             *flows.section(trace, test, name),
         ]
     except HarnessFault as fault:
         return [tag("p", f"The captures cannot be correlated: {fault.message}")]
+
+
+def _plots(trace: Trace, test: Test, name: str) -> Iterator[Inside]:
+    boxes = [
+        tag("div", Markup(each.svg), class_="wide", tabindex="0", role="region", aria_label=each.title)
+        for each in plots.plots(trace, test.case.directory, name=name, styled=False)
+    ]
+    if boxes:
+        compared = bool(plots.blocks(test.case.directory))
+        yield details("Plots: latencies, course, delays", tag("div", *boxes, class_="plots"), open_=compared)
 
 
 def _count(window: Path) -> int:

@@ -11,7 +11,7 @@ from textwrap import dedent
 from typing import Any
 
 from hopscope.errors import HarnessFault
-from hopscope.report import attachment, claimed, decoded, flow_picture, last_mile
+from hopscope.report import attachment, claimed, decoded, flow_picture, last_mile, plots
 from hopscope.report.attachment import Attachment
 from hopscope.report.flows import flow_filter
 from hopscope.report.ladder import ladder
@@ -32,7 +32,7 @@ class Limits:
 
     passed: int = 100_000
     """All that is attached to a test that passed."""
-    total: int = 30_000_000
+    total: int = 20_000_000
     """All that is attached to one that did not."""
     capture: int = 5_000_000
     """One capture; of a larger one the shown flow's frames are attached."""
@@ -98,6 +98,9 @@ class Evidence:
         found = [attachment.text("Verdicts", verdict_text(self.case.verdicts()), limit=self.limits.passed // 4)]
         if self.trace is not None and self.flow is not None:
             shown = ladder(self.trace, self.flow)
+            if plots.blocks(self.case.directory):
+                latencies = plots.plots(self.trace, self.case.directory)[: len(plots.METRICS)]
+                found += [Attachment(each.title, attachment.SVG, each.svg.encode()) for each in latencies]
             found.append(attachment.text("Ladder of one flow", shown, limit=self.limits.passed // 4))
             room = self.limits.passed - sum(each.size for each in found)
             if (capture := self._flow_capture("one-flow.pcapng", room)) is not None:
@@ -122,6 +125,8 @@ class Evidence:
             marked = {(tap, frame) for tap, frames in self._frames().items() for frame in frames}
             drawn = flow_picture.svg(self.trace, self.flow, marked=marked)
             self._add(first, Attachment("The flow, drawn", attachment.SVG, drawn.encode()))
+            for plot in plots.plots(self.trace, self.case.directory):
+                self._add(first, Attachment(plot.title, attachment.SVG, plot.svg.encode()))
             self._add(first, attachment.text("Ladder of the flow", ladder(self.trace, self.flow, marked=marked)))
         if self.trace is not None and (lines := claimed.claimed(self.trace, self.flow)):
             self._add(first, attachment.table("Claims of the SUT beside the wire", claimed.HEAD, lines))
