@@ -6,6 +6,7 @@ Heights are true times with the gaps compressed: every moment has a row of its o
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +18,10 @@ TOP, ROW = 120.0, 15.0
 GAP_NS, GAP_STRETCH = 200_000, 9.0
 """A gap takes :data:`GAP_STRETCH` pixels more for each tenfold of :data:`GAP_NS`."""
 HEAD, LETTER = 9.0, 5.4
+CLOSE = 11.0
+"""Labels nearer than that, one above the other, cover each other."""
+_Taken = defaultdict[int, list[tuple[float, float]]]
+"""Places of labels, in bands as high as :data:`CLOSE`."""
 _ALONG = (-1.0, -0.6, -0.2, 0.2, 0.6, 1.0)
 """Places along a label at which it is compared with others."""
 LOST_AT = 0.55
@@ -185,7 +190,7 @@ def _arrow(path: _Path) -> Iterator[str]:
 
 def _labels(paths: Sequence[_Path]) -> Iterator[str]:
     """Each along its arrow, at the place where it covers the least of those before it."""
-    taken: list[tuple[float, float]] = []
+    taken: _Taken = defaultdict(list)
     for path in sorted(paths, key=lambda path: path.whole):  # those of what got lost have the least choice
         arrow = path.arrow
         told = f"{'▶ ' if arrow.marked else ''}{arrow.told}"
@@ -196,7 +201,8 @@ def _labels(paths: Sequence[_Path]) -> Iterator[str]:
             for x, y in _places(path, half)
         ]
         best = min(places, key=lambda place: place.covers(taken, half))
-        taken += best.points
+        for x, y in best.points:
+            taken[int(y // CLOSE)].append((x, y))
         kind = f"on {arrow.kind.value}{' strong' if arrow.marked else ''}"
         yield text(best.x, best.y, told, kind, anchor="middle", turned=math.degrees(slope), detail=arrow.detail)
 
@@ -220,8 +226,13 @@ class _Place:
     y: float
     points: list[tuple[float, float]]
 
-    def covers(self, taken: Sequence[tuple[float, float]], half: float) -> int:
-        return sum(abs(a - c) < half / 3 and abs(b - d) < 11 for a, b in self.points for c, d in taken)
+    def covers(self, taken: _Taken, half: float) -> int:
+        return sum(
+            abs(x - other) < half / 3 and abs(y - beside) < CLOSE
+            for x, y in self.points
+            for band in range(int(y // CLOSE) - 1, int(y // CLOSE) + 2)
+            for other, beside in taken.get(band, ())
+        )
 
 
 def _head(x: float, y: float, angle: float, kind: str) -> str:

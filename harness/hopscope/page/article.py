@@ -22,15 +22,18 @@ EVIDENCE = 3
 SETTINGS = ("host", "setting", "wanted", "before", "read back")
 
 
-def section(test: Test, *, captures: bool) -> Markup:
-    """``captures`` says whether its captures are read: the chain and the flows come from them."""
+def section(test: Test, *, captures: bool, folded: bool) -> Markup:
+    """``captures`` says whether its captures are read: the chain and the flows come from them. ``folded``: all but its
+    heading is shown when it is asked for."""
     name = anchor(test.nodeid)
     whose = FAULTS.get(test.kind or "")
-    body: list[Inside] = [
+    head: list[Inside] = [
         tag("h3", tag("span", test.outcome, class_="word"), " ", test.nodeid),
         tag("p", tag("strong", "Whose fault: "), f"{whose}.") if whose else None,
         tag("p", code(test.reason)) if test.reason else None,
         tag("p", " · ".join(f"{each.name} {each.value}" for each in parameters(test.case)), class_="dim"),
+    ]
+    body: list[Inside] = [
         *_verdicts(test),
         *(_seen(test, name) if captures else [tag("p", "Its captures are not drawn here.", class_="dim")]),
     ]
@@ -39,7 +42,9 @@ def section(test: Test, *, captures: bool) -> Markup:
     if rows := settings(test.case):
         body.append(details(f"{len(rows)} settings, read back", table("settings of its lab", SETTINGS, rows)))
     body += _places(test)
-    return tag("article", *body, id=name, class_=test.outcome)
+    if folded:
+        body = [details("verdicts, chain, flows, settings", *body)]
+    return tag("article", *head, *body, id=name, class_=test.outcome)
 
 
 def _verdicts(test: Test) -> Iterator[Inside]:
@@ -53,7 +58,7 @@ def _verdicts(test: Test) -> Iterator[Inside]:
             tag("span", str(one.get("outcome")), class_=f"word {one.get('outcome')}"),
             str(one.get("fault") or ""),
             str(one.get("check")) + (f" ({folder})" if many and folder != "." else ""),
-            tag("span", str(one.get("summary")), *_evidence(one)),
+            tag("div", str(one.get("summary")), *_evidence(one)),
         )
         for folder, one in reached
     ]

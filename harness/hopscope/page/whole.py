@@ -53,9 +53,19 @@ def _sections(tests: list[Test]) -> Iterator[Markup]:
         weight = sum(file.stat().st_size for file in window.glob("*.pcap*")) if window is not None else 0
         drawn = size < PAGE_BYTES and weight <= left[test.bad]
         left[test.bad] -= weight if drawn else 0
-        one = section(test, captures=drawn)
+        one = _section(test, captures=drawn, folded=not test.bad and len(tests) > 1)
         size += len(one)
         yield one
+
+
+def _section(test: Test, *, captures: bool, folded: bool) -> Markup:
+    """A file of the run that is not as we write them costs its test's section, and no page."""
+    try:
+        return section(test, captures=captures, folded=folded)
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        told = f"This cannot be rendered: a file of {test.case.directory} is not as it was written ({error!r})."
+        head = tag("h3", tag("span", test.outcome, class_="word"), " ", test.nodeid)
+        return tag("article", head, tag("p", told), id=anchor(test.nodeid), class_=test.outcome)
 
 
 def _tally(tests: list[Test]) -> str:

@@ -69,7 +69,8 @@ class Case:
             return {}
         found = {}
         for file in sorted(self.directory.rglob(rundir.VERDICTS), key=lambda file: file.stat().st_mtime_ns):
-            found[str(file.parent.relative_to(self.directory))] = read_json(file, [])
+            reached = [one for one in read_json(file, []) if isinstance(one, dict)]
+            found[str(file.parent.relative_to(self.directory))] = reached
         return found
 
 

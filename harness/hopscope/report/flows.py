@@ -84,7 +84,8 @@ def first_failing(trace: Trace, verdicts: Sequence[Verdict], *, max_rows: int = 
 def flow_filter(trace: Trace, index: int) -> str:
     """``display_filter``, and the time of the flow where its ports have more than one."""
     base, flow = display_filter(trace, index), trace.flows[index]
-    if sum((one.client, one.server) == (flow.client, flow.server) for one in trace.flows) == 1:
+    same = (trace.client_end == trace.client_end[index]) & (trace.server_end == trace.server_end[index])
+    if np.count_nonzero(same.all(axis=1)) == 1:
         return base
     times = [tap.packets.time[flow.rows(position)] for position, tap in trace.taps.items()]
     seen = [int(time) for part in times for time in part]

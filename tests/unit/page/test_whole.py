@@ -97,6 +97,7 @@ def test_what_did_not_pass_comes_first_and_is_linked(tmp_path):
     found = Page(page(run))
     assert found.text.index("INCONCLUSIVE b.py::second") < found.text.index("PASS a.py::first")
     assert "nobody's yet: the harness could not see enough" in found.text
+    assert found.words.count("verdicts, chain, flows, settings") == 1, "the one that passed"
     ids = [a["id"] for _, a in found.elements if "id" in a]
     assert len(ids) == len(set(ids))
     assert {a["href"].removeprefix("#") for a in found.of("a")} <= set(ids)
@@ -161,6 +162,21 @@ def test_a_lab_that_could_not_be_had_is_told(tmp_path):
     found = Page(page(run.directory))
     assert "The lab of chain could not be had" in found.text
     assert "environment: no /dev/net/tun" in found.text
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("verdicts.json", '{"not": "a list"}'), ("verdicts.json", '["no verdict", 7, null]'),
+        ("verdicts.json", '[{"outcome": "FAIL", "evidence": [7]}]'), ("verdicts.json", "[{}]"),
+        ("../lastmile.json", '{"probes": 7}'), ("../test.json", '{"rtt_ms": "x"}'), ("../test.json", "half"),
+        ("../story.jsonl", "[1]"), ("taps.json", '{"taps": []}'), ("../calls.jsonl", '{"call": 1}'),
+    ],
+)  # fmt: skip
+def test_files_that_are_not_ours_cost_a_sentence_and_no_page(tmp_path, file, content):
+    case = runs.case(tmp_path)
+    (case.directory / "capture-1" / file).write_text(content)
+    assert "test_x.py::test_x" in Page(page(runs.ended(case, "PASS"))).text
 
 
 def test_captures_that_cannot_be_read_cost_a_sentence_and_no_page(tmp_path):

@@ -251,7 +251,9 @@ def test_the_filter_tells_flows_of_the_same_ports_apart():
         SimpleNamespace(**ends, rows=lambda position: [0, 1]),
         SimpleNamespace(**ends, rows=lambda position: [2]),
     ]
-    trace = SimpleNamespace(flows=flows, taps={0: SimpleNamespace(packets=SimpleNamespace(time=times))})
+    numbers = np.array([[0, 1, 40000], [0, 1, 40000]], np.uint64)
+    taps = {0: SimpleNamespace(packets=SimpleNamespace(time=times))}
+    trace = SimpleNamespace(flows=flows, taps=taps, client_end=numbers, server_end=numbers)
     assert flow_filter(trace, 0).endswith(
         "&& frame.time_epoch >= 1760000000.000000001 && frame.time_epoch <= 1760000001.500000000"
     )
