@@ -219,7 +219,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(line)
     for directory in runs:
         shown = directory.relative_to(config.rootpath) if directory.is_relative_to(config.rootpath) else directory
-        terminalreporter.write_line(f"run: {shown} (judge it again: hopscope judge {shown})")
+        terminalreporter.write_line(
+            f"run: {shown} (judge it again: hopscope judge {shown}; a page: hopscope report {shown})"
+        )
     for text in session.kept:
         terminalreporter.write_line(text)
 

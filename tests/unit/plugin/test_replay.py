@@ -234,6 +234,7 @@ def test_each_test_of_a_stored_run_is_judged_again_or_says_why_not(pytester, run
         "    checksums: was PASS, is FAIL with today's checks",
     ]
     lines += [
+        "run: .hopscope/runs/* (judge it again: hopscope judge *; a page: hopscope report .hopscope/runs/*)",
         "*_ test_bad_checksum?stamp? _*",
         "*hopscope: the flow, its captures, what to do next*",
         "    ms   eth0  eth0    eth1          eth0    eth1    eth0",
