@@ -10,7 +10,6 @@ import os
 import pkgutil
 import socket
 import struct
-import time
 from functools import partial
 from ipaddress import IPv4Address
 from typing import Any, Callable, Dict, List, Sequence, Tuple
@@ -32,6 +31,7 @@ _CONFIG = struct.Struct(f"=III4x16s2III{2 * _RANGES}H{_ADDRESSES * 4}s")
 _COUNTS = struct.Struct("=5Q")
 SECRET_OCTETS = 16
 _ZERO = bytes(4)
+_LOOK_EVERY = 2.0  # seconds between looks for what was lost
 
 
 def possible_processors() -> int:
@@ -127,7 +127,8 @@ class Bpf(AfPacket):
         self._programs = programs
         self._flows = KernelFlows(programs.flows)
         self._awaiting = False
-        self._lost = 0  # SYNs that the kernel has dealt with, and that never got to this process
+        self._lost = 0  # frames that never got to this process, as far as that is known
+        self._look_at = 0.0
         machine.offload = self._flows
         return programs
 
@@ -169,12 +170,19 @@ class Bpf(AfPacket):
         if side == CLIENT or not self._awaiting:
             super()._drain(side)
 
+    def _tick(self, now: float) -> None:
+        super()._tick(now)
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_EVERY
+            lost = self._count_overruns() + self._programs.counts()[2] - self._flows.entered
+            if lost != self._lost:
+                self._lost = lost
+                self._carry_out(self._machine.catch_up(now), now)
+
     def snapshot(self) -> Dict[str, Any]:
         """Counters as the events tell them: what the kernel has let cross is in them."""
         values = super().snapshot()
         carried, watched, greeted = self._programs.counts()
-        if greeted - self._flows.entered > self._lost:
-            self._lost += self._flows.sweep(time.monotonic())
         values["passed" if isinstance(self._machine, StampClientNic) else "translated"] += sum(carried + watched)
         for side, name in enumerate(SIDES):
             values[f"received_{name}"] += carried[side]
