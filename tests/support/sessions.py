@@ -53,7 +53,7 @@ class Sessions:
 
     def run(self, cwd: Path, *args: str | os.PathLike[str], timeout: float = 90.0) -> Any:
         """What ``pytester.runpytest_subprocess`` would do and return, in the environment of now."""
-        from pytest import RunResult
+        import pytest
 
         own = Path(tempfile.mkdtemp(prefix="session-", dir=cwd.parent))
         files = {name: str(own / name) for name in ("out", "err")}
@@ -71,7 +71,7 @@ class Sessions:
         out, err = (Path(file).read_text().splitlines() for file in files.values())
         for lines, stream in ((out, sys.stdout), (err, sys.stderr)):
             print("\n".join(lines), file=stream)  # pytest shows it where the test fails
-        return RunResult(code, out, err, time.monotonic() - began)
+        return pytest.RunResult(code, out, err, time.monotonic() - began)
 
 
 def serve() -> None:
