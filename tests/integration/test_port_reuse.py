@@ -23,7 +23,8 @@ def test_a_port_is_used_again_while_its_last_flow_is_still_remembered(chain, tra
     judged = trace()
     assert sorted(judged.trace.generation) == sorted([*range(USES), *range(USES)])
     judged.expect(placement=conversations.claim(sut))
-    judged.second_opinion(sample=3)
+    if sut == "kernel":  # how tshark tells one use from the next does not depend on the boxes
+        assert judged.second_opinion(sample=3).judged > 0
 
 
 @pytest.mark.parametrize("sut", ["stamp", "hold"])
