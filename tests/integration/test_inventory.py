@@ -13,7 +13,7 @@ import pytest
 
 from hopscope import data
 from hopscope.capture.session import CaptureSession
-from hopscope.checks.judge import judge_folder
+from hopscope.checks.judge import judge_trace
 from hopscope.errors import ConnectionLost, EnvironmentFault, LabFailed
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.ssh_process import SshProcess
@@ -27,6 +27,7 @@ from hopscope.providers.lease import Lease
 from hopscope.traffic.transfer import transfer
 from hopscope.wire import pcap
 from hopscope.wire.packets import ICMP
+from hopscope.wire.trace import Trace
 from support import ssh_hosts
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an SSH server needs a lab built by root")
@@ -153,13 +154,20 @@ def test_large_captures_of_boxes_in_between_come_without_what_is_right(doors, ho
         captured = CaptureSession(lab, tmp_path / "captures")
         with captured:
             assert transfer(lab.hosts["client"], lab.hosts["server"], "10.1.2.10", bytes=500_000).ok
-    sizes = {report.file.stem: report.file.stat().st_size for report in captured.reports}
-    assert {name for name, size in sizes.items() if size > 1_000_000} == {"client-eth0", "server-eth0"}
-    judgement = judge_folder(tmp_path / "captures", expect="plain")
-    verdicts = {each.check: each for each in judgement.verdicts}
-    assert judgement.exit_code == 0, [str(each) for each in judgement.verdicts]
-    assert "1,000,0" in verdicts["delivery"].summary
-    assert verdicts["checksums"].metrics["unverifiable"] == 0
+        sizes = {report.file.stem: report.file.stat().st_size for report in captured.reports}
+        assert {name for name, size in sizes.items() if size > 1_000_000} == {"client-eth0", "server-eth0"}
+        trace = Trace.load(tmp_path / "captures")
+        judgement = judge_trace(trace, "plain")
+        verdicts = {each.check: each for each in judgement.verdicts}
+        assert judgement.exit_code == 0, [str(each) for each in judgement.verdicts]
+        assert "1,000,0" in verdicts["delivery"].summary
+        assert verdicts["checksums"].metrics["unverifiable"] == 0
+        captured.bring([trace.flows[0].label])
+        whole = Trace.load(tmp_path / "captures")
+        assert not any(tap.packets.cut.any() for tap in whole.taps.values())
+        assert [len(tap.packets) for tap in whole.taps.values()] == [len(tap.packets) for tap in trace.taps.values()]
+        captured.forget()
+        assert lab.hosts["clientnic"].run(["sh", "-c", "ls *.pcap*"], check=False).text == ""
 
 
 @contextmanager
@@ -276,11 +284,14 @@ def disk(hosts: Lab):
 
 def test_nothing_is_changed_on_a_host_whose_disk_is_full(doors, hosts: Lab, tmp_path: Path) -> None:
     """What undoes a setting has to be there before the setting is; a capture that has no room is told as such."""
-    with disk(hosts) as leave, broken(doors, tmp_path, directory="/tmp/disk").acquire(
-        data.topology("chain-lan"), directory=tmp_path, name="full"
-    ) as lab:
+    with (
+        disk(hosts) as leave,
+        broken(doors, tmp_path, directory="/tmp/disk").acquire(
+            data.topology("chain-lan"), directory=tmp_path, name="full"
+        ) as lab,
+    ):
         leave(0)
-        with pytest.raises(EnvironmentFault, match="a file could not be copied: .* to /tmp/disk/hopscope-") as caught:
+        with pytest.raises(EnvironmentFault, match=r"a file could not be copied: .* to /tmp/disk/hopscope-") as caught:
             lab.apply(Sysctl("client", "net.ipv4.tcp_syn_retries", "2"))
         assert caught.value.host == "client"
         assert lab.hosts["client"].run(["sysctl", "-n", "net.ipv4.tcp_syn_retries"]).text != "2"
@@ -301,7 +312,7 @@ def test_a_restart_of_the_ssh_server_that_spares_its_connections_is_not_noticed(
         sshd.restart(hosts.hosts["client"], sessions=False)
         lab.apply(Sysctl("client", "net.ipv4.tcp_syn_retries", "2"))
         other = ssh_hosts.executor("client", lab.hosts["client"].target, tmp_path)
-        with closing(other), pytest.raises(EnvironmentFault, match="another session has this host: .* session mine"):
+        with closing(other), pytest.raises(EnvironmentFault, match=r"another session has this host: .* session mine"):
             Lease(other, "second")
 
 

@@ -66,6 +66,7 @@ class CaptureSession:
         self._program = program
         self._taps: list[CaptureTap] = []
         self._ended: list[TapReport] = []
+        self._stopped: list[CaptureTap] = []
         self.reports: tuple[TapReport, ...] = ()
 
     @property
@@ -120,6 +121,7 @@ class CaptureSession:
         if not self._taps:
             return self.reports
         taps, self._taps = self._taps, []
+        self._stopped += taps
         try:
             self.reports = (*self._ended, *_together([tap.stop for tap in taps]))
         except BaseException:
@@ -136,6 +138,23 @@ class CaptureSession:
                 evidence=failed[0].evidence,
             )
         return self.reports
+
+    @property
+    def thinned(self) -> bool:
+        """There are captures that came thinned, and are whole where they were taken."""
+        return any(tap.thinned for tap in self._stopped)
+
+    def bring(self, flows: Sequence[str]) -> None:
+        """Have every byte of these flows in captures that came thinned; each frame has the number that it had.
+
+        Raises EnvironmentFault; a capture that could not be fetched is as it was then.
+        """
+        _together([partial(tap.bring, flows) for tap in self._stopped if tap.thinned])
+
+    def forget(self) -> None:
+        """What hosts have kept for ``bring`` goes."""
+        _together([tap.forget for tap in self._stopped])
+        self._stopped.clear()
 
     def __enter__(self) -> Self:
         self.start()
