@@ -128,6 +128,8 @@ class Translator:
     def _make_room(self) -> bool:
         """For one more flow, at the cost of one that may go. False when the table is full of open ones."""
         victim = self.flows.victim()
+        while victim is not None and victim.state is OPEN and self._heard_elsewhere(victim):
+            victim = self.flows.victim()
         if victim is not None:
             self._forget(victim, "evicted")
             self.counters.evicted += 1
@@ -224,6 +226,20 @@ class Translator:
             if self.offload is not None:
                 self.offload.take(flow)
 
+    def _heard_elsewhere(self, flow: Flow) -> bool:
+        """Take note of what an `offload` has carried; True when that tells that the client is there."""
+        if self.offload is None:
+            return False
+        from_client, from_server = self.offload.crossed(flow)
+        flow.seen = max(flow.seen, from_client or 0.0, from_server or 0.0)
+        if from_server is not None:
+            flow.server_heard = True
+        if from_client is None or flow.client_heard:
+            return False
+        flow.client_heard = True
+        self._established(flow)
+        return True
+
     def _refuse(self, flow: Flow, reset: Segment, now: float) -> Actions:
         """The server's RST, in numbers that the client, who believes itself connected, accepts (RFC 5961)."""
         if not reset.route():
@@ -314,6 +330,8 @@ class Translator:
         self._close_if_over(flow, flags, now)
 
     def _close_if_over(self, flow: Flow, flags: int, now: float) -> None:
+        if flow.steady is None:
+            self._heard_elsewhere(flow)
         if flow.steady is not None:
             flow.steady = None
             if self.offload is not None:
@@ -326,8 +344,7 @@ class Translator:
 
     def _due(self, flow: Flow, now: float) -> List[Action]:
         """A flow's time to be looked at: forget it, or look again later."""
-        if self.offload is not None:
-            flow.seen = max(flow.seen, self.offload.seen(flow) or 0.0)
+        self._heard_elsewhere(flow)
         expiry = flow.seen + self._patience(flow)
         if expiry > now:
             self.flows.schedule(flow, expiry)
