@@ -67,6 +67,7 @@ class CaptureSession:
         self._taps: list[CaptureTap] = []
         self._ended: list[TapReport] = []
         self._stopped: list[CaptureTap] = []
+        self._brought: dict[str, None] = {}
         self.reports: tuple[TapReport, ...] = ()
 
     @property
@@ -145,16 +146,21 @@ class CaptureSession:
         return any(tap.thinned for tap in self._stopped)
 
     def bring(self, flows: Sequence[str]) -> None:
-        """Have every byte of these flows in captures that came thinned; each frame has the number that it had.
+        """Have every byte of these flows, and of those asked for before, in captures that came thinned; each frame has
+        the number that it had.
 
         Raises EnvironmentFault; a capture that could not be fetched is as it was then.
         """
-        _together([partial(tap.bring, flows) for tap in self._stopped if tap.thinned])
+        wanted = self._brought | dict.fromkeys(flows)
+        if wanted != self._brought:
+            _together([partial(tap.bring, tuple(wanted)) for tap in self._stopped if tap.thinned])
+            self._brought = wanted
 
     def forget(self) -> None:
         """What hosts have kept for ``bring`` goes."""
         _together([tap.forget for tap in self._stopped])
         self._stopped.clear()
+        self._brought.clear()
 
     def __enter__(self) -> Self:
         self.start()
