@@ -16,21 +16,21 @@ NIC = ROOT.parents[1] / "nic" / "hopscope_nic"
 LEVELS = [
     {"errors"},
     {"model"},
-    {"wire", "data"},
+    {"wire", "data", "draw"},
     {"checks"},
     {"run", "hosts"},
     {"lab"},
     {"capture", "traffic", "aws"},
     {"providers"},
     {"report"},
-    {"lastmile"},
+    {"lastmile", "page"},
     {"commands"},
     {"cli", "plugin", "__main__"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 NEIGHBOURS = {("__main__", "cli")}
 
-PURE = {"model", "wire", "checks"}
+PURE = {"model", "wire", "checks", "draw"}
 IMPURE_MODULES = {"subprocess", "socket", "pytest", "asyncio", "pyroute2", "scapy", "pyshark", "boto3", "botocore"}
 
 

@@ -8,9 +8,10 @@ the flow is taken back.
 
 from __future__ import annotations
 
-from typing import Optional, Protocol, Tuple
+from typing import List, Optional, Protocol, Tuple
 
 from hopscope_nic.core.flow import Flow
+from hopscope_nic.core.translation import Translation
 
 
 class Offload(Protocol):
@@ -33,3 +34,9 @@ class Offload(Protocol):
 
     def crossed(self, flow: Flow) -> Tuple[Optional[float], Optional[float]]:
         """When the last segments from client and server crossed elsewhere, on the clock of `now`; None: none did."""
+
+    def learnt(self, flow: Flow, now: float) -> Optional[Translation]:
+        """What has been learnt of a flow that began so long before `now` that the machine should know it as well."""
+
+    def strangers(self, now: float) -> List[Flow]:
+        """Open flows that began so long before `now` that the machine should know of them, and does not."""

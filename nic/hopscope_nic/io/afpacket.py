@@ -59,6 +59,9 @@ class Machine(Protocol):
     def next_deadline(self) -> Optional[float]:
         """When the next timer is due."""
 
+    def catch_up(self, now: float) -> Actions:
+        """Frames have been lost on their way here."""
+
 
 class Kernel(Protocol):
     """How the kernel is kept from forwarding what this process sends itself, and the sockets from what it does not."""
@@ -342,10 +345,15 @@ class AfPacket:
         frame[0] &= port_socket.NEEDS_CHECKSUM
         self._transmit(side, memoryview(frame))
 
-    def snapshot(self) -> Dict[str, Any]:
-        """Counters as the events tell them."""
+    def _count_overruns(self) -> int:
+        """Frames of both ports so far that were lost because nobody read them in time."""
         for side, sock in enumerate(self._sockets):
             self._overruns[side] += port_socket.overruns(sock)
+        return sum(self._overruns)
+
+    def snapshot(self) -> Dict[str, Any]:
+        """Counters as the events tell them."""
+        self._count_overruns()
         return {
             **self._machine.flows.snapshot(),
             "held_bytes": self._machine.pool.octets,

@@ -10,7 +10,6 @@ import os
 import pkgutil
 import socket
 import struct
-import time
 from functools import partial
 from ipaddress import IPv4Address
 from typing import Any, Callable, Dict, List, Sequence, Tuple
@@ -22,6 +21,7 @@ from hopscope_nic.core.selection import PortRange
 from hopscope_nic.errors import EnvironmentFault
 from hopscope_nic.io import port_socket
 from hopscope_nic.io.afpacket import FLAGS_AT, AfPacket, Machine
+from hopscope_nic.io.clsact import Filters
 from hopscope_nic.io.kernel_flows import KEY_AT, VALUE, KernelFlows
 from hopscope_nic.io.libbpf import Library, Map, Object
 
@@ -32,6 +32,7 @@ _CONFIG = struct.Struct(f"=III4x16s2III{2 * _RANGES}H{_ADDRESSES * 4}s")
 _COUNTS = struct.Struct("=5Q")
 SECRET_OCTETS = 16
 _ZERO = bytes(4)
+_LOOK_EVERY = 2.0  # seconds between looks for what was lost
 
 
 def possible_processors() -> int:
@@ -70,14 +71,19 @@ class Programs:
 
     protocol = port_socket.ETH_P_ALL
 
-    def __init__(self, ifindexes: Sequence[int], flows: int, told: bytes) -> None:
-        """`flows` at most; `told` is their `config`. EnvironmentFault when this machine cannot."""
+    def __init__(self, ifindexes: Sequence[int], flows: int, told: bytes, *, links: bool = True) -> None:
+        """`flows` at most; `told` is their `config`; `links`: attached by tcx links, otherwise by tc filters.
+
+        EnvironmentFault when this machine cannot."""
         self._ifindexes = ifindexes
+        self._links = links
         try:
             content = pkgutil.get_data("hopscope_nic", OBJECT) or b""
         except OSError:
             raise EnvironmentFault(f"{OBJECT} is missing (`make bpf` builds it)") from None
-        self._object = Object(Library(), content)
+        library = Library()
+        self._filters = Filters(library)
+        self._object = Object(library, content)
         try:
             for name in ("flows", "given"):
                 self._object.size(name, flows)
@@ -97,10 +103,15 @@ class Programs:
         return self._object.program(name)
 
     def start(self) -> None:
-        for side in (CLIENT, SERVER):
-            self._object.attach_tcx(f"cross_{SIDES[side]}", self._ifindexes[side])
+        names = {self._ifindexes[side]: f"cross_{SIDES[side]}" for side in (CLIENT, SERVER)}
+        if not self._links:
+            self._filters.attach({ifindex: self.program(name) for ifindex, name in names.items()})
+            return
+        for ifindex, name in names.items():
+            self._object.attach_tcx(name, ifindex)
 
     def stop(self) -> None:
+        self._filters.close()
         self._object.close()
 
     def descriptors(self) -> Sequence[int]:
@@ -120,14 +131,17 @@ class Programs:
 class Bpf(AfPacket):
     """As `AfPacket`, for a machine that knows of an `Offload`."""
 
+    links = True
+
     def _kernel_of(self, ranges: Sequence[PortRange], own_addresses: Sequence[str]) -> Programs:
         machine = self._machine
         told = config(machine, [port.mtu for port in self._ports], ranges, own_addresses, os.urandom(SECRET_OCTETS))
-        programs = Programs([port.ifindex for port in self._ports], machine.flows.limit, told)
+        programs = Programs([port.ifindex for port in self._ports], machine.flows.limit, told, links=self.links)
         self._programs = programs
         self._flows = KernelFlows(programs.flows)
         self._awaiting = False
-        self._lost = 0  # SYNs that the kernel has dealt with, and that never got to this process
+        self._lost = 0  # frames that never got to this process, as far as that is known
+        self._look_at = 0.0
         machine.offload = self._flows
         return programs
 
@@ -169,12 +183,19 @@ class Bpf(AfPacket):
         if side == CLIENT or not self._awaiting:
             super()._drain(side)
 
+    def _tick(self, now: float) -> None:
+        super()._tick(now)
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_EVERY
+            lost = self._count_overruns() + self._programs.counts()[2] - self._flows.entered
+            if lost != self._lost:
+                self._lost = lost
+                self._carry_out(self._machine.catch_up(now), now)
+
     def snapshot(self) -> Dict[str, Any]:
         """Counters as the events tell them: what the kernel has let cross is in them."""
         values = super().snapshot()
         carried, watched, greeted = self._programs.counts()
-        if greeted - self._flows.entered > self._lost:
-            self._lost += self._flows.sweep(time.monotonic())
         values["passed" if isinstance(self._machine, StampClientNic) else "translated"] += sum(carried + watched)
         for side, name in enumerate(SIDES):
             values[f"received_{name}"] += carried[side]
@@ -183,3 +204,9 @@ class Bpf(AfPacket):
         if isinstance(self._machine, ClientNic):
             values["sent_client"] += greeted
         return values
+
+
+class BpfByFilters(Bpf):
+    """The same before Linux 6.6."""
+
+    links = False

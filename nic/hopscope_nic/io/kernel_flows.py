@@ -11,6 +11,7 @@ from typing import Dict, List, Optional, Tuple
 
 from hopscope_nic.core.actions import CLIENT
 from hopscope_nic.core.flow import Flow
+from hopscope_nic.core.options import SynOptions
 from hopscope_nic.core.segment import HEADROOM, reverse
 from hopscope_nic.core.translation import Translation
 from hopscope_nic.io.libbpf import Map
@@ -21,9 +22,9 @@ the marks dealt with from the client and from the server, begun, seen from the c
 MARK_AT = HEADROOM + 2
 KEY_AT = HEADROOM + 12  # of an IPv4 header without options
 _OPEN, _BEGUN, _LEFT, _HURRIED = 0, 1, 2, 3
-_STATE, _ISN, _CLIENT_ISN, _BEGUN_AT, _SEEN = 0, 5, 6, 11, 12
+_STATE, _ISN, _CLIENT_ISN, _SCALE, _BEGUN_AT, _SEEN = 0, 5, 6, 8, 11, 12
 _KEY_OCTETS = 12
-_STRANGE_AFTER = 5.0  # seconds: longer than a SYN can wait for us in a socket
+_STRANGE_AFTER = 1.0  # seconds: longer than a segment can wait for us in a socket
 _PATIENCE = 256  # segments of a flow that come to us after we have let it go: more, and we shall never catch up
 _NOTHING = bytes(12)
 
@@ -88,6 +89,28 @@ class KernelFlows:
         from_client, from_server = _seen(value)
         return from_client / 1e9 if from_client else None, from_server / 1e9 if from_server else None
 
+    def learnt(self, flow: Flow, now: float) -> Optional[Translation]:
+        value = self._map.get(flow.key) if self._of(flow) is not None else None
+        return None if value is None or _is_young(value, now) else _translation(value)
+
+    def strangers(self, now: float) -> List[Flow]:
+        """Those that are not open, and will never be for want of their SYN, are taken away."""
+        found = []
+        for key in self._map.keys(_KEY_OCTETS):
+            value = None if key in self._there else self._map.get(key)
+            if value is None or _is_young(value, now):
+                continue
+            translation = _translation(value)
+            if translation is None:
+                self._map.remove(key)
+                continue
+            fields = VALUE.unpack(value)
+            offered = SynOptions(None, fields[_SCALE], True, 0, False)
+            flow = Flow(key, fields[_CLIENT_ISN], fields[_ISN], offered, now)
+            flow.translation = translation
+            found.append(flow)
+        return found
+
     # -- the datapath's side
 
     def note(self, side: int, frame: bytearray) -> None:
@@ -109,16 +132,6 @@ class KernelFlows:
         if known.steady is not None:
             known.patience -= 1
             self._hand_over(known, known.steady)
-
-    def sweep(self, now: float) -> int:
-        """Take away flows that the kernel has begun and nobody here knows: their SYN was lost in front of us."""
-        strange = 0
-        for key in self._map.keys(_KEY_OCTETS):
-            value = None if key in self._there else self._map.get(key)
-            if value is not None and VALUE.unpack(value)[_BEGUN_AT] / 1e9 < now - _STRANGE_AFTER:
-                self._map.remove(key)
-                strange += 1
-        return strange
 
     def _of(self, flow: Flow) -> Optional[_Known]:
         known = self._there.get(flow.key)
@@ -143,3 +156,13 @@ def _seen(value: Optional[bytes]) -> Tuple[int, int]:
 
 def _plain(state: int) -> bytes:
     return VALUE.pack(state, *[0] * 8, _NOTHING, _NOTHING, 0, 0, 0)
+
+
+def _is_young(value: bytes, now: float) -> bool:
+    return float(VALUE.unpack(value)[_BEGUN_AT]) / 1e9 > now - _STRANGE_AFTER
+
+
+def _translation(value: bytes) -> Optional[Translation]:
+    """What the kernel has learnt, None when it has not."""
+    state, delta, ts_delta, to_client_shift, to_server_shift = VALUE.unpack(value)[:5]
+    return Translation(delta, ts_delta, to_client_shift, to_server_shift) if state == _OPEN else None

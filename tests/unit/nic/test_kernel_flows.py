@@ -170,11 +170,28 @@ def test_crossed_is_in_seconds_and_only_of_what_was_carried(kernel):
     assert flows.crossed(one) == (None, 1.5)
 
 
-def test_what_nobody_knows_is_swept_when_it_is_old(kernel):
+def opened(begun):
+    return VALUE.pack(OPEN, 5, 6, -1, 0, 9, 7, 1, 8, NOTHING, NOTHING, int(begun * 1e9), 0, 0)
+
+
+def test_flows_that_nobody_knows_are_found_when_they_are_old(kernel):
     flows = KernelFlows(kernel)
     flows.begin(flow())
-    lost, young = bytes(12), bytes(11) + b"1"
-    kernel.held[lost] = value(BEGUN, 9, 7, begun=10_000_000_000)
-    kernel.held[young] = value(BEGUN, 9, 7, begun=19_000_000_000)
-    assert flows.sweep(20.0) == 1
-    assert set(kernel.held) == {KEY, young}
+    lost, young, half = (bytes((number,)) * 12 for number in range(1, 4))
+    kernel.held.update({lost: opened(10.0), young: opened(19.5), half: value(BEGUN, 9, 7, begun=10_000_000_000)})
+    (found,) = flows.strangers(20.0)
+    assert set(kernel.held) == {KEY, lost, young}, "one that will never open is taken away"
+    assert (found.key, found.spoofed_isn, found.client_isn, found.offered.window_scale) == (lost, 9, 7, 8)
+    assert (found.translation.delta, found.translation.ts_delta, found.translation.to_client_shift) == (5, 6, -1)
+    flows.begin(found)
+    assert [each.key for each in flows.strangers(30.0)] == [young]
+    assert kernel[lost][STATE] == OPEN, "it goes on as it was"
+
+
+def test_what_the_kernel_has_learnt_of_an_old_flow_can_be_asked(kernel):
+    flows, one = KernelFlows(kernel), flow()
+    flows.begin(one)
+    assert flows.learnt(one, 20.0) is None
+    kernel.held[KEY] = opened(19.5)
+    assert flows.learnt(one, 20.0) is None
+    assert flows.learnt(one, 21.0).delta == 5

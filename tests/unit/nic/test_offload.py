@@ -6,8 +6,11 @@ import pytest
 
 from hopscope_nic.core.actions import CLIENT, SERVER
 from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
+from hopscope_nic.core.flow import OPEN, WAITING, Flow
 from hopscope_nic.core.limits import Limits
+from hopscope_nic.core.options import SynOptions
 from hopscope_nic.core.server_nic import ServerNic
+from hopscope_nic.core.translation import Translation
 from support.nic import (
     ACK,
     FIN,
@@ -31,6 +34,8 @@ class Kernel:
         self.told = []
         self.isn = greeted
         self.last = None, None
+        self.known = None
+        self.unknown = []
 
     def greeted(self, key, client_isn):
         assert client_isn == C
@@ -38,6 +43,12 @@ class Kernel:
 
     def crossed(self, flow):
         return self.last
+
+    def learnt(self, flow, now):
+        return self.known
+
+    def strangers(self, now):
+        return self.unknown
 
     def __getattr__(self, name):
         return lambda flow: self.told.append(name)
@@ -183,3 +194,28 @@ def test_a_server_that_ends_first_takes_the_flow_back():
     nic.offload.last = 1.0, None
     nic.receive(SERVER, server.segment(R + 1, C + 1, ACK | FIN), 2.0)
     assert nic.offload.told == ["begin", "take", "take_back"]
+
+
+def test_an_answer_that_was_lost_on_its_way_here_is_made_up_for():
+    nic = machine(ServerNic, greeted=V)
+    nic.receive(CLIENT, syn(V), 0.0)
+    nic.receive(CLIENT, client.segment(C + 1, V + 1, ACK), 0.0)
+    assert nic.catch_up(1.0) == []
+    (flow,) = nic.flows
+    assert flow.state == WAITING
+    nic.offload.known = Translation(V - R)
+    (released,) = sent(nic.catch_up(2.0), SERVER)
+    assert (released.ack, flow.state, flow.steady is not None) == (R + 1, OPEN, True)
+
+
+def test_a_flow_whose_syn_was_lost_on_its_way_here_is_known_from_then_on():
+    nic = machine(ServerNic)
+    nic.offload.last = 1.0, 1.5
+    lost = Flow(client.segment(C, 0, SYN).key, C, V, SynOptions(None, 7, True, 0, False), 2.0)
+    lost.translation = Translation(V - R)
+    nic.offload.unknown = [lost]
+    assert nic.catch_up(2.0) == []
+    assert list(nic.flows) == [lost]
+    assert nic.offload.told == ["begin", "take"]
+    (end,) = sent(nic.receive(CLIENT, client.segment(C + 1, V + 1, ACK | FIN), 3.0), SERVER)
+    assert end.ack == R + 1

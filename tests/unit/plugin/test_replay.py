@@ -233,6 +233,14 @@ def test_each_test_of_a_stored_run_is_judged_again_or_says_why_not(pytester, run
         "    ordering: was FAIL, is PASS with today's checks",
         "    checksums: was PASS, is FAIL with today's checks",
     ]
+    lines += [
+        "run: .hopscope/runs/* (judge it again: hopscope judge *; a page: hopscope report .hopscope/runs/*)",
+        "*_ test_bad_checksum?stamp? _*",
+        "*hopscope: the flow, its captures, what to do next*",
+        "    ms   eth0  eth0    eth1          eth0    eth1    eth0",
+        "> in front: a frame that a verdict points at",
+        "captures:       .hopscope/runs/*/tests/test_mine.test_bad_checksum-stamp/capture-1",
+    ]
     for line in lines:
         result.stdout.fnmatch_lines([line])
     result.stdout.no_fnmatch_line("*test_as_it_was?stamp?: was*")
