@@ -196,7 +196,7 @@ def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Ses
         ended = capture.close()
         assert ended is not None
         known = limits.limits(hopscope_session.options.budgets_ms, capture.chain.topology)
-        judged = kind(ended, capture.capture_directory or capture.directory, known, more)
+        judged = kind(ended, capture.capture_directory or capture.directory, known, more, capture.bring)
         hopscope_session.watch(request.node, judged)
         return judged
 

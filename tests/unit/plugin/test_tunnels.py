@@ -59,7 +59,7 @@ class Running:
     def __init__(self, topology: str = "tunnel", mtus: tuple[int, int] = (1500, 1400)) -> None:
         self.lab = SimpleNamespace(topology=data.topology(topology), hosts={})
         for host in self.lab.topology.hosts:
-            self.lab.hosts[host.name] = SimpleNamespace(name=host.name)
+            self.lab.hosts[host.name] = SimpleNamespace(name=host.name, here=True)
         self.sut = data.sut("openvpn")
         self.tunnel = self.sut.tunnel
         self.laid = lay(self.lab.topology, self.sut)
