@@ -1,0 +1,136 @@
+"""The hosts of a stack from inside: damaged in every way that is known, found out, mended, read back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hopscope import data
+from hopscope.aws.audit import Line, Status
+from hopscope.aws.desired import Request, legal
+from hopscope.aws.doubles.cloud import Doubles
+from hopscope.aws.guests import Guests
+from hopscope.aws.repair import Stack
+from hopscope.cli import main
+from hopscope.providers.netns import NetnsProvider
+from support import cloud, intruder
+from support.intruder import Intruder
+from support.vandal import SABOTAGES as OF_THE_CLOUD
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.lab_uncaptured,
+    pytest.mark.skipif(os.geteuid() != 0, reason="the rooms of instances need a lab built by root"),
+]
+CHAIN = legal(data.topology("chain-lan"))
+RUN = "chain-guests"
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A stack whose instances are hosts of a lab, and somebody who has their hands on these."""
+    folder = tmp_path_factory.mktemp("guests")
+    with cloud.no_cloud(), Doubles() as doubles:
+        stack = Stack(doubles.cloud, CHAIN, Request(RUN, "me", datetime.now(UTC) + timedelta(hours=1)))
+        actual = stack.build()
+        lab = NetnsProvider().acquire(doubles.plane(CHAIN, actual), directory=folder, name="plane")
+        doubles.populate(lab, actual, folder / "agents")
+        agents = {agent.host.name: agent for agent in doubles.agents.values()}
+        with Guests(stack, folder / "logs") as guests:
+            yield SimpleNamespace(
+                stack=stack, guests=guests, doubles=doubles, lab=lab, agents=agents, hand=Intruder(lab, agents)
+            )
+
+
+def places(lines: tuple[Line, ...], *status: Status) -> dict[str, Line]:
+    return {f"{line.key}: {line.aspect}": line for line in lines if line.status in status}
+
+
+def wrong(lines: tuple[Line, ...]) -> dict[str, Line]:
+    return places(lines, *(set(Status) - {Status.OK}))
+
+
+def test_guests_of_a_stack_that_was_just_built_are_as_they_should_be(there) -> None:
+    lines = there.guests.audit()
+    assert wrong(lines) == {}
+    assert len(lines) > 30
+    assert len(OF_THE_CLOUD | intruder.SABOTAGES | intruder.WITH_CONSEQUENCES) >= 24
+
+
+def found_and_mended(there, sabotages: dict[str, intruder.Sabotage], *, alone: bool) -> None:
+    for act, _, _ in sabotages.values():
+        act(there.hand)
+    found = wrong(there.guests.audit())
+    for name, (_, place, effect) in sabotages.items():
+        assert found[place].status is Status.DRIFT, name
+        assert effect in found[place].effect
+    assert not alone or set(found) == {place for _, place, _ in sabotages.values()}
+    told = there.guests.repair()
+    assert [str(line) for line in wrong(told).values() if line.status is not Status.FIXED] == []
+    assert set(places(told, Status.FIXED)) == set(found), "all that was found, and nothing else"
+    there.hand.run("client", "ping", "-n", "-c", "1", "-W", "2", "-M", "do", "-s", "1472", "10.1.2.10")
+
+
+def test_sabotages_of_guests_are_all_found_with_their_effects_and_mended(there) -> None:
+    found_and_mended(there, intruder.SABOTAGES, alone=True)
+
+
+def test_so_are_those_that_take_others_along(there) -> None:
+    found_and_mended(there, intruder.WITH_CONSEQUENCES, alone=False)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", intruder.SABOTAGES)
+def test_a_sabotage_of_a_guest_by_itself_shows_in_its_line(there, name: str) -> None:
+    found_and_mended(there, {name: intruder.SABOTAGES[name]}, alone=True)
+
+
+def test_a_host_that_was_stopped_is_started_and_then_looked_at(there) -> None:
+    there.stack.cloud.clients["ec2"].stop_instances(InstanceIds=[there.stack.look().ids["instance server"]])
+    there.doubles.forget()
+    found = wrong(there.guests.audit())
+    line = found["agent server: state"]
+    assert (line.status, line.seen) == (Status.MANUAL, "not registered")
+    assert {line.status for line in found.values() if line.key == "guest server"} == {Status.UNKNOWN}
+    assert list(places(there.stack.repair(), Status.FIXED)) == ["instance server: state"]
+    there.doubles.forget()
+    assert wrong(there.guests.repair()) == {}
+
+
+def test_an_agent_that_has_lost_its_way_is_left_to_a_person(there) -> None:
+    there.agents["client"].reachable.clear()
+    try:
+        found = wrong(there.guests.repair(patience=0.1))
+    finally:
+        there.agents["client"].reachable.set()
+    assert found["agent client: state"].seen == "ConnectionLost"
+    assert "then reboot it" in found["agent client: state"].remedy
+    assert found["guest client: clock"].status is Status.UNKNOWN
+
+
+def test_what_a_command_that_failed_has_said_stands_in_the_line(there) -> None:
+    """The clock is wrong, and chrony does not run."""
+    there.hand.clock("server", -60)
+    sbin = there.agents["server"].directory / "sbin"
+    (sbin / "chronyc").write_text("#!/bin/sh\necho 506 Cannot talk to daemon; exit 1\n")
+    line = wrong(there.guests.repair())["guest server: clock"]
+    (sbin / "python3").unlink()
+    assert (line.status, line.seen) == (Status.DRIFT, "-60 s off")
+    assert "506 Cannot talk to daemon" in line.remedy
+
+
+def test_the_command_looks_into_the_hosts(there, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    there.hand.ip("client", "link set dev eth0 mtu 1400")
+    doubles = there.doubles
+    with cloud.no_cloud(AWS_ENDPOINT_URL=doubles.control.url, AWS_ENDPOINT_URL_SSM=doubles.ssm.url):
+        assert main(["aws", "repair", RUN, "--topology", "chain-lan", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["lines"]
+    fixed = [f"{line['key']}: {line['aspect']}" for line in told if line["status"] == "FIXED"]
+    assert fixed == ["guest client: mtu eth0"]
