@@ -54,6 +54,7 @@ class Invocation:
     started: float | None = None
     ended: float | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
+    done: threading.Event = field(default_factory=threading.Event)
 
     @property
     def over(self) -> bool:
@@ -61,6 +62,7 @@ class Invocation:
 
     def end(self, status: str, details: str, code: int = -1) -> None:
         self.status, self.details, self.code, self.ended = status, details, code, time.time()
+        self.done.set()
 
 
 def execution_seconds(asked: str) -> float:

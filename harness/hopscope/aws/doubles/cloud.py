@@ -27,6 +27,7 @@ from hopscope.lab.lab import Lab
 from hopscope.model.topology import Topology
 
 STALE_SECONDS = 0.5
+ANSWER_SECONDS = 2.0
 REGION = "eu-central-1"
 PACE = Pace(first=0.03, longest=0.2, patience=30.0)
 
@@ -43,6 +44,7 @@ class Doubles:
         self._stale = 0.0
         self.ssm = SsmDouble(self._running, beyond=self.control.url)
         self._stack.callback(self.ssm.close)
+        self.ssm.weather.answer_seconds = ANSWER_SECONDS
         endpoints = dict.fromkeys(cloud.SERVICES, self.control.url) | {"ssm": self.ssm.url}
         self.cloud: Cloud = cloud.connect(REGION, pace=PACE, endpoints=endpoints)
 
