@@ -1,4 +1,5 @@
-"""The hosts of a stack from inside: damaged in every way that is known, found out, mended, read back."""
+"""A stack by the command, and its hosts from inside: damaged in every way that is known, found out, mended, read back;
+and a session that finds it by its tags."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ from hopscope.aws.guests import Guests
 from hopscope.aws.repair import Stack
 from hopscope.cli import main
 from hopscope.providers.netns import NetnsProvider
-from support import cloud, intruder
+from support import aws_session, cloud, intruder
 from support.intruder import Intruder
+from support.vandal import MIDDLE, SERVER, Vandal
 from support.vandal import SABOTAGES as OF_THE_CLOUD
 
 pytestmark = [
@@ -31,16 +33,21 @@ pytestmark = [
 ]
 CHAIN = legal(data.topology("chain-lan"))
 RUN = "chain-guests"
+TOPOLOGY = ["--topology", "chain-lan"]
 
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A stack whose instances are hosts of a lab, and somebody who has their hands on these."""
+    """A stack that the command has built, whose instances are hosts of a lab, and somebody with hands of their own on
+    these."""
     folder = tmp_path_factory.mktemp("guests")
-    with cloud.no_cloud(), Doubles() as doubles:
+    with cloud.no_cloud() as patch, Doubles() as doubles:
+        patch.setenv("AWS_ENDPOINT_URL", doubles.control.url)
+        patch.setenv("AWS_ENDPOINT_URL_SSM", doubles.ssm.url)
+        assert main(["aws", "provision", RUN, *TOPOLOGY]) == 0
         stack = Stack(doubles.cloud, CHAIN, Request(RUN, "me", datetime.now(UTC) + timedelta(hours=1)))
-        actual = stack.build()
-        lab = NetnsProvider().acquire(doubles.plane(CHAIN, actual), directory=folder, name="plane")
+        actual = stack.look()
+        lab = NetnsProvider().acquire(doubles.plane(CHAIN, actual), directory=folder, name="plane", offloads=True)
         doubles.populate(lab, actual, folder / "agents")
         agents = {agent.host.name: agent for agent in doubles.agents.values()}
         with Guests(stack, folder / "logs") as guests:
@@ -126,11 +133,34 @@ def test_what_a_command_that_failed_has_said_stands_in_the_line(there) -> None:
     assert "506 Cannot talk to daemon" in line.remedy
 
 
-def test_the_command_looks_into_the_hosts(there, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_session_finds_the_stack_and_runs_a_test_of_the_chain_unchanged(there, tmp_path: Path) -> None:
+    """By nothing but the endpoints in its environment: the code of a session on EC2."""
+    told = aws_session.run([aws_session.FIRST], tmp_path, 280, "--lab-source", "find", "--lab-aws-run", RUN)
+    assert "1 passed" in told
+    aws_session.proven(tmp_path)
+    assert wrong(there.guests.audit()) == {}, "it is left as it was found"
+
+
+def test_the_command_from_an_audit_to_nothing(there, capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*argv: str) -> tuple[int, str]:
+        code = main(["aws", *argv])
+        return code, capsys.readouterr().out
+
     there.hand.ip("client", "link set dev eth0 mtu 1400")
-    doubles = there.doubles
-    with cloud.no_cloud(AWS_ENDPOINT_URL=doubles.control.url, AWS_ENDPOINT_URL_SSM=doubles.ssm.url):
-        assert main(["aws", "repair", RUN, "--topology", "chain-lan", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)["lines"]
-    fixed = [f"{line['key']}: {line['aspect']}" for line in told if line["status"] == "FIXED"]
-    assert fixed == ["guest client: mtu eth0"]
+    vandal = Vandal(there.stack)
+    vandal.no_row(MIDDLE, SERVER)
+    code, text = told("audit", RUN, *TOPOLOGY, "--cloud-only")
+    assert code == 2
+    assert "effect: traffic goes past servernic and nothing is tested" in text
+    code, text = told("adopt", vandal.ids["vpc"], *TOPOLOGY, "--json", "--cloud-only")
+    (resource,) = json.loads(text)["fragment"]["Resources"].values()
+    assert (code, resource["Type"]) == (2, "AWS::EC2::Route")
+    code, text = told("repair", RUN, *TOPOLOGY, "--json")
+    fixed = [f"{line['key']}: {line['aspect']}" for line in json.loads(text)["lines"] if line["status"] == "FIXED"]
+    assert (code, fixed) == (0, [f"table {MIDDLE}: route {SERVER}", "guest client: mtu eth0"])
+    assert told("reap") == (0, "nothing has expired\n")
+    assert told("reap", "--run", RUN)[0] == 0
+    assert told("repair", RUN)[0] == 64
+    code, text = told("provision", RUN, *TOPOLOGY, "--dry-run")
+    assert code == 0
+    assert "up to 0.82 USD in 2 h" in text
