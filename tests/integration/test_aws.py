@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from hopscope import data
 from hopscope.errors import EnvironmentFault, UsageError
+from hopscope.lab.wait import wait_until
 from hopscope.providers.aws import AwsProvider
 from hopscope.providers.registry import provider
 from support import aws_session, cloud, machine
@@ -33,6 +37,57 @@ def test_the_tests_of_the_chain_run_unchanged_on_instances(tmp_path: Path) -> No
     assert "failed" not in aws_session.run(CHAIN, tmp_path, 3500, "--lab-aws-doubles")
     aws_session.proven(tmp_path)
     assert (machine.links(), machine.named_namespaces()) == before
+
+
+CONTROL = """
+import sys
+from hopscope.aws.doubles.control import Control
+
+control = Control()
+print("up", flush=True)
+sys.stdin.read()
+"""
+WHOLE = """
+import sys
+from pathlib import Path
+from hopscope import data
+from hopscope.providers.aws import AwsProvider
+
+lab = AwsProvider(doubles=True).acquire(data.topology("chain-lan"), directory=Path(sys.argv[1]), name="chain-killed")
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    "program", [CONTROL, pytest.param(WHOLE, marks=[AS_ROOT, pytest.mark.nightly])], ids=["control", "whole"]
+)
+def test_kill_9_leaves_nothing(program: str, tmp_path: Path) -> None:
+    labs, temporary = tmp_path / "labs", tmp_path / "t"
+    for each in (labs, temporary):
+        each.mkdir()
+    argv = [sys.executable, "-c", program, str(labs)]
+    with (
+        cloud.no_cloud(TMPDIR=str(temporary)),
+        subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child,
+    ):
+        assert child.stdout is not None
+        assert child.stdout.readline() == "up\n"
+        assert list(temporary.iterdir()) != []
+        child.kill()
+    wait_until(lambda: not [*labs.iterdir(), *temporary.iterdir()], timeout=15, what="the end of what it made")
+    here = str(tmp_path).encode()
+    wait_until(lambda: not named_by(here), timeout=15, what="the end of its processes")
+
+
+def named_by(word: bytes) -> list[str]:
+    """Processes whose command line has this in it."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if word in file.read_bytes():
+                found.append(str(file))
+    return found
 
 
 def test_without_the_option_aws_means_aws_and_a_closed_door_is_told(tmp_path: Path) -> None:

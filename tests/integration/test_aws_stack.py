@@ -14,9 +14,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from hopscope import data
-from hopscope.aws import takedown
+from hopscope.aws import quotas, takedown
 from hopscope.aws.audit import Line, Status
-from hopscope.aws.cloud import Cloud, connect
+from hopscope.aws.cloud import SERVICES, Cloud, connect
 from hopscope.aws.desired import TAG, Request, legal
 from hopscope.aws.doubles.control import Control
 from hopscope.aws.repair import Stack
@@ -40,9 +40,7 @@ def control() -> Iterator[Control]:
 @pytest.fixture(scope="module")
 def cloud(control: Control) -> Iterator[Cloud]:
     with support.no_cloud():
-        yield connect(
-            support.REGION, pace=support.PACE, endpoints=dict.fromkeys(("ec2", "iam", "s3", "ssm"), control.url)
-        )
+        yield connect(support.REGION, pace=support.PACE, endpoints=dict.fromkeys(SERVICES, control.url))
 
 
 def stack_of(cloud: Cloud, run: str = RUN, **given: Any) -> Stack:
@@ -234,6 +232,29 @@ def test_a_stack_made_elsewhere_is_known_by_its_place_and_repaired_when_adopted(
                 Resources=[tag["ResourceId"]], Tags=[{"Key": tag["Key"], "Value": tag["Value"]}]
             )
     assert wrong(stack.audit()) == []
+
+
+def test_without_room_in_the_account_nothing_is_made(cloud: Cloud) -> None:
+    """Five VPCs, as moto allows them; its other limits it does not know."""
+    ec2 = cloud.clients["ec2"]
+    there = len(cloud.listed("describe_vpcs"))
+    made = [ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"] for _ in range(5 - there)]
+    wanted = stack_of(cloud, "chain-many")
+    try:
+        with pytest.raises(
+            EnvironmentFault, match="no room for chain-many in eu-central-1: nothing was made"
+        ) as caught:
+            quotas.check(cloud, CHAIN, wanted.request, wanted.look())
+    finally:
+        for vpc in made:
+            ec2.delete_vpc(VpcId=vpc)
+    assert (caught.value.evidence or "").splitlines() == [
+        "VPCs: 1 needed, 5 of 5 in use; ask for more: Service Quotas, vpc L-F678F1CE"
+    ]
+    room = {quota.name: quota for quota in quotas.check(cloud, CHAIN, wanted.request, wanted.look())}
+    assert (room["VPCs"].needed, room["VPCs"].limit) == (1, 5)
+    assert "4 needed" in str(room["elastic addresses"])
+    assert "limit not known" in str(room["vCPUs of standard instances"])
 
 
 def everything(cloud: Cloud) -> set[str]:

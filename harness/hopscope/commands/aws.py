@@ -71,16 +71,19 @@ def _about(parser: argparse.ArgumentParser) -> None:
 
 
 def provision(arguments: argparse.Namespace) -> int:
-    from hopscope.aws import guards
+    from hopscope.aws import guards, quotas
 
     stack = _stack(arguments, arguments.run)
     usd = guards.check(stack.topology, stack.request, arguments.max_usd)
+    actual = stack.look()
     if arguments.dry_run:
         lines = stack.audit()
+        room = quotas.look(stack.cloud, quotas.needs(stack.topology, stack.request, actual))
         if not arguments.json:
-            print(f"up to {usd:.2f} USD in {arguments.hours:g} h")
+            print(f"up to {usd:.2f} USD in {arguments.hours:g} h", *room, sep="\n")
         _print(arguments, [line for line in lines if line.status != "OK"], lines)
-        return 0
+        return EnvironmentFault.exit_code if any(quota.short for quota in room) else 0
+    quotas.check(stack.cloud, stack.topology, stack.request, actual)
     return _told(arguments, stack, stack.repair(_say(arguments)))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from hopscope.aws import guards, takedown
+from hopscope.aws import guards, quotas, takedown
 from hopscope.aws.actual import stack_name
 from hopscope.aws.audit import Actual, Status
 from hopscope.aws.cloud import Cloud, connect
@@ -81,6 +81,7 @@ class AwsProvider:
             stack = Stack(cloud, topology, request, vpc=self._run if self._source == "adopt" else None)
             if self._source == "build":
                 guards.check(topology, request, self._max_usd)
+                quotas.check(cloud, topology, request, stack.look())
                 ends.push(_TakingDown(cloud, request.run))
                 actual = stack.build(self._say)
             else:
@@ -89,6 +90,7 @@ class AwsProvider:
             own.mkdir(parents=True)
             ends.callback(shutil.rmtree, own, ignore_errors=True)
             if doubles is not None:
+                doubles.control.sweep(own)
                 _populate(doubles, topology, actual, own)
             bucket = stack_name(request.run) if "bucket" in actual.ids else None
             return _found(cloud, topology, actual, own, bucket, ends)
