@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -129,7 +130,8 @@ def test_what_a_command_that_failed_has_said_stands_in_the_line(there) -> None:
     (sbin / "chronyc").write_text("#!/bin/sh\necho 506 Cannot talk to daemon; exit 1\n")
     line = wrong(there.guests.repair())["guest server: clock"]
     (sbin / "python3").unlink()
-    assert (line.status, line.seen) == (Status.DRIFT, "-60 s off")
+    assert line.status is Status.DRIFT
+    assert re.fullmatch(r"-(60|59|58) s off", line.seen), "how long asking took is left out"
     assert "506 Cannot talk to daemon" in line.remedy
 
 
@@ -158,6 +160,7 @@ def test_the_command_from_an_audit_to_nothing(there, capsys: pytest.CaptureFixtu
     code, text = told("repair", RUN, *TOPOLOGY, "--json")
     fixed = [f"{line['key']}: {line['aspect']}" for line in json.loads(text)["lines"] if line["status"] == "FIXED"]
     assert (code, fixed) == (0, [f"table {MIDDLE}: route {SERVER}", "guest client: mtu eth0"])
+    there.guests.close()
     assert told("reap") == (0, "nothing has expired\n")
     assert told("reap", "--run", RUN)[0] == 0
     assert told("repair", RUN)[0] == 64

@@ -12,7 +12,7 @@ from hopscope.lab.lab import Lab
 CLOCK = Path(__file__).with_name("clock.c")
 WRONG = """#!/bin/sh
 export CLOCK_AHEAD={ahead} LD_PRELOAD=/usr/local/sbin/clock.so
-exec env PATH=/usr/local/bin:/usr/bin:/bin python3 "$@"
+exec env PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin python3 "$@"
 """
 CHRONY = '#!/bin/sh\n[ "$1" = makestep ] && rm /usr/local/sbin/python3 && echo 200 OK\n'
 

@@ -54,8 +54,8 @@ def needs(topology: Topology, request: Request, actual: Actual) -> dict[str, int
     """What is still to be made, by the kind of quota: pure."""
     missing = [host.name for host in topology.hosts if f"instance {host.name}" not in actual.ids]
     return {
-        "vpcs": "vpc" not in actual.ids,
-        "gateways": "gateway" not in actual.ids,
+        "vpcs": int("vpc" not in actual.ids),
+        "gateways": int("gateway" not in actual.ids),
         "addresses": sum(f"address {host.name}" not in actual.ids for host in topology.hosts),
         "vcpus": sum(vcpus(request.type_of(name)) for name in missing),
     }
