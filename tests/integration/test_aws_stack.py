@@ -19,6 +19,7 @@ from hopscope.aws.audit import Line, Status
 from hopscope.aws.cloud import SERVICES, Cloud, connect
 from hopscope.aws.desired import TAG, Request, legal
 from hopscope.aws.doubles.control import Control
+from hopscope.aws.fragment import fragment
 from hopscope.aws.repair import Stack
 from hopscope.errors import EnvironmentFault, LabFailed
 from support import cloud as support
@@ -217,15 +218,17 @@ def test_a_stack_made_elsewhere_is_known_by_its_place_and_repaired_when_adopted(
     try:
         adopted = stack_of(cloud, "adopted", vpc=ids["vpc"])
         assert wrong(adopted.audit()) == []
-        for spoil, place, effect in (SABOTAGES["middle row gone"], SABOTAGES["icmp rule gone"]):
-            vandal = Vandal(stack)
-            vandal.ids, vandal.group = ids, ids["group"]
+        vandal = Vandal(stack)
+        vandal.ids, vandal.group = ids, ids["group"]
+        spoilt = [SABOTAGES[name] for name in ("middle row gone", "icmp rule gone")]
+        for spoil, _, _ in spoilt:
             spoil(vandal)
-            (line,) = wrong(adopted.audit())
-            assert f"{line.key}: {line.aspect}" == place
-            assert effect in line.effect
-            (fixed,) = wrong(adopted.repair())
-            assert fixed.status is Status.FIXED
+        found = {f"{line.key}: {line.aspect}": line for line in wrong(adopted.audit())}
+        assert set(found) == {place for _, place, _ in spoilt}
+        assert all(effect in found[place].effect for _, place, effect in spoilt)
+        kinds = [each["Type"] for each in fragment(found.values(), adopted.look())["Resources"].values()]
+        assert sorted(kinds) == ["AWS::EC2::Route", "AWS::EC2::SecurityGroupIngress"]
+        assert {line.status for line in wrong(adopted.repair())} == {Status.FIXED}
     finally:
         for tag in kept:
             cloud.clients["ec2"].create_tags(

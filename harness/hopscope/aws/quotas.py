@@ -17,6 +17,18 @@ from hopscope.model.topology import Topology
 
 VCPUS = {"small": 2, "medium": 2, "large": 2, "xlarge": 4}
 """By the size of an instance type, of those that have a price."""
+QUOTAS = {
+    "vpcs": ("VPCs", "vpc", "L-F678F1CE"),
+    "gateways": ("internet gateways", "vpc", "L-A4707A72"),
+    "addresses": ("elastic addresses", "ec2", "L-0263D0A3"),
+    "vcpus": ("vCPUs of standard instances", "ec2", "L-1216C47A"),
+}
+"""By what is needed: in words, and the service and code at Service Quotas."""
+COUNTED = {
+    "vpcs": "describe_vpcs",
+    "gateways": "describe_internet_gateways",
+    "addresses": "describe_addresses",
+}
 RUNNING = ["pending", "running", "stopping", "shutting-down"]
 
 
@@ -63,26 +75,19 @@ def needs(topology: Topology, request: Request, actual: Actual) -> dict[str, int
 
 def look(cloud: Cloud, needed: Mapping[str, int]) -> list[Quota]:
     """Limits and use, of what is needed at all."""
-    running = cloud.instances(instance_state_name=RUNNING) if needed["vcpus"] else []
-    cores = [each.get("CpuOptions", {}) for each in running]
-    quotas = [
-        ("vpcs", "VPCs", "vpc", "L-F678F1CE", lambda: len(cloud.listed("describe_vpcs"))),
-        ("gateways", "internet gateways", "vpc", "L-A4707A72", lambda: len(cloud.listed("describe_internet_gateways"))),
-        ("addresses", "elastic addresses", "ec2", "L-0263D0A3", lambda: len(cloud.listed("describe_addresses"))),
-        (
-            "vcpus",
-            "vCPUs of standard instances",
-            "ec2",
-            "L-1216C47A",
-            lambda: sum(each.get("CoreCount", 1) * each.get("ThreadsPerCore", 2) for each in cores),
-        ),
-    ]
     found = []
-    for kind, name, service, code, used in quotas:
+    for kind, (name, service, code) in QUOTAS.items():
         if needed[kind]:
             limit, why = _limit(cloud, service, code)
-            found.append(Quota(name, service, code, used(), needed[kind], limit, why))
+            found.append(Quota(name, service, code, _used(cloud, kind), needed[kind], limit, why))
     return found
+
+
+def _used(cloud: Cloud, kind: str) -> int:
+    if kind in COUNTED:
+        return len(cloud.listed(COUNTED[kind]))
+    cores = [each.get("CpuOptions", {}) for each in cloud.instances(instance_state_name=RUNNING)]
+    return sum(int(each.get("CoreCount", 1)) * int(each.get("ThreadsPerCore", 2)) for each in cores)
 
 
 def check(cloud: Cloud, topology: Topology, request: Request, actual: Actual) -> list[Quota]:
