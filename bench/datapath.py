@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 import report
 from hopscope import data
+from hopscope.capture.session import CaptureSession
 from hopscope.lab.lab import Lab
 from hopscope.lab.rtt import check_rtt
 from hopscope.lab.sut import RunningSut
 from hopscope.model.document import load_topology
+from hopscope.model.topology import Role
 from hopscope.plugin.chains import Chain
 from hopscope.plugin.comparison import ALTERNATIONS, compare
 from hopscope.plugin.window import Window
@@ -28,6 +30,7 @@ from hopscope.providers.netns import NetnsProvider
 from hopscope.run.rundir import Run
 from hopscope.traffic.iperf3 import iperf3
 from hopscope.traffic.traffic import Traffic
+from hopscope.wire import metrics
 from hopscope.wire.taps import Position
 from hopscope.wire.trace import Trace
 
@@ -81,6 +84,24 @@ def latencies(directory: Path, topology: str, count: int) -> None:
             report.line("synack_p99_us", variant, [float(np.quantile(answered, 0.99))], "us")
 
 
+def unlock_alone(directory: Path, topology: str, count: int) -> None:
+    """When the client may send its first data, with nothing captured but its own port."""
+    with lab(topology, directory, offloads=False) as built:
+        port = built.topology.role(Role.CLIENT).ports[0]
+        for measured, sut in {"kernel": "kernel", **SUTS}.items():
+            place = directory / "alone" / sut
+            with (
+                CaptureSession(built, place, ports=[port]),
+                RunningSut(built, data.sut(sut), place),
+                Traffic(built, place) as traffic,
+            ):
+                traffic.connections(count, rate=100)
+            known = metrics.send_unlock(Trace.load(place)) / 1e6
+            variant = f"{measured}/{built.topology.rtt_ms('client', 'server'):g}ms"
+            report.line("send_unlock_alone_p50_ms", variant, known.tolist(), "ms")
+            report.line("send_unlock_alone_p99_ms", variant, [float(np.quantile(known, 0.99))], "ms")
+
+
 def answers_us(trace: Trace) -> NDArray[np.float64]:
     """From a SYN to the SYN-ACK that answers it, at ClientNIC's client port."""
     tap = trace.rows[Position.CLIENTNIC_LAN]
@@ -117,6 +138,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         for topology in ("chain", "chain-100ms"):
             latencies(Path(directory), topology, 250 if quick else 500)
+        unlock_alone(Path(directory), "chain-100ms", 250 if quick else 500)
         for topology in ("chain-lan", "chain"):
             throughput(Path(directory), topology, 1 if quick else 3, 1 if quick else 3)
 

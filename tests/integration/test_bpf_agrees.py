@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from hopscope_nic.core.actions import CLIENT, SERVER
 from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
+from hopscope_nic.core.segment import HEADROOM
 from hopscope_nic.core.selection import PortRange
+from hopscope_nic.core.server_nic import ServerNic
 from hopscope_nic.errors import EnvironmentFault
 from hopscope_nic.io import bpf
 from hopscope_nic.io.kernel_flows import VALUE, KernelFlows
@@ -80,23 +82,31 @@ class Kernel:
         self.machine = machine
         told = bpf.config(machine, [1500, 1500], [PortRange(client.peer_port, client.peer_port)], [], bytes(16))
         self.programs = bpf.Programs([1, 1], 16, told)
-        machine.offload = self.flows = KernelFlows(self.programs.flows, answers=isinstance(machine, HoldClientNic))
+        machine.offload = self.flows = KernelFlows(self.programs.flows)
         self.thread = ThreadPoolExecutor(1, initializer=_leave)
         self.library = ctypes.CDLL("libbpf.so.1")
         self.library.bpf_prog_test_run_opts.argtypes = (ctypes.c_int, ctypes.POINTER(TestRun))
 
-    def run(self, side: int, packet: bytes) -> tuple[int, bytes]:
+    def run(self, side: int, packet: bytes, program: str = "cross") -> tuple[int, bytes]:
         """What becomes of a packet, and the packet behind the program."""
         frame = MACS + b"\x08\x00" + packet
+        if program == "filter":
+            frame = frame[:14] + frame  # of a socket's filter the kernel takes the first header away
         out = ctypes.create_string_buffer(2048)
         test = TestRun(
             size=ctypes.sizeof(TestRun), data_in=frame, data_size_in=len(frame), repeat=1,
             data_out=ctypes.addressof(out), data_size_out=len(out),
         )  # fmt: skip
-        descriptor = self.programs.program(f"cross_{'server' if side else 'client'}")
+        descriptor = self.programs.program(f"{program}_{'server' if side else 'client'}")
         run = self.thread.submit(self.library.bpf_prog_test_run_opts, descriptor, ctypes.byref(test))
         assert run.result(10) == 0
         return test.retval, out.raw[14 : test.data_size_out]
+
+    def is_given(self, side: int, packet: bytes) -> bool:
+        """Whether the filter gives it to user space; what tcx does next is no less certain."""
+        given = self.run(side, packet, "filter")[0] != 0
+        assert given == (self.run(side, packet)[0] == DROPPED)
+        return given
 
     def stop(self) -> None:
         self.thread.shutdown()
@@ -114,6 +124,14 @@ def opened(machine, agreed: bytes):
     return machine
 
 
+def begun(isn: int) -> bytes:
+    return VALUE.pack(1, 0, 0, 0, 0, isn, C, 0, 7, bytes(12), bytes(12), 1, 0, 0)
+
+
+def frame(packet: bytes) -> bytearray:
+    return bytearray(HEADROOM) + packet
+
+
 AGREED = (linux_synack_options(scale=10), linux_synack_options(scale=3), linux_synack_options()[:4])
 
 
@@ -123,8 +141,9 @@ def kernels() -> Iterator[dict[bytes, Kernel]]:
     try:
         for agreed in AGREED:
             made[agreed] = kernel = Kernel(HoldClientNic(SECRET))
+            kernel.flows.note(CLIENT, frame(client.packet(C + 1, 1, ACK)))
             opened(kernel.machine, agreed)
-            kernel.flows.apply()
+            kernel.flows.settle()
     except EnvironmentFault as fault:
         pytest.skip(str(fault))
     yield made
@@ -204,6 +223,34 @@ def test_another_port_is_the_routers(kernels):
     assert kernels[AGREED[0]].run(CLIENT, packet) == (TO_ROUTER, packet)
 
 
+@pytest.mark.parametrize("side", [CLIENT, SERVER])
+def test_nothing_overtakes_a_segment_that_waits_in_user_space(side):
+    try:
+        kernel = Kernel(HoldClientNic(SECRET))
+    except EnvironmentFault as fault:
+        pytest.skip(str(fault))
+    ours, other = (client, server)[:: 1 - 2 * side]
+    opened(kernel.machine, AGREED[0])
+    syn = client.packet(C, 0, SYN, options=linux_syn_options())
+    assert kernel.is_given(CLIENT, syn)
+    kernel.flows.note(CLIENT, frame(syn))
+    kernel.flows.settle()
+    ordinary, next_one = (ours.packet(seq, 30, ACK, options=stamps(seq, 1)) for seq in (20, 22))
+    odd = ours.packet(21, 30, ACK, options=b"\1" * 12)
+    assert not kernel.is_given(side, ordinary)
+    assert kernel.is_given(side, odd), "such options are for user space"
+    assert kernel.is_given(side, next_one), "and nothing may overtake them"
+    assert not kernel.is_given(1 - side, other.packet(1, 2, ACK)), "the other direction has nothing to wait for"
+    kernel.flows.note(side, frame(odd))
+    kernel.flows.settle()
+    assert kernel.is_given(side, next_one), "the next one had been given as well by then"
+    kernel.flows.note(side, frame(next_one))
+    assert kernel.is_given(side, next_one), "in our hands, not dealt with"
+    kernel.flows.settle()
+    assert not kernel.is_given(side, ordinary)
+    kernel.stop()
+
+
 @pytest.mark.parametrize("kind", [HoldClientNic, StampClientNic])
 def test_a_syn_that_was_let_in_is_answered_once_and_goes_on(kind):
     try:
@@ -213,7 +260,7 @@ def test_a_syn_that_was_let_in_is_answered_once_and_goes_on(kind):
     syn = client.packet(C, 0, SYN, options=linux_syn_options())
     load_key = load(syn).key
     assert kernel.run(CLIENT, syn)[0] == DROPPED, "the filter of a packet socket lets a flow begin"
-    kernel.programs.flows.put(load_key, VALUE.pack(1, 0, 0, 0, 0, 4711, C, 0, 0))
+    kernel.programs.flows.put(load_key, begun(4711))
     outcome, after = kernel.run(CLIENT, syn)
     forwarded = load(after)
     assert outcome == TO_ROUTER
@@ -222,3 +269,99 @@ def test_a_syn_that_was_let_in_is_answered_once_and_goes_on(kind):
     assert word_sum(after[12:20] + struct.pack("!BBH", 0, 6, len(after) - 20) + after[20:]) == 0xFFFF
     assert kernel.run(CLIENT, syn)[0] == DROPPED, "repeated, it is user space's"
     kernel.stop()
+
+
+@pytest.fixture(scope="module")
+def learner() -> Iterator[Kernel]:
+    try:
+        kernel = Kernel(ServerNic())
+    except EnvironmentFault as fault:
+        pytest.skip(str(fault))
+    yield kernel
+    kernel.stop()
+
+
+STAMPED = client.packet(C, 4711, SYN, options=linux_syn_options())
+
+
+def greeted(kernel: Kernel, packet: bytes = STAMPED) -> bytes:
+    """A flow of ServerNIC whose SYN the kernel has dealt with, if it is one that it deals with."""
+    key = packet[12:24]
+    kernel.programs.flows.remove(key)
+    assert kernel.run(CLIENT, packet, "filter")[0] != 0, "user space has a copy in any case"
+    kernel.after = kernel.run(CLIENT, packet)
+    return key
+
+
+def test_a_stamped_syn_is_forwarded_without_its_stamp(learner):
+    key = greeted(learner)
+    outcome, after = learner.after
+    (action,) = ServerNic().receive(CLIENT, load(STAMPED), 0.0)
+    assert outcome == TO_ROUTER
+    assert routed(after) == raw(action.packet)
+    assert learner.flows.greeted(key, C) == 4711
+    assert learner.run(CLIENT, STAMPED)[0] == DROPPED, "repeated, it is user space's"
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        client.packet(C, 0, SYN, options=linux_syn_options()),
+        client.packet(C, 4711, SYN),
+        client.packet(C, 4711, SYN | ECE, options=linux_syn_options()),
+        client.packet(C, 4711, SYN, options=linux_syn_options(), payload=b"early"),
+        STAMPED[:36] + bytes((STAMPED[36] ^ 1,)) + STAMPED[37:],
+    ],
+    ids=["no stamp", "no options", "ecn", "payload", "bad checksum"],
+)
+def test_any_other_syn_is_left_to_user_space(learner, packet):
+    key = greeted(learner, packet)
+    assert learner.after[0] == DROPPED
+    assert learner.flows.greeted(key, C) is None
+
+
+@given(
+    isn=st.integers(0, MASK), tsval=st.integers(0, MASK), scale=st.integers(0, 14), offered=st.integers(0, 14),
+    stamp=st.integers(1, MASK),
+)  # fmt: skip
+@settings(max_examples=100)
+def test_what_the_kernel_learns_is_what_the_core_learns(learner, isn, tsval, scale, offered, stamp):
+    syn = client.packet(C, stamp, SYN, options=linux_syn_options(scale=offered))
+    synack = server.packet(isn, C + 1, SYN | ACK, options=linux_synack_options(tsval=tsval, scale=scale))
+    key = greeted(learner, syn)
+    core = ServerNic()
+    core.receive(CLIENT, load(syn), 0.0)
+    core.receive(SERVER, load(synack), 0.0)
+    (flow,) = core.flows
+    assert learner.run(SERVER, synack, "filter")[0] != 0
+    assert learner.run(SERVER, synack)[0] == DROPPED, "it ends here"
+    learnt = flow.translation
+    state, *numbers = VALUE.unpack(learner.programs.flows.get(key))[:5]
+    assert state == 0
+    assert numbers == [learnt.delta, learnt.ts_delta, learnt.to_client_shift, learnt.to_server_shift]
+    assert not learner.is_given(CLIENT, client.packet(C + 1, stamp + 1, ACK, options=stamps(1, 2)))
+    assert not learner.is_given(SERVER, server.packet(isn + 1, C + 1, ACK, options=stamps(1, 2)))
+
+
+@pytest.mark.parametrize(
+    "synack",
+    [
+        server.packet(R, C + 1, SYN | ACK),
+        server.packet(R, C + 2, SYN | ACK, options=linux_synack_options()),
+        server.packet(R, C + 1, SYN | ACK | ECE, options=linux_synack_options()),
+        server.packet(R, C + 1, RST | ACK),
+    ],
+    ids=["no options", "not of this SYN", "ecn", "reset"],
+)
+def test_any_other_answer_teaches_user_space_alone(learner, synack):
+    key = greeted(learner)
+    assert learner.is_given(SERVER, synack)
+    assert VALUE.unpack(learner.programs.flows.get(key))[0] == 1
+
+
+def test_what_came_before_the_answer_is_not_overtaken(learner):
+    greeted(learner)
+    early, late = (client.packet(C + 1 + n, 4712, ACK | PSH, payload=b"x", options=stamps(n, 1)) for n in range(2))
+    assert learner.is_given(CLIENT, early)
+    assert learner.is_given(SERVER, server.packet(R, C + 1, SYN | ACK, options=linux_synack_options()))
+    assert learner.is_given(CLIENT, late), "the early one is held in user space"

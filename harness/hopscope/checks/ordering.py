@@ -9,7 +9,7 @@ clock   where all hosts share a clock, the SYN-ACK reaches the client before the
         time at the translating box plus the trace's minimum transit from there.
 
 A flow fails when any clause that was judged fails. A first payload that is late although the client was free in time
-(SYN-ACK acknowledged, window open) was held back by its own application: such a flow is undecided.
+(a SYN-ACK that it accepted was there, the window open) was held back by its own application: such a flow is undecided.
 """
 
 from __future__ import annotations
@@ -218,12 +218,17 @@ def _clock_clause(trace: Trace, flows: Bools, tally: _Tally) -> None:
 
 
 def _freed(trace: Trace, here: Position) -> Ints:
-    """When the client could send: it has acknowledged a SYN-ACK and the peer's window is open. Time, or -1."""
-    packets, up = trace.taps[here].packets, trace.to_server[here]
+    """When the client could send: there was the SYN-ACK that it acknowledged, then or later, and the peer's window was
+    open. Time, or -1."""
+    packets, up, flow_of = trace.taps[here].packets, trace.to_server[here], trace.flow_of[here]
     acked = trace.first_rows(here, up & ((packets.flags & (SYN | RST | ACK)) == ACK))
+    ours = (flow_of >= 0) & (acked[flow_of] >= 0)
+    accepted = trace.first_rows(
+        here, _synack(trace, here) & ours & (packets.ack[acked[flow_of]] == add(packets.seq, 1))
+    )
     opened = trace.first_rows(here, ~up & ((packets.flags & (RST | ACK)) == ACK) & (packets.window > 0))
-    moment = np.maximum(_times(trace, here, acked), _times(trace, here, opened))
-    return np.where((acked >= 0) & (opened >= 0), moment, -1)
+    moment = np.maximum(_times(trace, here, accepted), _times(trace, here, opened))
+    return np.where((accepted >= 0) & (opened >= 0), moment, -1)
 
 
 def _unprompted(trace: Trace, here: Position) -> Bools:

@@ -11,12 +11,16 @@
 //
 // Such a socket sees a frame before tcx does, so nothing falls between the two.
 //
+// Order is kept: while user space has not dealt with the last segment of a side that it was given, the next ones of that
+// side are given to it as well.
+//
 // Ordinary is: IPv4 without options, whole, TTL above 1, not larger than the next link, ACK without SYN, FIN and RST,
 // no TCP options but time stamps and SACK as Linux lays them out.
 //
-// On ClientNIC a new SYN that is just as Linux sends it is answered here as well, and forwarded in the same breath, so
-// that nothing the client says next can overtake it. User space gets a copy, finds the flow in `flows`, and keeps its
-// books. Any other SYN, and any that comes again, is user space's.
+// A new SYN that is just as Linux sends it is dealt with here as well: answered on ClientNIC and forwarded in the same
+// breath, so that nothing the client says next can overtake it; on ServerNIC relieved of its stamp and forwarded. A box
+// that translates learns from the first SYN-ACK, if it is just as Linux sends it. User space gets copies, finds the flow
+// in `flows`, and keeps its books. Any other SYN and SYN-ACK, and any that comes again, is user space's.
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -50,9 +54,10 @@ enum verdict {
 };
 
 enum state {
-	OPEN,	/* ordinary segments are carried */
+	OPEN,	/* ordinary segments are carried, unless user space still has an earlier one */
 	BEGUN,	/* user space wants to see all of it; a box that passes carries it besides */
 	LEFT,	/* user space knows it, and does the rest; a box that passes carries it */
+	HURRIED, /* as OPEN, whatever user space still has: it does not catch up by itself */
 };
 
 /* What user space says before anything is attached. */
@@ -76,22 +81,31 @@ struct key {
 	__u16 client_port, server_port;
 };
 
+/* What tells the segments of one side apart, network byte order. */
+struct mark {
+	__be16 len, id;		/* of the IPv4 header */
+	__be32 seq, ack;
+};
+
 struct flow {
 	__u32 state;
 	__u32 delta;		/* D: what is added to the server's sequence numbers */
 	__u32 ts_delta;		/* T: the same of its time stamps; 0 for none */
 	__s32 to_client_shift;	/* of the window field, bits to the left */
 	__s32 to_server_shift;
-	__u32 isn;		/* V, where the SYN was answered here; 0 otherwise */
+	__u32 isn;		/* V, where the SYN was dealt with here; 0 otherwise */
 	__u32 client_isn;
-	__u32 answered;
-	__u64 seen;		/* ns, CLOCK_MONOTONIC: the SYN that began it, or the last segment that was carried */
+	__u16 greeted;
+	__u16 scale;		/* that the client was promised */
+	struct mark dealt[2];	/* the last segments that user space has dealt with, by the side they came in on */
+	__u64 begun;		/* ns, CLOCK_MONOTONIC */
+	__u64 seen[2];		/* the last segments that were carried; 0 for none */
 };
 
 struct count {
 	__u64 carried[2];	/* by the side they came in on */
 	__u64 watched[2];
-	__u64 answered;
+	__u64 greeted;
 };
 
 struct {
@@ -107,6 +121,18 @@ struct {
 	__type(key, struct key);
 	__type(value, struct flow);
 } flows SEC(".maps");
+
+/* The last segments that user space was given. Kept apart from `flows`, which user space writes. */
+struct given {
+	struct mark from[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct key);
+	__type(value, struct given);
+} given SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -136,8 +162,10 @@ struct {
 #define SYN_OPTIONS 20
 #define SYN_LEN (sizeof(struct iphdr) + sizeof(struct tcphdr) + SYN_OPTIONS)
 #define FLAGS_AT (TCP_AT + 12) /* data offset, flags, window */
+#define SYN_ALONE 0x02
+#define SYN_AND_ACK 0x12
 
-/* A SYN as Linux sends it, and the answer to it. */
+/* A SYN or SYN-ACK as Linux sends it. */
 struct syn_frame {
 	__u16 aligns;
 	struct ethhdr eth;
@@ -159,6 +187,7 @@ struct segment {
 	__u32 sack_at;			/* of the SACK option's first edge within the options, 0 for none */
 	__u32 edges;
 	__u32 stamped;
+	__u32 ordinary;			/* of an open flow */
 	struct flow *flow;
 	const struct config *told;
 	struct key key;
@@ -216,6 +245,38 @@ static __always_inline int read_options(struct __sk_buff *skb, struct segment *s
 	return 1;
 }
 
+static __always_inline int is_same(const struct mark *left, const struct mark *right)
+{
+	return left->seq == right->seq && left->ack == right->ack && left->id == right->id && left->len == right->len;
+}
+
+/* Whether user space has dealt with all that it was given of this side. */
+static __always_inline int is_caught_up(const struct segment *seg, int side)
+{
+	const struct given *had = bpf_map_lookup_elem(&given, &seg->key);
+
+	return !had || !had->from[side & 1].len || is_same(&had->from[side & 1], &seg->flow->dealt[side & 1]);
+}
+
+/* User space gets this one. */
+static __always_inline void give(const struct segment *seg, int side)
+{
+	struct given *had = bpf_map_lookup_elem(&given, &seg->key), none = {};
+
+	if (!had) {
+		if (!seg->flow && !seg->tcp.syn)
+			return; /* a stranger, whom nobody will take over */
+		bpf_map_update_elem(&given, &seg->key, &none, BPF_NOEXIST);
+		had = bpf_map_lookup_elem(&given, &seg->key);
+		if (!had)
+			return;
+	}
+	had->from[side & 1].len = seg->ip.tot_len;
+	had->from[side & 1].id = seg->ip.id;
+	had->from[side & 1].seq = seg->tcp.seq;
+	had->from[side & 1].ack = seg->tcp.ack_seq;
+}
+
 static __always_inline enum verdict decide(struct __sk_buff *skb, int side, struct segment *seg)
 {
 	const struct config *told;
@@ -253,10 +314,11 @@ static __always_inline enum verdict decide(struct __sk_buff *skb, int side, stru
 		return USER;
 	if (told->passes)
 		return seg->flow && seg->flow->state == BEGUN ? WATCHED : CARRIED;
-	if (!seg->flow || seg->flow->state != OPEN || seg->tcp.fin || seg->tcp.rst || !seg->tcp.ack ||
-	    !read_options(skb, seg))
+	if (!seg->flow || (seg->flow->state != OPEN && seg->flow->state != HURRIED) || seg->tcp.fin || seg->tcp.rst ||
+	    !seg->tcp.ack || !read_options(skb, seg))
 		return USER;
-	return CARRIED;
+	seg->ordinary = 1;
+	return seg->flow->state == HURRIED || is_caught_up(seg, side) ? CARRIED : USER;
 }
 
 #define ROTATE(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
@@ -300,27 +362,62 @@ static __always_inline __u32 spoofed_isn(const struct segment *seg)
 	return isn ? isn : 1;
 }
 
-static __always_inline int is_usual(struct __sk_buff *skb, const struct segment *seg, struct syn_frame *syn)
+static __always_inline __u16 fold(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+/* Complete and right, or unfinished (CHECKSUM_PARTIAL: the pseudo header's alone). */
+static __always_inline int is_sound(const struct syn_frame *syn)
+{
+	const __u16 *word = (const __u16 *)&syn->ip.saddr;
+	__u32 sum = bpf_htons(IPPROTO_TCP) + bpf_htons(SYN_LEN - sizeof(struct iphdr)), i;
+
+#pragma unroll
+	for (i = 0; i < 4; i++)
+		sum += word[i];
+	if (syn->tcp.check == fold(sum))
+		return 1;
+	word = (const __u16 *)&syn->tcp;
+#pragma unroll
+	for (i = 0; i < (SYN_LEN - sizeof(struct iphdr)) / 2; i++)
+		sum += word[i];
+	return fold(sum) == 0xffff;
+}
+
+static __always_inline int is_usual(struct __sk_buff *skb, const struct segment *seg, __u8 flags, struct syn_frame *syn)
 {
 	return skb->len == SYN_FRAME_LEN && seg->ip.tot_len == bpf_htons(SYN_LEN) &&
 	       (seg->tcp.doff == 10) && !bpf_skb_load_bytes(skb, 0, &syn->eth, SYN_FRAME_LEN) &&
-	       ((__u8 *)&syn->tcp)[13] == 2 /* SYN alone: no ECN either */ && syn->mss_head == bpf_htons(0x0204) &&
+	       ((__u8 *)&syn->tcp)[13] == flags /* no ECN either */ && syn->mss_head == bpf_htons(0x0204) &&
 	       syn->sack_and_timestamps == bpf_htonl(0x0402080a) && syn->nop == 1 && syn->scale_head == 3 &&
-	       syn->scale_len == 3 && syn->scale <= 14;
+	       syn->scale_len == 3 && syn->scale <= 14 && is_sound(syn);
 }
 
 /* Before tcx sees it: a flow that is not there yet begins here. */
-static __always_inline void begin(struct __sk_buff *skb, const struct segment *seg)
+static __always_inline int begin(struct __sk_buff *skb, const struct segment *seg)
 {
 	struct syn_frame syn;
 	struct flow flow = { .state = BEGUN };
 
-	if (seg->flow || !seg->told->answers || !is_usual(skb, seg, &syn))
-		return;
-	flow.isn = spoofed_isn(seg);
+	if (seg->flow || (!seg->told->answers && !seg->tcp.ack_seq) || !is_usual(skb, seg, SYN_ALONE, &syn))
+		return 0;
+	flow.isn = seg->told->answers ? spoofed_isn(seg) : bpf_ntohl(syn.tcp.ack_seq);
 	flow.client_isn = bpf_ntohl(syn.tcp.seq);
-	flow.seen = bpf_ktime_get_ns();
-	bpf_map_update_elem(&flows, &seg->key, &flow, BPF_NOEXIST);
+	flow.scale = syn.scale;
+	flow.begun = bpf_ktime_get_ns();
+	bpf_map_delete_elem(&given, &seg->key); /* an older flow's */
+	return !bpf_map_update_elem(&flows, &seg->key, &flow, BPF_NOEXIST);
+}
+
+/* The server's first answer to a SYN that was dealt with here. */
+static __always_inline int teaches(struct __sk_buff *skb, const struct segment *seg, struct syn_frame *synack)
+{
+	const struct flow *flow = seg->flow;
+
+	return flow && flow->state == BEGUN && flow->greeted && !seg->told->passes &&
+	       is_usual(skb, seg, SYN_AND_ACK, synack) && bpf_ntohl(synack->tcp.ack_seq) == flow->client_isn + 1;
 }
 
 static __always_inline void say(struct __sk_buff *skb, const struct segment *seg, enum verdict verdict)
@@ -349,7 +446,7 @@ static __always_inline enum verdict agreed(struct __sk_buff *skb, const struct s
 		return own;
 	verdict = said->verdict;
 	said->verdict = NOT_OURS;
-	if (verdict == CARRIED && !seg->told->passes && own != CARRIED)
+	if (verdict == CARRIED && !seg->told->passes && !seg->ordinary)
 		return USER; /* the flow has been taken back: lost, and sent again */
 	return verdict;
 }
@@ -357,12 +454,17 @@ static __always_inline enum verdict agreed(struct __sk_buff *skb, const struct s
 static __always_inline int keep_from_user(struct __sk_buff *skb, int side)
 {
 	struct segment seg = {};
+	struct syn_frame frame;
 	enum verdict verdict = decide(skb, side, &seg);
+	int copied = 0; /* tcx deals with it, and user space need not before others may go on */
 
-	if (verdict != NOT_OURS && seg.told)
+	if (verdict != NOT_OURS && seg.told) {
 		say(skb, &seg, verdict);
-	if (side == CLIENT && verdict == USER && seg.told && seg.tcp.syn && !seg.tcp.ack)
-		begin(skb, &seg);
+		if (verdict == USER && seg.tcp.syn)
+			copied = side == CLIENT ? !seg.tcp.ack && begin(skb, &seg) : teaches(skb, &seg, &frame);
+		if (verdict == USER && !copied && !seg.told->passes)
+			give(&seg, side);
+	}
 	return verdict == USER || verdict == WATCHED ? 0x40000 : 0;
 }
 
@@ -452,9 +554,7 @@ static __always_inline int answer(struct __sk_buff *skb, const struct syn_frame 
 #pragma unroll
 	for (i = 0; i < sizeof(struct iphdr) / 2; i++)
 		sum += word[i];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	back.ip.check = ~sum;
+	back.ip.check = ~fold(sum);
 	back.tcp.source = syn->tcp.dest;
 	back.tcp.dest = syn->tcp.source;
 	if (bpf_skb_store_bytes(skb, 0, &back.eth, TCP_AT + 4, 0))
@@ -473,26 +573,40 @@ static __always_inline int answer(struct __sk_buff *skb, const struct syn_frame 
 	return bpf_clone_redirect(skb, skb->ifindex, 0);
 }
 
-/* Answer a SYN and make it again what it was, with V in its acknowledgement field where ServerNIC reads it. */
+/* ServerNIC takes V out of a SYN. ClientNIC answers it and makes it again what it was, with V where ServerNIC reads it. */
 static __always_inline int greet(struct __sk_buff *skb, const struct segment *seg)
 {
 	struct flow *flow = seg->flow;
 	struct syn_frame syn;
 	__be32 stamp;
 
-	if (!flow || !flow->isn || flow->answered || !is_usual(skb, seg, &syn) ||
+	if (!flow || !flow->isn || flow->greeted || !is_usual(skb, seg, SYN_ALONE, &syn) ||
 	    flow->client_isn != bpf_ntohl(syn.tcp.seq))
 		return 0;
-	flow->answered = 1;
+	flow->greeted = 1;
+	if (!seg->told->answers)
+		return !replace(skb, TCP_AT + 8, syn.tcp.ack_seq, 0);
 	stamp = seg->told->passes ? bpf_htonl(flow->isn) : 0;
 	answer(skb, &syn, seg, flow->isn); /* if it could not, the client asks again */
 	return !bpf_skb_store_bytes(skb, 0, &syn.eth, SYN_FRAME_LEN, 0) &&
 	       !replace(skb, TCP_AT + 8, syn.tcp.ack_seq, stamp);
 }
 
+/* What `Translation.learn` learns, where all that was promised has been agreed to. */
+static __always_inline void learn(struct flow *flow, const struct syn_frame *synack)
+{
+	flow->delta = flow->isn - bpf_ntohl(synack->tcp.seq);
+	flow->ts_delta = flow->isn - bpf_ntohl(synack->tsval);
+	flow->to_client_shift = (__s32)synack->scale - flow->scale;
+	flow->to_server_shift = 0;
+	barrier();
+	flow->state = OPEN;
+}
+
 static __always_inline int cross(struct __sk_buff *skb, int side)
 {
 	struct segment seg = {};
+	struct syn_frame synack;
 	enum verdict verdict = decide(skb, side, &seg);
 	struct count *count;
 	__u32 zero = 0;
@@ -505,13 +619,17 @@ static __always_inline int cross(struct __sk_buff *skb, int side)
 	if (!count)
 		return TC_ACT_SHOT; /* never */
 	if (verdict == USER) {
-		if (side != CLIENT || !seg.told || !seg.tcp.syn || seg.tcp.ack || !greet(skb, &seg))
+		if (!seg.told || !seg.tcp.syn)
 			return TC_ACT_SHOT;
-		count->answered++;
+		if (side == SERVER && teaches(skb, &seg, &synack))
+			learn(seg.flow, &synack);
+		if (side == SERVER || seg.tcp.ack || !greet(skb, &seg))
+			return TC_ACT_SHOT;
+		count->greeted++;
 		return TC_ACT_UNSPEC;
 	}
-	if (verdict == CARRIED && seg.flow && seg.flow->state == OPEN) {
-		seg.flow->seen = bpf_ktime_get_ns();
+	if (verdict == CARRIED && seg.flow && seg.ordinary) {
+		seg.flow->seen[side & 1] = bpf_ktime_get_ns();
 		if (side == CLIENT ? to_server(skb, &seg) : to_client(skb, &seg))
 			return TC_ACT_SHOT; /* half done: a retransmission is better */
 	}

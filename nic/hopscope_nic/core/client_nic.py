@@ -67,7 +67,7 @@ class ClientNic(Translator):
 
         Where an `offload` carries what the client says next, the SYN must be on its way by then: it goes first.
         """
-        done = None if self.offload is None else self.offload.answered(key, segment.seq)
+        done = None if self.offload is None else self.offload.greeted(key, segment.seq)
         isn = done or spoofed_isn(self._secret, key, now)
         synack = None if done else Send(CLIENT, self._synack(reverse(key), isn, segment.seq, offered))
         if synack is not None and self.offload is None:

@@ -19,7 +19,7 @@ from typing import Dict, FrozenSet, Optional
 
 from hopscope_nic.core.hold import Held
 from hopscope_nic.core.options import SynOptions
-from hopscope_nic.core.segment import Segment, reverse
+from hopscope_nic.core.segment import ACK, FIN, Segment, reverse
 from hopscope_nic.core.translation import Translation
 
 WAITING = "waiting"
@@ -43,6 +43,14 @@ CLIENT_FIN_ACKED = 4
 SERVER_FIN_ACKED = 8
 BOTH_FINS = CLIENT_FIN | SERVER_FIN
 ALL_ACKED = BOTH_FINS | CLIENT_FIN_ACKED | SERVER_FIN_ACKED
+
+
+_MASK, _HALF = 0xFFFFFFFF, 0x80000000
+
+
+def at_or_after(left: int, right: int) -> bool:
+    """left >= right in sequence space (RFC 9293 section 3.4)."""
+    return (left - right) & _MASK < _HALF
 
 
 class Flow:
@@ -100,6 +108,22 @@ class Flow:
         if state not in TRANSITIONS[self.state]:
             raise AssertionError(f"no way from {self.state} to {state}")
         self.state = state
+
+    def note_client(self, segment: Segment) -> None:
+        """Keep FIN and what is acknowledged, in the client's numbers (so before translation)."""
+        if segment.flags & FIN and not self.ends & CLIENT_FIN:
+            self.ends |= CLIENT_FIN
+            self.client_fin_end = segment.next_seq
+        if segment.flags & ACK and self.ends & SERVER_FIN and at_or_after(segment.ack, self.server_fin_end):
+            self.ends |= SERVER_FIN_ACKED
+
+    def note_server(self, segment: Segment) -> None:
+        """The same for the other direction (so after translation)."""
+        if segment.flags & FIN and not self.ends & SERVER_FIN:
+            self.ends |= SERVER_FIN
+            self.server_fin_end = segment.next_seq
+        if segment.flags & ACK and self.ends & CLIENT_FIN and at_or_after(segment.ack, self.client_fin_end):
+            self.ends |= CLIENT_FIN_ACKED
 
     def describe(self) -> str:
         """The 4-tuple for people: "10.1.0.10:40000>10.1.2.10:8080"."""

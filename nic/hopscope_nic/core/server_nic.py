@@ -41,6 +41,7 @@ class ServerNic(Translator):
         flow.syn_end = segment.next_seq
         if not self._make_room():
             return self._drop("table_full")
+        done = None if self.offload is None else self.offload.greeted(flow.key, flow.client_isn)
         self._admit(flow, now + self.limits.waiting)
         if stamp:
             segment.set_ack(0)
@@ -49,7 +50,7 @@ class ServerNic(Translator):
         self.counters.syn_forwarded += 1
         if self._log is not None:
             self._log("stamp_read" if stamp else "passed", flow)
-        return [Send(SERVER, segment)]
+        return [] if done else [Send(SERVER, segment)]
 
     def _repeated_syn(self, flow: Flow, segment: Segment) -> Actions:
         """Sent again by ClientNIC or the client. The first stamp stays; a server that has answered is not asked again.
@@ -66,6 +67,7 @@ class ServerNic(Translator):
             return [Send(SERVER, segment)]
         if flow.translation is None:
             return self._drop("refused")
-        if flow.server_heard or (self.offload is not None and self.offload.seen(flow) is not None):
+        self._heard_elsewhere(flow)
+        if flow.server_heard:
             return self._drop("repeated_syn")  # the server speaks for itself, and its time stamps have gone on
         return [Send(CLIENT, self._bare_ack(flow, (flow.spoofed_isn + 1) & MASK)), *self._drop("repeated_syn")]

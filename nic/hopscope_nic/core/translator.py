@@ -17,32 +17,23 @@ from hopscope_nic.core.counters import Counters
 from hopscope_nic.core.flow import (
     ALL_ACKED,
     BOTH_FINS,
-    CLIENT_FIN,
-    CLIENT_FIN_ACKED,
     CLOSING,
     OPEN,
     REFUSED,
-    SERVER_FIN,
-    SERVER_FIN_ACKED,
     WAITING,
     Flow,
+    at_or_after,
 )
 from hopscope_nic.core.flow_table import FlowTable
 from hopscope_nic.core.hold import Held, HoldPool
 from hopscope_nic.core.limits import SPOOFED_WINDOW, Limits, Link
 from hopscope_nic.core.offload import Offload
-from hopscope_nic.core.segment import ACK, ENDS, FIN, RST, SYN, Segment, build
+from hopscope_nic.core.segment import ACK, ENDS, RST, SYN, Segment, build
 from hopscope_nic.core.translation import PLAIN, Translation
 
 MASK = 0xFFFFFFFF
-_HALF = 0x80000000
 
 FlowLog = Callable[[str, Flow], None]
-
-
-def at_or_after(left: int, right: int) -> bool:
-    """left >= right in sequence space (RFC 9293 section 3.4)."""
-    return (left - right) & MASK < _HALF
 
 
 class Translator:
@@ -120,6 +111,22 @@ class Translator:
             actions += self._due(flow, now)
         return actions
 
+    def catch_up(self, now: float) -> Actions:
+        """Segments have been lost between the network and this machine: what an `offload` has done, it knows."""
+        actions: Actions = []
+        if self.offload is None:
+            return actions
+        for flow in [flow for flow in self.flows if flow.state is WAITING]:
+            translation = self.offload.learnt(flow, now)
+            if translation is not None:
+                actions += self._open(flow, translation, now)
+        for flow in self.offload.strangers(now):
+            if self._make_room():
+                self._admit(flow, now + self.limits.waiting)
+                self.flows.move(flow, OPEN)
+                self._heard_elsewhere(flow)
+        return actions
+
     # -- a flow begins
 
     def _syn(self, segment: Segment, now: float) -> Iterable[Action]:
@@ -128,6 +135,8 @@ class Translator:
     def _make_room(self) -> bool:
         """For one more flow, at the cost of one that may go. False when the table is full of open ones."""
         victim = self.flows.victim()
+        while victim is not None and victim.state is OPEN and self._heard_elsewhere(victim):
+            victim = self.flows.victim()
         if victim is not None:
             self._forget(victim, "evicted")
             self.counters.evicted += 1
@@ -193,7 +202,10 @@ class Translator:
     def _learn(self, flow: Flow, synack: Segment, now: float) -> Actions:
         """The real SYN-ACK: it ends here; what was held goes on its way."""
         agreed = options.read_syn(synack.buffer, synack.l4 + 20, synack.header_end)
-        flow.translation = Translation.learn(flow.spoofed_isn, flow.offered, synack.seq, agreed)
+        return self._open(flow, Translation.learn(flow.spoofed_isn, flow.offered, synack.seq, agreed), now)
+
+    def _open(self, flow: Flow, translation: Translation, now: float) -> Actions:
+        flow.translation = translation
         flow.syn = None
         self.flows.move(flow, OPEN)
         self._established(flow)
@@ -223,6 +235,20 @@ class Translator:
             flow.steady = translation
             if self.offload is not None:
                 self.offload.take(flow)
+
+    def _heard_elsewhere(self, flow: Flow) -> bool:
+        """Take note of what an `offload` has carried; True when that tells that the client is there."""
+        if self.offload is None:
+            return False
+        from_client, from_server = self.offload.crossed(flow)
+        flow.seen = max(flow.seen, from_client or 0.0, from_server or 0.0)
+        if from_server is not None:
+            flow.server_heard = True
+        if from_client is None or flow.client_heard:
+            return False
+        flow.client_heard = True
+        self._established(flow)
+        return True
 
     def _refuse(self, flow: Flow, reset: Segment, now: float) -> Actions:
         """The server's RST, in numbers that the client, who believes itself connected, accepts (RFC 5961)."""
@@ -277,7 +303,8 @@ class Translator:
         if stopped is not None:
             return stopped
         if segment.flags & ENDS or flow.ends:
-            self._ends_from_client(flow, segment, now)
+            flow.note_client(segment)
+            self._close_if_over(flow, segment.flags, now)
         flow.translation.to_server(segment)  # type: ignore[union-attr]
         self.counters.translated += 1
         return [Send(SERVER, segment)]
@@ -289,31 +316,14 @@ class Translator:
         flow.server_heard = True
         flow.translation.to_client(segment)  # type: ignore[union-attr]
         if segment.flags & ENDS or flow.ends:
-            self._ends_from_server(flow, segment, now)
+            flow.note_server(segment)
+            self._close_if_over(flow, segment.flags, now)
         self.counters.translated += 1
         return [Send(CLIENT, segment)]
 
-    def _ends_from_client(self, flow: Flow, segment: Segment, now: float) -> None:
-        """Notes FIN, RST and what is acknowledged, in the client's numbers (so before translation)."""
-        flags = segment.flags
-        if flags & FIN and not flow.ends & CLIENT_FIN:
-            flow.ends |= CLIENT_FIN
-            flow.client_fin_end = segment.next_seq
-        if flags & ACK and flow.ends & SERVER_FIN and at_or_after(segment.ack, flow.server_fin_end):
-            flow.ends |= SERVER_FIN_ACKED
-        self._close_if_over(flow, flags, now)
-
-    def _ends_from_server(self, flow: Flow, segment: Segment, now: float) -> None:
-        """The same for the other direction (so after translation)."""
-        flags = segment.flags
-        if flags & FIN and not flow.ends & SERVER_FIN:
-            flow.ends |= SERVER_FIN
-            flow.server_fin_end = segment.next_seq
-        if flags & ACK and flow.ends & CLIENT_FIN and at_or_after(segment.ack, flow.client_fin_end):
-            flow.ends |= CLIENT_FIN_ACKED
-        self._close_if_over(flow, flags, now)
-
     def _close_if_over(self, flow: Flow, flags: int, now: float) -> None:
+        if flow.steady is None:
+            self._heard_elsewhere(flow)
         if flow.steady is not None:
             flow.steady = None
             if self.offload is not None:
@@ -326,8 +336,7 @@ class Translator:
 
     def _due(self, flow: Flow, now: float) -> List[Action]:
         """A flow's time to be looked at: forget it, or look again later."""
-        if self.offload is not None:
-            flow.seen = max(flow.seen, self.offload.seen(flow) or 0.0)
+        self._heard_elsewhere(flow)
         expiry = flow.seen + self._patience(flow)
         if expiry > now:
             self.flows.schedule(flow, expiry)

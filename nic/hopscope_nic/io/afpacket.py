@@ -15,7 +15,7 @@ import time
 import traceback
 from functools import partial
 from types import FrameType
-from typing import Any, Dict, Iterable, List, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol, Sequence, Tuple
 
 from hopscope_nic.core.actions import CLIENT, SERVER, SIDES, Action, Actions, Send
 from hopscope_nic.core.counters import Counters
@@ -32,7 +32,7 @@ from hopscope_nic.io.next_hop import NextHops
 from hopscope_nic.io.ports import Port
 
 _BATCH = 64  # frames of one port before the other one has its turn
-_FLAGS_AT = HEADROOM + 33  # of TCP, behind an IPv4 header without options: a SYN is in too much of a hurry to be tried
+FLAGS_AT = HEADROOM + 33  # of TCP, behind an IPv4 header without options: a SYN is in too much of a hurry to be tried
 _REPORT = 1.0  # seconds between counters
 _STOP = (signal.SIGTERM, signal.SIGINT)
 _SEND_FAULTS = {errno.EMSGSIZE: "larger_than_mtu", errno.ENOBUFS: "transmit_full", errno.EAGAIN: "transmit_full"}
@@ -58,6 +58,9 @@ class Machine(Protocol):
 
     def next_deadline(self) -> Optional[float]:
         """When the next timer is due."""
+
+    def catch_up(self, now: float) -> Actions:
+        """Frames have been lost on their way here."""
 
 
 class Kernel(Protocol):
@@ -129,6 +132,7 @@ class AfPacket:
         self._hops = [NextHops(port, netlink) for port in ports]
         self._resends = [partial(self._resend, port.ifindex) for port in ports]
         self._sockets: List[socket.socket] = []
+        self._receivers: List[Callable[[bytearray], int]] = []
         self._changes = Changes()
         self._segment = Segment()
         self._buffer = bytearray(port_socket.MAX_FRAME)
@@ -142,12 +146,18 @@ class AfPacket:
         """Who keeps the kernel from what is ours."""
         return _Stopped(self._ports, ranges, own_addresses)
 
+    def _receiver(self, side: int, sock: socket.socket) -> Callable[[bytearray], int]:
+        """What receives one frame of a port, and gives its size."""
+        return sock.recv_into
+
     def __enter__(self) -> AfPacket:
         """Listen first, then stop the kernel, so that no SYN falls in between. EnvironmentFault when either fails."""
         try:
             for side in (CLIENT, SERVER):
                 attach = partial(self._kernel.filter, side)
-                self._sockets.append(port_socket.open_port(self._ports[side], attach, self._kernel.protocol))
+                sock = port_socket.open_port(self._ports[side], attach, self._kernel.protocol)
+                self._sockets.append(sock)
+                self._receivers.append(self._receiver(side, sock))
             for hops in self._hops:
                 hops.warm_up()
             self._kernel.start()
@@ -241,7 +251,7 @@ class AfPacket:
 
     def _drain(self, side: int) -> None:
         """Handle what one port has received, up to a batch."""
-        receive = self._sockets[side].recv_into
+        receive = self._receivers[side]
         buffer, segment, machine = self._buffer, self._segment, self._machine
         self._active = True
         cross, out, view = machine.cross, 1 - side, self._view
@@ -260,7 +270,7 @@ class AfPacket:
             offload = buffer[0]
             superframe = buffer[1] != 0
             if (
-                not buffer[_FLAGS_AT] & SYN
+                not buffer[FLAGS_AT] & SYN
                 and (size <= largest or superframe)
                 and cross(side, buffer, size, bool(offload & port_socket.NEEDS_CHECKSUM), now)
             ):
@@ -335,10 +345,15 @@ class AfPacket:
         frame[0] &= port_socket.NEEDS_CHECKSUM
         self._transmit(side, memoryview(frame))
 
-    def snapshot(self) -> Dict[str, Any]:
-        """Counters as the events tell them."""
+    def _count_overruns(self) -> int:
+        """Frames of both ports so far that were lost because nobody read them in time."""
         for side, sock in enumerate(self._sockets):
             self._overruns[side] += port_socket.overruns(sock)
+        return sum(self._overruns)
+
+    def snapshot(self) -> Dict[str, Any]:
+        """Counters as the events tell them."""
+        self._count_overruns()
         return {
             **self._machine.flows.snapshot(),
             "held_bytes": self._machine.pool.octets,

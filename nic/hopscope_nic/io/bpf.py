@@ -10,17 +10,18 @@ import os
 import pkgutil
 import socket
 import struct
-import time
+from functools import partial
 from ipaddress import IPv4Address
-from typing import Any, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
-from hopscope_nic.core.actions import CLIENT, SERVER, SIDES, Action
+from hopscope_nic.core.actions import CLIENT, SERVER, SIDES
 from hopscope_nic.core.client_nic import ClientNic, StampClientNic
+from hopscope_nic.core.segment import SYN
 from hopscope_nic.core.selection import PortRange
 from hopscope_nic.errors import EnvironmentFault
 from hopscope_nic.io import port_socket
-from hopscope_nic.io.afpacket import AfPacket, Machine
-from hopscope_nic.io.kernel_flows import VALUE, KernelFlows
+from hopscope_nic.io.afpacket import FLAGS_AT, AfPacket, Machine
+from hopscope_nic.io.kernel_flows import KEY_AT, VALUE, KernelFlows
 from hopscope_nic.io.libbpf import Library, Map, Object
 
 OBJECT = "bpf/rewriter.bpf.o"
@@ -30,6 +31,7 @@ _CONFIG = struct.Struct(f"=III4x16s2III{2 * _RANGES}H{_ADDRESSES * 4}s")
 _COUNTS = struct.Struct("=5Q")
 SECRET_OCTETS = 16
 _ZERO = bytes(4)
+_LOOK_EVERY = 2.0  # seconds between looks for what was lost
 
 
 def possible_processors() -> int:
@@ -77,7 +79,8 @@ class Programs:
             raise EnvironmentFault(f"{OBJECT} is missing (`make bpf` builds it)") from None
         self._object = Object(Library(), content)
         try:
-            self._object.size("flows", flows)
+            for name in ("flows", "given"):
+                self._object.size(name, flows)
             self._object.load()
             self._object.map("config", _CONFIG.size).put(_ZERO, told)
             self.flows: Map = self._object.map("flows", VALUE.size)
@@ -108,7 +111,7 @@ class Programs:
 
     def counts(self) -> Tuple[List[int], List[int], int]:
         """Segments that the kernel has carried and those that it was watched at, from the client and from the server;
-        SYNs that it has answered and forwarded."""
+        SYNs that it has forwarded, and answered on ClientNIC."""
         per_processor = _COUNTS.iter_unpack(self._counts.get(_ZERO) or bytes(_COUNTS.size))
         total = [sum(column) for column in zip(*per_processor)]  # noqa: B905 (Python 3.9)
         return total[:2], total[2:4], total[4]
@@ -122,8 +125,10 @@ class Bpf(AfPacket):
         told = config(machine, [port.mtu for port in self._ports], ranges, own_addresses, os.urandom(SECRET_OCTETS))
         programs = Programs([port.ifindex for port in self._ports], machine.flows.limit, told)
         self._programs = programs
-        self._flows = KernelFlows(programs.flows, answers=isinstance(machine, ClientNic))
-        self._lost = 0  # SYNs that were answered, and never got to this process
+        self._flows = KernelFlows(programs.flows)
+        self._awaiting = False
+        self._lost = 0  # frames that never got to this process, as far as that is known
+        self._look_at = 0.0
         machine.offload = self._flows
         return programs
 
@@ -131,18 +136,58 @@ class Bpf(AfPacket):
         super()._close()
         self._machine.offload = None  # another datapath may be tried
 
-    def _carry_out(self, actions: Iterable[Action], now: float) -> None:
-        super()._carry_out(actions, now)
-        self._flows.apply()
+    def _receiver(self, side: int, sock: socket.socket) -> Callable[[bytearray], int]:
+        settle, receive, note = self._flows.settle, sock.recv_into, partial(self._flows.note, side)
+
+        def received(buffer: bytearray) -> int:
+            settle()
+            size = receive(buffer)
+            if side == SERVER and buffer[FLAGS_AT] & SYN:
+                self._await_syn(buffer, size)
+            note(buffer)
+            return size
+
+        return received
+
+    def _await_syn(self, buffer: bytearray, size: int) -> None:
+        """A SYN that the kernel has forwarded may be answered while our copy of it waits in the other socket."""
+        flows, key = self._machine.flows.by_server, bytes(buffer[KEY_AT : KEY_AT + 12])
+        if key in flows or self._awaiting:
+            return
+        answer = bytes(buffer[:size])
+        self._awaiting = True
+        try:
+            before = -1
+            while key not in flows and self._received[CLIENT] != before:
+                before = self._received[CLIENT]
+                self._drain(CLIENT)
+            self._flows.settle()
+        finally:
+            self._awaiting = False
+        buffer[:size] = answer
+
+    def _drain(self, side: int) -> None:
+        if side == CLIENT or not self._awaiting:
+            super()._drain(side)
+
+    def _tick(self, now: float) -> None:
+        super()._tick(now)
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_EVERY
+            lost = self._count_overruns() + self._programs.counts()[2] - self._flows.entered
+            if lost != self._lost:
+                self._lost = lost
+                self._carry_out(self._machine.catch_up(now), now)
 
     def snapshot(self) -> Dict[str, Any]:
         """Counters as the events tell them: what the kernel has let cross is in them."""
         values = super().snapshot()
-        carried, watched, answered = self._programs.counts()
-        if answered - self._flows.entered > self._lost:
-            self._lost += self._flows.sweep(time.monotonic())
+        carried, watched, greeted = self._programs.counts()
         values["passed" if isinstance(self._machine, StampClientNic) else "translated"] += sum(carried + watched)
         for side, name in enumerate(SIDES):
             values[f"received_{name}"] += carried[side]
-            values[f"sent_{name}"] += carried[1 - side] + watched[1 - side] + answered
+            values[f"sent_{name}"] += carried[1 - side] + watched[1 - side]
+        values["sent_server"] += greeted
+        if isinstance(self._machine, ClientNic):
+            values["sent_client"] += greeted
         return values

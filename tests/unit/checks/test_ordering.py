@@ -91,6 +91,23 @@ def test_an_application_that_speaks_late_is_not_the_boxs_fault(load):
     assert "spoke late" in verdict.summary
 
 
+def test_a_client_that_acknowledges_late_is_not_the_boxs_fault_either(load):
+    def slow(chain):
+        for label in ("ack", "request"):
+            golden.change(chain, "client-eth0", label, time_ns=later(20_000_000))
+
+    assert "spoke late" in ordering()(load(STAMP, slow)).summary
+
+
+def test_an_answer_that_the_client_did_not_accept_does_not_free_it(load):
+    def refused(chain):
+        golden.change(chain, "client-eth0", "spoof", seq=lambda seq: seq + 1)
+        for label in ("ack", "request"):
+            golden.change(chain, "client-eth0", label, time_ns=later(20_000_000))
+
+    assert ordering()(load(STAMP, refused)).outcome is Outcome.FAIL
+
+
 def test_one_late_application_in_many_does_not_hide_the_rest(load):
     def idle(chain):
         golden.change(chain, "client-eth0", "request", time_ns=later(AHEAD))

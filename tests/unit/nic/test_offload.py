@@ -6,8 +6,11 @@ import pytest
 
 from hopscope_nic.core.actions import CLIENT, SERVER
 from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
+from hopscope_nic.core.flow import OPEN, WAITING, Flow
 from hopscope_nic.core.limits import Limits
+from hopscope_nic.core.options import SynOptions
 from hopscope_nic.core.server_nic import ServerNic
+from hopscope_nic.core.translation import Translation
 from support.nic import (
     ACK,
     FIN,
@@ -27,17 +30,25 @@ C, V, R = 1000, 5_000_000, 70
 class Kernel:
     """Notes what it is told, in order."""
 
-    def __init__(self, answers=None, seen=None):
+    def __init__(self, greeted=None):
         self.told = []
-        self.answers = answers
-        self.last = seen
+        self.isn = greeted
+        self.last = None, None
+        self.known = None
+        self.unknown = []
 
-    def answered(self, key, client_isn):
+    def greeted(self, key, client_isn):
         assert client_isn == C
-        return self.answers
+        return self.isn
 
-    def seen(self, flow):
+    def crossed(self, flow):
         return self.last
+
+    def learnt(self, flow, now):
+        return self.known
+
+    def strangers(self, now):
+        return self.unknown
 
     def __getattr__(self, name):
         return lambda flow: self.told.append(name)
@@ -82,7 +93,7 @@ def test_an_open_flow_is_theirs_until_its_first_end(kind):
 def test_a_flow_that_goes_on_elsewhere_does_not_expire(kind):
     nic, _ = opened(kind)
     idle = Limits().idle
-    nic.offload.last = idle - 1
+    nic.offload.last = None, idle - 1
     nic.tick(idle + 1)
     assert len(nic.flows) == 1
     nic.tick(2 * idle)
@@ -99,7 +110,7 @@ def test_what_the_server_declines_stays_with_the_machine():
 
 @pytest.mark.parametrize("kind", [HoldClientNic, StampClientNic])
 def test_a_syn_that_was_answered_already_is_only_entered(kind):
-    nic = machine(kind, answers=V)
+    nic = machine(kind, greeted=V)
     assert sent(nic.receive(CLIENT, syn(), 0.0)) == []
     (flow,) = nic.flows
     assert flow.spoofed_isn == V
@@ -129,5 +140,82 @@ def test_a_repeated_syn_is_not_answered_where_the_kernel_has_carried_the_flow():
     nic, _ = opened(ServerNic)
     (ack,) = sent(nic.receive(CLIENT, syn(V), 0.1), CLIENT)
     assert ack.flags == ACK
-    nic.offload.last = 0.2
+    nic.offload.last = None, 0.2
     assert sent(nic.receive(CLIENT, syn(V), 0.3)) == []
+
+
+def test_server_nic_only_enters_a_syn_that_was_forwarded_already():
+    nic = machine(ServerNic, greeted=V)
+    assert sent(nic.receive(CLIENT, syn(V), 0.0)) == []
+    (flow,) = nic.flows
+    assert (flow.spoofed_isn, nic.counters.syn_forwarded) == (V, 1)
+
+
+def learnt(kind=ServerNic, **limits):
+    """A flow of which the client's words have all crossed elsewhere."""
+    nic = ServerNic(Limits(**limits)) if kind is ServerNic else kind(SECRET, Limits(**limits))
+    nic.offload = Kernel(greeted=V)
+    nic.receive(CLIENT, syn(V), 0.0)
+    nic.receive(SERVER, synack(), 0.0)
+    return nic
+
+
+@pytest.mark.parametrize("kind", [HoldClientNic, ServerNic])
+def test_a_client_that_was_heard_elsewhere_has_been_heard(kind):
+    nic = learnt(kind)
+    nic.offload.last = 50.0, 60.0
+    assert nic.tick(80.0) == []
+    (flow,) = nic.flows
+    assert (flow.client_heard, flow.server_heard, flow.seen) == (True, True, 60.0)
+    nic.tick(Limits().idle)
+    assert len(nic.flows) == 1, "it may be idle as long as any other"
+    assert nic.offload.told == ["begin", "take"]
+
+
+def test_one_that_was_not_is_forgotten():
+    nic = learnt()
+    nic.tick(80.0)
+    assert len(nic.flows) == 0
+
+
+def test_a_flow_that_lives_elsewhere_makes_no_room():
+    nic = learnt(flows=1)
+    nic.offload.last = 1.0, None
+    other, _ = ends(4711)
+    nic.receive(CLIENT, other.segment(C, V, SYN, options=linux_syn_options()), 2.0)
+    assert (nic.counters.evicted, len(nic.flows)) == (0, 1)
+    nic = learnt(flows=1)
+    nic.receive(CLIENT, other.segment(C, V, SYN, options=linux_syn_options()), 2.0)
+    assert (nic.counters.evicted, len(nic.flows)) == (1, 1)
+
+
+def test_a_server_that_ends_first_takes_the_flow_back():
+    nic = learnt()
+    nic.offload.last = 1.0, None
+    nic.receive(SERVER, server.segment(R + 1, C + 1, ACK | FIN), 2.0)
+    assert nic.offload.told == ["begin", "take", "take_back"]
+
+
+def test_an_answer_that_was_lost_on_its_way_here_is_made_up_for():
+    nic = machine(ServerNic, greeted=V)
+    nic.receive(CLIENT, syn(V), 0.0)
+    nic.receive(CLIENT, client.segment(C + 1, V + 1, ACK), 0.0)
+    assert nic.catch_up(1.0) == []
+    (flow,) = nic.flows
+    assert flow.state == WAITING
+    nic.offload.known = Translation(V - R)
+    (released,) = sent(nic.catch_up(2.0), SERVER)
+    assert (released.ack, flow.state, flow.steady is not None) == (R + 1, OPEN, True)
+
+
+def test_a_flow_whose_syn_was_lost_on_its_way_here_is_known_from_then_on():
+    nic = machine(ServerNic)
+    nic.offload.last = 1.0, 1.5
+    lost = Flow(client.segment(C, 0, SYN).key, C, V, SynOptions(None, 7, True, 0, False), 2.0)
+    lost.translation = Translation(V - R)
+    nic.offload.unknown = [lost]
+    assert nic.catch_up(2.0) == []
+    assert list(nic.flows) == [lost]
+    assert nic.offload.told == ["begin", "take"]
+    (end,) = sent(nic.receive(CLIENT, client.segment(C + 1, V + 1, ACK | FIN), 3.0), SERVER)
+    assert end.ack == R + 1
