@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; both set up what they need and are quick the second time.
-.PHONY: help setup demo test unit lint bench nightly report judge bpf ssh-lab ssh-lab-down lock clean
+.PHONY: help setup demo test unit lint bench nightly report page judge bpf ssh-lab ssh-lab-down lock clean
 
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
@@ -38,6 +38,9 @@ nightly: setup ## everything that takes long: soaks, long property tests, repeti
 
 report: setup ## an HTML report (Allure) of the last demo or test, with captures of what failed; needs Node.js
 	@$(PYTHON) scripts/report.py
+
+page: setup ## the newest run as one HTML page, without network or Node.js
+	@$(PYTHON) -m hopscope report .hopscope/runs/latest
 
 judge: setup ## the newest run, judged again from its captures
 	@$(PYTHON) -m hopscope judge .hopscope/runs/latest

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from hopscope import __version__
-from hopscope.commands import aws, labs, lastmile, runs, schema, walk
+from hopscope.commands import aws, init, labs, lastmile, runs, schema, walk
 from hopscope.errors import HarnessFault, HopscopeError
 from hopscope.report import preflight
 
@@ -67,6 +67,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.set_defaults(command=_judge)
 
+    page = commands.add_parser("report", help="one page (HTML) of a run: what failed, whose fault, flows drawn")
+    page.add_argument("run", metavar="RUN", help="a run directory, or a run's name")
+    page.add_argument("--output", metavar="FILE", help="default: report.html in the run")
+    page.set_defaults(command=_report)
+
+    compare = commands.add_parser("compare", help="runs against each other: budgets that moved, and what had changed")
+    compare.add_argument("runs", metavar="RUN", nargs="+", help="run directories, or names; each against the last")
+    compare.add_argument("--history", metavar="FILE", help="add the runs to it; the first is held against its newest")
+    form = compare.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="for a pull request")
+    form.add_argument("--json", action="store_true", help="print it as JSON")
+    compare.set_defaults(command=_compare)
+
     two = commands.add_parser("preflight", help="what this machine can do, tried out, and what is lost without it")
     two.add_argument("--json", action="store_true", help="print the list as JSON")
     two.set_defaults(command=preflight.command)
@@ -79,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     four = commands.add_parser("runs", help="runs of past sessions: list, gc")
     runs.add(four.add_subparsers(metavar="COMMAND", required=True))
     schema.add(commands)
+    init.add(commands)
     lastmile.add(commands, _labs_option)
     six = commands.add_parser("aws", help="the chain on EC2: provision, audit, repair, adopt, reap, policy")
     aws.add(six.add_subparsers(metavar="COMMAND", required=True))
@@ -95,6 +109,18 @@ def _judge(arguments: argparse.Namespace) -> int:
     from hopscope.report import judgement  # brings NumPy, which the other commands do without
 
     return judgement.command(arguments)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from hopscope.report import comparing
+
+    return comparing.command(arguments)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from hopscope.page import command
+
+    return command.command(arguments)
 
 
 def _labs_option(parser: argparse.ArgumentParser) -> None:

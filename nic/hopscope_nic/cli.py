@@ -31,9 +31,11 @@ from hopscope_nic.io.priority import raise_priority
 DATAPATHS = {
     "afpacket": "hopscope_nic.io.afpacket:AfPacket",
     "bpf": "hopscope_nic.io.bpf:Bpf",
+    "bpf-clsact": "hopscope_nic.io.bpf:BpfByFilters",
     "scapy": "hopscope_nic.io.scapy_datapath:Scapy",
 }
 AUTO = "auto"
+_TAKEN = "the kernel takes the programs"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -54,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "--datapath",
         choices=[AUTO, *sorted(DATAPATHS)],
         default=AUTO,
-        help="how packets get here; auto: bpf where the machine can, afpacket otherwise",
+        help="how packets get here; auto: the first of bpf, bpf-clsact, afpacket that the machine can",
     )
     parser.add_argument("--log-flows", action="store_true", help="an event for every flow (slow)")
     parser.add_argument("--version", action="version", version=__version__)
@@ -116,10 +118,13 @@ def _enter(wanted: str, enter: Callable[[str], Any]) -> Tuple[Any, Dict[str, str
     """The datapath, and what the ready event says about the choice."""
     if wanted != AUTO:
         return enter(wanted), {"datapath": wanted}
-    try:
-        return enter("bpf"), {"datapath": "bpf", "chosen": "auto: the kernel takes the programs"}
-    except EnvironmentFault as fault:
-        return enter("afpacket"), {"datapath": "afpacket", "chosen": f"auto: no bpf: {fault}"}
+    refused: List[str] = []
+    for name in ("bpf", "bpf-clsact"):
+        try:
+            return enter(name), {"datapath": name, "chosen": f"auto: {'; '.join([*refused, _TAKEN])}"}
+        except EnvironmentFault as fault:
+            refused.append(f"no {name}: {fault}")
+    return enter("afpacket"), {"datapath": "afpacket", "chosen": f"auto: {'; '.join(refused)}"}
 
 
 def _machine(arguments: argparse.Namespace, links: Tuple[Link, Link], log: Optional[FlowLog]) -> Translator:

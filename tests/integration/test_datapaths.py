@@ -79,7 +79,7 @@ def box_lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 Start = Callable[..., dict[str, Process]]
 
 
-@pytest.fixture(params=["afpacket", "bpf"])
+@pytest.fixture(params=["afpacket", "bpf", pytest.param("bpf-clsact", marks=pytest.mark.nightly)])
 def datapath(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -201,15 +201,42 @@ def test_killed_it_leaves_no_table_behind(box_lab, start):
     assert client(box_lab, 1, 10)["good"] == 1, "the kernel forwards again"
 
 
-@pytest.mark.parametrize("datapath", ["bpf"])
-def test_killed_it_leaves_no_program_behind(box_lab, start):
+@pytest.mark.parametrize("datapath", ["bpf", "bpf-clsact"])
+def test_killed_it_leaves_no_program_behind(box_lab, start, datapath):
     process = start("hold")["clientnic"]
-    assert events(process)[0]["datapath"] == "bpf"
+    assert events(process)[0]["datapath"] == datapath
     assert client(box_lab, 1, 10)["good"] == 1
     assert counters(process)["syn_answered"] == 1
     process.signal(signal.SIGKILL)
     process.wait(5)
+    host = box_lab.hosts["clientnic"]
+    wait_until(lambda: "clsact" not in host.run(["tc", "qdisc"]).text, timeout=5, what="no qdisc of ours")
     assert client(box_lab, 1, 10)["good"] == 1, "the kernel forwards again, and nobody drops a SYN"
+
+
+@pytest.mark.parametrize("datapath", ["bpf-clsact"])
+def test_stopped_it_leaves_no_filter_and_no_process_behind(box_lab, start, datapath):
+    process = start("hold")["clientnic"]
+    host = box_lab.hosts["clientnic"]
+    assert host.run(["tc", "qdisc"]).text.count("clsact") == 2
+    assert client(box_lab, 2, 100_000)["good"] == 2
+    assert counters(process)["syn_answered"] == 2
+    assert process.stop() == 0
+    assert "clsact" not in host.run(["tc", "qdisc"]).text
+    assert host.run(["pgrep", "-f", "hopscope_nic clientnic"], check=False).text == ""
+
+
+@pytest.mark.parametrize("datapath", ["bpf"])
+def test_the_kernel_goes_on_while_the_process_stands_still(box_lab, start):
+    boxes = start("stamp")
+    for process in boxes.values():
+        process.signal(signal.SIGSTOP)
+    assert client(box_lab, 3, 100_000)["good"] == 3, "handshake, translation and data"
+    for process in boxes.values():
+        process.signal(signal.SIGCONT)
+    for name, process in boxes.items():
+        wait_until(lambda process=process: emptied(counters(process)), timeout=8, interval=0.2, what="an empty table")
+        assert not counters(process)["dropped"], f"{name} has its books in order"
 
 
 @pytest.mark.parametrize("datapath", ["afpacket"])

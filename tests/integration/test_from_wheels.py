@@ -72,6 +72,16 @@ def test_one_yaml_and_one_test(installed, folder):
     assert run(installed, folder, "hopscope", "judge", ".hopscope/runs/latest").returncode == 0
 
 
+def test_a_repository_of_ones_own_has_a_test_that_passes(installed, tmp_path):
+    assert run(installed, tmp_path, "hopscope", "init", "own").returncode == 0
+    ended = run(installed, tmp_path / "own", "pytest", "-p", "no:cacheprovider")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "1 passed" in ended.stdout
+    shown = run(installed, tmp_path / "own", "hopscope", "report", "latest")
+    assert shown.returncode == 0, shown.stderr
+    assert "1 passed" in (tmp_path / "own" / shown.stdout.strip()).read_text()
+
+
 def test_a_built_in_and_a_mix_find_the_other_wheel(installed, folder):
     """The page's claim of plain TCP is then wrong, which proves that the rewriters were there."""
     ended = run(installed, folder, "pytest", "-p", "no:cacheprovider", "--lab-sut", "stamp,servernic=stamp")

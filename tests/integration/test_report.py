@@ -77,6 +77,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 def test_status_and_story_are_those_of_the_session(results: Results) -> None:
     assert "1 failed, 1 passed" in results.done.stdout, results.done.stdout
+    assert "hopscope: the flow, its captures, what to do next" in results.done.stdout
     assert {name: result["status"] for name, result in results.by_name.items()} == {
         "test_passes": "passed", "test_fails": "failed",
     }  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 from hopscope.checks.judge import judge_folder
 from hopscope.report.evidence import Case
 from hopscope.run import story
-from hopscope.run.rundir import FACTS, Run, write_json
+from hopscope.run.rundir import FACTS, MANIFEST, OUTCOMES, Run, write_json
 from support import golden_folders
 
 SETTING = {"host": "client", "name": "sysctl net.ipv4.ip_forward", "wanted": "1", "before": "0", "seen": "1"}
@@ -36,6 +36,19 @@ def case(tmp_path: Path, folder: str = "stamp", *, expect: str | None = None, ki
     (directory / "clientnic-stamp.err").write_text("")
     message = "ordering FAIL: too late\n    one\n    two" if kind else ""
     return Case(run.directory, directory, lab, kind, message)
+
+
+def ended(case: Case, outcome: str, reason: str = "", nodeid: str = "tests/integration/test_x.py::test_x") -> Path:
+    """The run of this test, as its session leaves it when the test has come to ``outcome``."""
+    assert case.directory is not None
+    manifest = json.loads((case.run / MANIFEST).read_text())
+    place = str(case.directory.relative_to(case.run))
+    manifest.setdefault("tests", []).append({"test": nodeid, "directory": place, "lab": "chain-1", "suts": {}})
+    write_json(case.run / MANIFEST, manifest)
+    line = {"test": nodeid, "outcome": outcome, "kind": case.kind, "reason": reason, "verdicts": []}
+    with (case.run / OUTCOMES).open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    return case.run
 
 
 def told(folder: Path) -> list[dict[str, object]]:

@@ -73,6 +73,14 @@ def flow_table(trace: Trace) -> Columns:
     }
 
 
+def repeat_times(trace: Trace) -> NDArray[np.int64]:
+    """When segments came by that had come by before, in ns of the clock of the tap nearest to their sender."""
+    if not trace.taps:
+        return np.zeros(0, np.int64)
+    ends = ((min(trace.taps), True), (max(trace.taps), False))
+    return np.sort(np.concatenate([_again(_segments(trace, end), up).time for end, up in ends]))
+
+
 def one(columns: Columns, flow: int) -> dict[str, Any]:
     """One flow's row, in plain values; what is not known is left out."""
     row = {name: column[flow].item() for name, column in columns.items()}
@@ -93,12 +101,16 @@ def _segments(trace: Trace, position: Position) -> View:
 
 def _repeats(seen: View, up: bool, flows: int) -> Ints:
     """Segments that came by before."""
+    return np.bincount(_again(seen, up).flow, minlength=flows)
+
+
+def _again(seen: View, up: bool) -> View:
     mine = seen[seen.up == up]
     key = keys(mine.flow, mine.seq, mine.length)
     _, first = np.unique(key, return_index=True)
     again = np.ones(len(mine), np.bool_)
     again[first] = False
-    return np.bincount(mine.flow[again], minlength=flows)
+    return mine[again]
 
 
 def _out_of_order(seen: View, up: bool, flows: int) -> Ints:

@@ -13,7 +13,7 @@ import pytest
 
 from hopscope import __version__
 from hopscope.errors import HarnessFault, HopscopeError
-from hopscope.plugin import allure, asked, diffs, faults, markers, newhooks, options, outcomes
+from hopscope.plugin import allure, asked, diffs, failing, faults, markers, newhooks, options, outcomes
 from hopscope.plugin.ahead import lab_of
 from hopscope.plugin.fixtures import (
     _hopscope_capture,
@@ -168,6 +168,8 @@ def pytest_runtest_makereport(
     session = session_of(item.config)
     session.note(item, report)
     if report.when == "call":
+        if report.failed and (shown := failing.show(session, item, session.judged(item))) is not None:
+            report.sections.append(shown)
         report.user_properties += session.properties(item)
     session.conclude(item, report, call.excinfo)
     tunnel: Any = getattr(item, "funcargs", {}).get("tunnel")
@@ -217,7 +219,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(line)
     for directory in runs:
         shown = directory.relative_to(config.rootpath) if directory.is_relative_to(config.rootpath) else directory
-        terminalreporter.write_line(f"run: {shown} (judge it again: hopscope judge {shown})")
+        terminalreporter.write_line(
+            f"run: {shown} (judge it again: hopscope judge {shown}; a page: hopscope report {shown})"
+        )
     for text in session.kept:
         terminalreporter.write_line(text)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hopscope.errors import HarnessFault
+from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault
 
 OUTCOME = "hopscope.outcome"
 """Name under which the outcome travels in ``user_properties`` of the last report of a test."""
@@ -27,6 +27,7 @@ class Outcomes:
         """``verdicts``: the name of the property that has them."""
         self._verdicts = verdicts
         self._outcome, self._reason = "PASS", ""
+        self._kind: str | None = None
         self._checks: list[dict[str, str]] = []
 
     def add(
@@ -34,17 +35,33 @@ class Outcomes:
     ) -> dict[str, Any] | None:
         """The test's outcome with the last of its reports, None before."""
         if report.when == "setup":
-            self._outcome, self._reason, self._checks = "PASS", "", []
+            self._outcome, self._reason, self._kind, self._checks = "PASS", "", None, []
         outcome = _outcome(report, error)
         if _WORST.index(outcome) < _WORST.index(self._outcome):
             self._outcome = outcome
+            self._kind = _kind(outcome, report, error)
             self._reason = "" if error is None else str(error.value).partition("\n")[0][:_REASON_LENGTH]
         for name, value in report.user_properties:
             if name == self._verdicts and report.when == "call":
                 self._checks = json.loads(str(value))
         if report.when != "teardown":
             return None
-        return {"test": nodeid, "outcome": self._outcome, "reason": self._reason, "verdicts": self._checks}
+        told = {"test": nodeid, "outcome": self._outcome, "kind": self._kind, "reason": self._reason}
+        return {**told, "verdicts": self._checks}
+
+
+def _kind(outcome: str, report: pytest.TestReport, error: pytest.ExceptionInfo[BaseException] | None) -> str | None:
+    """Whose fault it is that a test did not pass, by what was raised; None where nothing did."""
+    if outcome in ("PASS", "SKIPPED") or error is None:
+        return None
+    if outcome == "INCONCLUSIVE":
+        return HarnessFault.kind
+    if isinstance(error.value, HopscopeError):
+        return error.value.kind
+    if report.when == "setup" and isinstance(error.value, pytest.fail.Exception):
+        return EnvironmentFault.kind
+    said = report.when == "call" and isinstance(error.value, AssertionError | pytest.fail.Exception)
+    return ProductFault.kind if said else "test"
 
 
 def _outcome(report: pytest.TestReport, error: pytest.ExceptionInfo[BaseException] | None) -> str:

@@ -119,13 +119,19 @@ class Session:
     def watch(self, item: pytest.Item, judged: Judged | Tunnel) -> None:
         self._judged.setdefault(item.nodeid, []).append(judged)
 
+    def judged(self, item: pytest.Item) -> list[Judged | Tunnel]:
+        """What the test has judged, before its properties are handed out."""
+        comparisons = self._comparisons.get(item.nodeid, [])
+        return [*self._judged.get(item.nodeid, []), *(part for each in comparisons for part in each.parts)]
+
     def compared(self, item: pytest.Item, comparison: Comparison) -> None:
         self._comparisons.setdefault(item.nodeid, []).append(comparison)
 
     def properties(self, item: pytest.Item) -> list[tuple[str, str]]:
         """What the test has reached so far, as properties of its report; each is handed out once."""
+        judged = self.judged(item)
+        self._judged.pop(item.nodeid, None)
         comparisons = self._comparisons.pop(item.nodeid, [])
-        judged = [*self._judged.pop(item.nodeid, [])] + [part for each in comparisons for part in each.parts]
         for verdict in (verdict for each in judged for verdict in each.verdicts):
             if verdict.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE):
                 self.config.hook.pytest_hopscope_finding(item=item, verdict=verdict)

@@ -15,6 +15,7 @@ TEXT = ("text/plain", "txt")
 MARKDOWN = ("text/markdown", "md")
 CSV = ("text/csv", "csv")
 JSON = ("application/json", "json")
+SVG = ("image/svg+xml", "svg")
 
 #: Of a log that is cut, this share is from its beginning, where programs say how they are set.
 HEAD_SHARE = 4

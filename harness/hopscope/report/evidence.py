@@ -10,10 +10,10 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from hopscope.checks.evidence import display_filter
 from hopscope.errors import HarnessFault
-from hopscope.report import attachment, claimed, decoded, last_mile
+from hopscope.report import attachment, claimed, decoded, flow_picture, last_mile, plots
 from hopscope.report.attachment import Attachment
+from hopscope.report.flows import flow_filter
 from hopscope.report.ladder import ladder
 from hopscope.run import rundir
 from hopscope.wire import sidecar
@@ -32,7 +32,7 @@ class Limits:
 
     passed: int = 100_000
     """All that is attached to a test that passed."""
-    total: int = 30_000_000
+    total: int = 20_000_000
     """All that is attached to one that did not."""
     capture: int = 5_000_000
     """One capture; of a larger one the shown flow's frames are attached."""
@@ -56,13 +56,21 @@ class Case:
         """Folders of captures, in their order."""
         return [] if self.directory is None else sorted(rundir.capture_folders(self.directory))
 
+    @property
+    def window(self) -> Path | None:
+        """The window that matters: the first one with a verdict against the test, else the last."""
+        worst = {folder for folder, verdicts in self.verdicts().items() if _against(verdicts)}
+        against = [one for one in self.windows if self.directory and str(one.relative_to(self.directory)) in worst]
+        return next(iter([*against, *self.windows[::-1]]), None)
+
     def verdicts(self) -> dict[str, list[dict[str, Any]]]:
         """Verdicts by the folder that they are about, relative to the test's."""
         if self.directory is None:
             return {}
         found = {}
         for file in sorted(self.directory.rglob(rundir.VERDICTS), key=lambda file: file.stat().st_mtime_ns):
-            found[str(file.parent.relative_to(self.directory))] = read_json(file, [])
+            reached = [one for one in read_json(file, []) if isinstance(one, dict)]
+            found[str(file.parent.relative_to(self.directory))] = reached
         return found
 
 
@@ -91,6 +99,9 @@ class Evidence:
         found = [attachment.text("Verdicts", verdict_text(self.case.verdicts()), limit=self.limits.passed // 4)]
         if self.trace is not None and self.flow is not None:
             shown = ladder(self.trace, self.flow)
+            if plots.blocks(self.case.directory):
+                latencies = plots.plots(self.trace, self.case.directory)[: len(plots.METRICS)]
+                found += [Attachment(each.title, attachment.SVG, each.svg.encode()) for each in latencies]
             found.append(attachment.text("Ladder of one flow", shown, limit=self.limits.passed // 4))
             room = self.limits.passed - sum(each.size for each in found)
             if (capture := self._flow_capture("one-flow.pcapng", room)) is not None:
@@ -113,6 +124,10 @@ class Evidence:
             self._add(first, attachment.text("Verdicts", verdict_text(verdicts), limit=self.limits.text))
         if self.trace is not None and self.flow is not None:
             marked = {(tap, frame) for tap, frames in self._frames().items() for frame in frames}
+            drawn = flow_picture.svg(self.trace, self.flow, marked=marked)
+            self._add(first, Attachment("The flow, drawn", attachment.SVG, drawn.encode()))
+            for plot in plots.plots(self.trace, self.case.directory):
+                self._add(first, Attachment(plot.title, attachment.SVG, plot.svg.encode()))
             self._add(first, attachment.text("Ladder of the flow", ladder(self.trace, self.flow, marked=marked)))
         if self.trace is not None and (lines := claimed.claimed(self.trace, self.flow)):
             self._add(first, attachment.table("Claims of the SUT beside the wire", claimed.HEAD, lines))
@@ -133,15 +148,12 @@ class Evidence:
     # -- captures ------------------------------------------------------------------------------------------------
 
     def _loaded(self) -> tuple[Path | None, Trace | None]:
-        """The window that matters and its trace: the first one with a verdict against the test, else the last."""
-        windows = self.case.windows
-        if not windows:
+        """The window that matters, and its trace."""
+        window = self.case.window
+        if window is None:
             return None, None
-        worst = {folder for folder, verdicts in self.case.verdicts().items() if _against(verdicts)}
-        against = [one for one in windows if self.case.directory and str(one.relative_to(self.case.directory)) in worst]
-        window = (against or windows[-1:])[0]
-        if len(windows) > 1:
-            self.notes.append(f"{len(windows)} windows were captured; this is {window.name}")
+        if len(self.case.windows) > 1:
+            self.notes.append(f"{len(self.case.windows)} windows were captured; this is {window.name}")
         if TunnelTrace.is_one(window):
             return window, None
         try:
@@ -330,18 +342,6 @@ def failed_ports(directory: Path | None) -> list[int]:
             if fact.get("outcome", "ok") != "ok" and isinstance(fact.get("local_port"), int):
                 found.append(fact["local_port"])
     return found
-
-
-def flow_filter(trace: Trace, index: int) -> str:
-    """``display_filter``, and the time of the flow where its ports have more than one."""
-    base, flow = display_filter(trace, index), trace.flows[index]
-    if sum((one.client, one.server) == (flow.client, flow.server) for one in trace.flows) == 1:
-        return base
-    times = [tap.packets.time[flow.rows(position)] for position, tap in trace.taps.items()]
-    seen = [int(time) for part in times for time in part]
-    first, last = min(seen), max(seen)
-    bounds = (f"{moment // 10**9}.{moment % 10**9:09d}" for moment in (first, last))
-    return f"{base} && frame.time_epoch >= {next(bounds)} && frame.time_epoch <= {next(bounds)}"
 
 
 def settings(case: Case) -> list[tuple[str, ...]] | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from hopscope.checks.evidence import display_filter
 from hopscope.checks.flowtable import ORDERS, Columns, flow_table, one, top
 from hopscope.checks.judge import Judgement, judge_trace
 from hopscope.checks.text import render, table
-from hopscope.checks.verdict import Outcome
+from hopscope.checks.verdict import Outcome, Verdict
 from hopscope.errors import UsageError
-from hopscope.report.ladder import ladder
+from hopscope.report.ladder import MAX_ROWS, ladder
 from hopscope.wire.trace import Trace
 
 _TIMES = ("ttfb", "send_unlock", "fct", "server_gap", "handshake", "first_up", "first_down")
@@ -63,26 +65,39 @@ def flow_text(trace: Trace, flow: int, claim: str | None, source: str) -> tuple[
     judgement = judge_trace(trace.only(mask), claim, source=source)
     row = described(trace, flow_table(trace), flow)
     facts = [(name.removesuffix("_ns"), _value(name, value)) for name, value in row.items()]
-    drawn = ladder(trace, flow, marked=marked(judgement))
+    drawn = ladder(trace, flow, marked=marked(judgement.verdicts))
     return "\n".join([render(judgement), "", *table(facts), "", drawn]), judgement
 
 
-def first_failing(trace: Trace, judgement: Judgement) -> str | None:
+def first_failing(trace: Trace, verdicts: Sequence[Verdict], *, max_rows: int = MAX_ROWS) -> str | None:
     """The ladder of the first flow that a failed verdict shows, with the frames it points at."""
-    for verdict in judgement.verdicts:
+    for verdict in verdicts:
         if verdict.outcome is not Outcome.FAIL:
             continue
         for item in verdict.evidence:
             found = next((flow.index for flow in trace.flows if flow.label == item.flow), None)
             if found is not None:
-                return ladder(trace, found, marked=marked(judgement))
+                return ladder(trace, found, marked=marked(verdicts), max_rows=max_rows)
     return None
 
 
-def marked(judgement: Judgement) -> set[tuple[str, int]]:
+def flow_filter(trace: Trace, index: int) -> str:
+    """``display_filter``, and the time of the flow where its ports have more than one."""
+    base, flow = display_filter(trace, index), trace.flows[index]
+    same = (trace.client_end == trace.client_end[index]) & (trace.server_end == trace.server_end[index])
+    if np.count_nonzero(same.all(axis=1)) == 1:
+        return base
+    times = [tap.packets.time[flow.rows(position)] for position, tap in trace.taps.items()]
+    seen = [int(time) for part in times for time in part]
+    first, last = min(seen), max(seen)
+    bounds = (f"{moment // 10**9}.{moment % 10**9:09d}" for moment in (first, last))
+    return f"{base} && frame.time_epoch >= {next(bounds)} && frame.time_epoch <= {next(bounds)}"
+
+
+def marked(verdicts: Sequence[Verdict]) -> set[tuple[str, int]]:
     """Frames that verdicts other than PASS point at."""
     bad = (Outcome.FAIL, Outcome.INCONCLUSIVE)
-    items = [item for verdict in judgement.verdicts if verdict.outcome in bad for item in verdict.evidence]
+    items = [item for verdict in verdicts if verdict.outcome in bad for item in verdict.evidence]
     return {(item.tap, frame) for item in items for frame in item.frames}
 
 

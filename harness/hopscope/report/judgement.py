@@ -118,7 +118,7 @@ def command(arguments: argparse.Namespace) -> int:
                 continue
             if listed is not None:
                 print(f"\n{arguments.top}:\n{flows.top_text(listed)}")
-            drawn = flows.first_failing(trace, judgement)
+            drawn = flows.first_failing(trace, judgement.verdicts)
             if drawn is not None:
                 print(f"\nthe first flow that failed:\n{drawn}")
     if arguments.json:

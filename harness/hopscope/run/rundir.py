@@ -128,6 +128,20 @@ def note_fault(directory: Path, error: HopscopeError) -> None:
     write_json(directory / FAULT, fault)
 
 
+def outcomes(directory: Path) -> list[dict[str, Any]]:
+    """What the tests of a run came to; lines that a session which was killed left half are left out."""
+    found = []
+    file = directory / OUTCOMES
+    for line in file.read_text(errors="replace").splitlines() if file.is_file() else ():
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(told, dict) and {"test", "outcome"} <= told.keys():
+            found.append(told)
+    return found
+
+
 def read_manifest(directory: Path) -> dict[str, Any] | None:
     """The manifest of a run, or None where ``directory`` is not a run that can be read."""
     try:
@@ -149,6 +163,15 @@ def runs(root: Path) -> list[Path]:
         return []
     found = [each for each in root.iterdir() if not each.is_symlink() and (each / MANIFEST).is_file()]
     return sorted(found, key=lambda directory: directory.name, reverse=True)
+
+
+def of_session(directory: Path) -> list[Path]:
+    """This run, with those beside it that other workers of its session left."""
+    session = (read_manifest(directory) or {}).get("session")
+    if session is None:
+        return [directory]
+    same = (each for each in runs(directory.parent) if (read_manifest(each) or {}).get("session") == session)
+    return sorted({directory, *same})
 
 
 def collect(root: Path, keep: int = KEEP_RUNS, max_bytes: int = KEEP_BYTES) -> list[Path]:

@@ -5,7 +5,6 @@ Workers of pytest-xdist write a run each; those of one session that lie side by 
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -79,15 +78,8 @@ class StoredRun:
         }
         self.tests: dict[str, StoredTest] = {}
         self.outcomes: dict[str, Mapping[str, Any]] = {}
-        for each in self._of_session(manifest.get("session")):
+        for each in rundir.of_session(self.directory):
             self._read(each, rundir.read_manifest(each) or {})
-
-    def _of_session(self, session: str | None) -> list[Path]:
-        if session is None:
-            return [self.directory]
-        beside = rundir.runs(self.directory.parent)
-        same = [each for each in beside if (rundir.read_manifest(each) or {}).get("session") == session]
-        return sorted({self.directory, *same})
 
     def _read(self, directory: Path, manifest: Mapping[str, Any]) -> None:
         labs = {lab["lab"]: lab for lab in manifest.get("labs", [])}
@@ -96,16 +88,5 @@ class StoredRun:
                 nodeid = entry["test"]
                 place = directory / entry["directory"]
                 self.tests[nodeid] = StoredTest(nodeid, place, labs[entry["lab"]], entry)
-        for outcome in _lines(directory / rundir.OUTCOMES):
+        for outcome in rundir.outcomes(directory):
             self.outcomes[outcome["test"]] = outcome
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """Lines that a session which was killed left half are left out."""
-    found = []
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found

@@ -21,6 +21,7 @@ from hopscope_nic.core.selection import PortRange
 from hopscope_nic.errors import EnvironmentFault
 from hopscope_nic.io import port_socket
 from hopscope_nic.io.afpacket import FLAGS_AT, AfPacket, Machine
+from hopscope_nic.io.clsact import Filters
 from hopscope_nic.io.kernel_flows import KEY_AT, VALUE, KernelFlows
 from hopscope_nic.io.libbpf import Library, Map, Object
 
@@ -70,14 +71,19 @@ class Programs:
 
     protocol = port_socket.ETH_P_ALL
 
-    def __init__(self, ifindexes: Sequence[int], flows: int, told: bytes) -> None:
-        """`flows` at most; `told` is their `config`. EnvironmentFault when this machine cannot."""
+    def __init__(self, ifindexes: Sequence[int], flows: int, told: bytes, *, links: bool = True) -> None:
+        """`flows` at most; `told` is their `config`; `links`: attached by tcx links, otherwise by tc filters.
+
+        EnvironmentFault when this machine cannot."""
         self._ifindexes = ifindexes
+        self._links = links
         try:
             content = pkgutil.get_data("hopscope_nic", OBJECT) or b""
         except OSError:
             raise EnvironmentFault(f"{OBJECT} is missing (`make bpf` builds it)") from None
-        self._object = Object(Library(), content)
+        library = Library()
+        self._filters = Filters(library)
+        self._object = Object(library, content)
         try:
             for name in ("flows", "given"):
                 self._object.size(name, flows)
@@ -97,10 +103,15 @@ class Programs:
         return self._object.program(name)
 
     def start(self) -> None:
-        for side in (CLIENT, SERVER):
-            self._object.attach_tcx(f"cross_{SIDES[side]}", self._ifindexes[side])
+        names = {self._ifindexes[side]: f"cross_{SIDES[side]}" for side in (CLIENT, SERVER)}
+        if not self._links:
+            self._filters.attach({ifindex: self.program(name) for ifindex, name in names.items()})
+            return
+        for ifindex, name in names.items():
+            self._object.attach_tcx(name, ifindex)
 
     def stop(self) -> None:
+        self._filters.close()
         self._object.close()
 
     def descriptors(self) -> Sequence[int]:
@@ -120,10 +131,12 @@ class Programs:
 class Bpf(AfPacket):
     """As `AfPacket`, for a machine that knows of an `Offload`."""
 
+    links = True
+
     def _kernel_of(self, ranges: Sequence[PortRange], own_addresses: Sequence[str]) -> Programs:
         machine = self._machine
         told = config(machine, [port.mtu for port in self._ports], ranges, own_addresses, os.urandom(SECRET_OCTETS))
-        programs = Programs([port.ifindex for port in self._ports], machine.flows.limit, told)
+        programs = Programs([port.ifindex for port in self._ports], machine.flows.limit, told, links=self.links)
         self._programs = programs
         self._flows = KernelFlows(programs.flows)
         self._awaiting = False
@@ -191,3 +204,9 @@ class Bpf(AfPacket):
         if isinstance(self._machine, ClientNic):
             values["sent_client"] += greeted
         return values
+
+
+class BpfByFilters(Bpf):
+    """The same before Linux 6.6."""
+
+    links = False

@@ -29,6 +29,10 @@ _SIGNATURES: Tuple[Tuple[str, Tuple[Any, ...]], ...] = (
     ("bpf_map_delete_elem", (ctypes.c_int, ctypes.c_void_p)),
     ("bpf_map_get_next_key", (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)),
     ("bpf_link_create", (ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)),
+    ("bpf_tc_hook_create", (ctypes.c_void_p,)),
+    ("bpf_tc_hook_destroy", (ctypes.c_void_p,)),
+    ("bpf_tc_attach", (ctypes.c_void_p, ctypes.c_void_p)),
+    ("bpf_tc_detach", (ctypes.c_void_p, ctypes.c_void_p)),
 )
 
 

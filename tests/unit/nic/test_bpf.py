@@ -60,13 +60,19 @@ def test_without_the_library_the_package_is_named():
 
 def test_auto_says_what_it_chose_and_why():
     def enter(name):
-        if name == "bpf":
-            raise EnvironmentFault("tcx links (Linux 6.6): no")
+        if name in cannot:
+            raise EnvironmentFault(f"{name} says no")
         return name
 
+    cannot = {"bpf"}
+    assert _enter("auto", enter) == (
+        "bpf-clsact",
+        {"datapath": "bpf-clsact", "chosen": "auto: no bpf: bpf says no; the kernel takes the programs"},
+    )
+    cannot = {"bpf", "bpf-clsact"}
     assert _enter("auto", enter) == (
         "afpacket",
-        {"datapath": "afpacket", "chosen": "auto: no bpf: tcx links (Linux 6.6): no"},
+        {"datapath": "afpacket", "chosen": "auto: no bpf: bpf says no; no bpf-clsact: bpf-clsact says no"},
     )
     assert _enter("auto", str)[1]["datapath"] == "bpf"
     with pytest.raises(EnvironmentFault):

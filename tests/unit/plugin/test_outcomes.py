@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hopscope.errors import HarnessFault, ProductFault
+from hopscope.errors import EnvironmentFault, HarnessFault, ProductFault
 from hopscope.plugin.outcomes import Outcomes, compared
 
 SKIP = pytest.skip.Exception
@@ -41,7 +41,30 @@ def test_the_worst_phase_is_what_a_test_comes_to(phases: list[tuple[str, Any]], 
         reached = outcomes.add("mine", report(when, word, **({"verdicts": CHECKS} if when == "call" else {})), told)
     assert reached is not None
     assert (reached["test"], reached["outcome"], reached["reason"]) == ("mine", outcome, reason)
+    kinds = {"x": "product", "late": "product", "a": "product"}
+    assert reached["kind"] == kinds.get(reason, "harness" if outcome == "INCONCLUSIVE" else None)
     assert reached["verdicts"] == (json.loads(CHECKS) if len(phases) == 3 else [])
+
+
+@pytest.mark.parametrize(
+    ("when", "error", "kind"),
+    [
+        ("setup", EnvironmentFault("no lab"), "environment"),
+        ("setup", pytest.fail.Exception("lab could not be had before"), "environment"),
+        ("call", pytest.fail.Exception("said by a test"), "product"),
+        ("call", KeyError("a slip"), "test"),
+        ("setup", AssertionError("of a fixture"), "test"),
+    ],
+)
+def test_what_was_raised_says_whose_fault_it_is(when: str, error: BaseException, kind: str) -> None:
+    outcomes = Outcomes("verdicts")
+    told: Any = SimpleNamespace(value=error)
+    outcomes.add("mine", report("setup", "failed" if when == "setup" else "passed"), told if when == "setup" else None)
+    if when == "call":
+        outcomes.add("mine", report("call", "failed"), told)
+    reached = outcomes.add("mine", report("teardown", "passed"), None)
+    assert reached is not None
+    assert (reached["outcome"], reached["kind"]) == ("FAIL", kind)
 
 
 def came(test: str, outcome: str, *verdicts: tuple[str, str], reason: str = "") -> dict[str, Any]:

@@ -7,12 +7,6 @@ import pytest
 pytest_plugins = ["pytester"]
 
 
-@pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    return lambda *args: pytester.runpytest_subprocess("-p", "hopscope.plugin", "--strict-markers", *args, timeout=60)
-
-
 def test_the_header_says_what_will_be_used(pytester, run):
     pytester.makepyfile("def test_x(): pass")
     result = run("--lab-rtt", "5", "--lab-sut", "hold", "--lab-strict")

@@ -203,14 +203,12 @@ def spoil(file: Path, change) -> None:
     file.write_bytes(change(file.read_bytes()))
 
 
-@pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
-    """pytest in a home with the tests and their stored run, where no tool can be found."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+@pytest.fixture(autouse=True)
+def home(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests and their stored run, where no tool can be found."""
     monkeypatch.setenv("PATH", "/nonexistent")
     pytester.makeini("[pytest]\nttfb_budget_ms = 1\nlab_sut = nothing-of-this-name\n")
     pytester.makepyfile(test_mine=TESTS)
-    return lambda *args: pytester.runpytest_subprocess("-p", "hopscope.plugin", "--strict-markers", *args, timeout=90)
 
 
 @pytest.mark.parametrize("workers", [[], ["-p", "xdist", "-n", "2"]], ids=["one process", "two workers"])
@@ -232,6 +230,14 @@ def test_each_test_of_a_stored_run_is_judged_again_or_says_why_not(pytester, run
         "  test_mine.py::test_better_today?stamp?: was FAIL, is PASS",
         "    ordering: was FAIL, is PASS with today's checks",
         "    checksums: was PASS, is FAIL with today's checks",
+    ]
+    lines += [
+        "run: .hopscope/runs/* (judge it again: hopscope judge *; a page: hopscope report .hopscope/runs/*)",
+        "*_ test_bad_checksum?stamp? _*",
+        "*hopscope: the flow, its captures, what to do next*",
+        "    ms   eth0  eth0    eth1          eth0    eth1    eth0",
+        "> in front: a frame that a verdict points at",
+        "captures:       .hopscope/runs/*/tests/test_mine.test_bad_checksum-stamp/capture-1",
     ]
     for line in lines:
         result.stdout.fnmatch_lines([line])

@@ -45,10 +45,9 @@ ASKS = """
 @pytest.mark.parametrize(
     ("given", "mine", "others"), [([], "tunnel", "chain"), (["--lab-topology", "mine.yaml"], "mine", "mine")]
 )
-def test_tests_of_a_tunnel_have_a_topology_of_their_own(pytester, monkeypatch, given, mine, others) -> None:
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+def test_tests_of_a_tunnel_have_a_topology_of_their_own(pytester, run, given, mine, others) -> None:
     pytester.makepyfile(ASKS)
-    result = pytester.runpytest_subprocess("-p", "hopscope.plugin", "-s", *given, timeout=60)
+    result = run("-s", *given)
     result.assert_outcomes(passed=3)
     lines = [f"*of a tunnel: {mine}.yaml*", f"*of a chain: {others}.yaml*", "*of its own: tunnel-routed.yaml*"]
     result.stdout.fnmatch_lines_random(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,12 +12,14 @@ import pytest
 
 from hopscope.checks.verdict import Evidence as Evidenced
 from hopscope.checks.verdict import failed
-from hopscope.report import attachment, evidence
+from hopscope.report import attachment, evidence, plots
 from hopscope.report.attachment import bounded, redacted
-from hopscope.report.evidence import Case, Evidence, Limits, failed_ports, flow_filter, shown_flow
+from hopscope.report.evidence import Case, Evidence, Limits, failed_ports, shown_flow
+from hopscope.report.flows import flow_filter
 from hopscope.wire import pcap
 from hopscope.wire.trace import Trace
-from support import golden_tunnel, runs
+from support import golden, golden_tunnel, runs
+from support.golden_folders import SMALL
 
 TAPS = ["client-eth0", "clientnic-eth0", "clientnic-eth1", "server-eth0", "servernic-eth0", "servernic-eth1"]
 
@@ -248,7 +251,9 @@ def test_the_filter_tells_flows_of_the_same_ports_apart():
         SimpleNamespace(**ends, rows=lambda position: [0, 1]),
         SimpleNamespace(**ends, rows=lambda position: [2]),
     ]
-    trace = SimpleNamespace(flows=flows, taps={0: SimpleNamespace(packets=SimpleNamespace(time=times))})
+    numbers = np.array([[0, 1, 40000], [0, 1, 40000]], np.uint64)
+    taps = {0: SimpleNamespace(packets=SimpleNamespace(time=times))}
+    trace = SimpleNamespace(flows=flows, taps=taps, client_end=numbers, server_end=numbers)
     assert flow_filter(trace, 0).endswith(
         "&& frame.time_epoch >= 1760000000.000000001 && frame.time_epoch <= 1760000001.500000000"
     )
@@ -263,3 +268,28 @@ def evidence_address(text):
 def test_a_table_is_comma_separated_and_quoted():
     one = attachment.table("x", ("a", "b"), [("1, 2", 'say "x"')])
     assert one.body == b'a,b\n"1, 2","say ""x"""\n'
+
+
+def test_a_comparison_has_its_latencies_as_plots_also_where_it_passed(tmp_path, work):
+    case = runs.case(tmp_path)
+    window = case.directory / "capture-1"
+    shutil.rmtree(window)
+    golden.write(golden.build(replace(SMALL, placement="stamp", flows=8)), window)
+    began = Trace.load(window).began
+    spans = [("kernel", 0, int(began[4])), ("stamp", int(began[4]), 2 * 10**18)]
+    calls = [
+        call
+        for sut, start, end in spans
+        for call in (
+            {"call": "start_sut", "sut": sut}, {"call": "moment", "time_ns": start}, {"call": "connections"},
+            {"call": "moment", "time_ns": end},
+        )
+    ]  # fmt: skip
+    (case.directory / "calls.jsonl").write_text("".join(json.dumps(call) + "\n" for call in calls))
+    found = {one.name: one for one in Evidence(case, work).passed()}
+    for title in plots.METRICS.values():
+        assert b"kernel: median" in found[title].body
+        assert found[title].kind == attachment.SVG
+    assert sum(one.size for one in found.values()) <= 100_000
+    groups = everything(Evidence(replace(case, kind="product"), work).failed())
+    assert {"The flow, drawn", "Delay of each hop", *plots.METRICS.values()} <= set(groups)
