@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -23,7 +22,7 @@ from hopscope.hosts.ready import LogLine
 from hopscope.hosts.ssh import SshExecutor
 from hopscope.hosts.ssh_connection import Target
 from hopscope.hosts.ssm import SsmExecutor
-from hopscope.lab import drift
+from hopscope.lab import drift, looked
 from hopscope.lab.lab import Lab
 from hopscope.lab.lifeline import PROGRAMS
 from hopscope.lab.plan import Offers, choose, line_options
@@ -46,7 +45,6 @@ Hands = SshExecutor | SsmExecutor
 MECHANISM = "found"
 #: What the agent of an instance has with its service, by the first interface, and any instance with its metadata.
 AGENT_TRAFFIC = "tcp port 443 or net 169.254.0.0/16"
-SURVEY_SECONDS = 30.0
 IP_AND_ICMP_BYTES = {4: 28, 6: 48}
 #: A round trip below this is no delay that somebody added.
 NO_DELAY_MS = 1.0
@@ -206,10 +204,8 @@ class Finding:
 
         def survey(executor: Hands) -> tuple[dict[str, Any], int] | None:
             try:
-                argv = [*python_program(executor, PROGRAMS / "survey.py"), str(executor.directory), *found.TOOLS]
-                before = time.time_ns()
-                seen = json.loads(executor.run(argv, timeout=SURVEY_SECONDS).stdout)
-                return seen, seen["time_ns"] - (before + time.time_ns()) // 2
+                seen = looked.survey(executor)
+                return seen.survey, seen.ahead_ns
             except HopscopeError as error:
                 problems.append(Problem(executor.name, str(error).removeprefix(f"{executor.name}: ")))
                 return None
@@ -220,14 +216,13 @@ class Finding:
         return {name: seen for name, (seen, _) in both.items()}, {name: ahead for name, (_, ahead) in both.items()}
 
     def _ways(self, topology: Topology) -> dict[tuple[str, str], dict[str, Any]]:
-        asked = list(dict.fromkeys((host, address) for host, address, _, _ in found.destinations(topology)))
-
-        def way(question: tuple[str, str]) -> dict[str, Any]:
-            host, address = question
-            told = self.hosts[host].run(["ip", "-json", "route", "get", address], check=False)
-            return dict(json.loads(told.stdout)[0]) if told.returncode == 0 else {}
-
-        return dict(zip(asked, _each(asked, way), strict=True))
+        asked: dict[str, list[str]] = {}
+        for host, address, _, _ in found.destinations(topology):
+            asked.setdefault(host, []).append(address)
+        answers = _each(asked, lambda host: looked.ways(self.hosts[host], asked[host]))
+        return {
+            (host, address): way for host, told in zip(asked, answers, strict=True) for address, way in told.items()
+        }
 
     def _too_small(self, topology: Topology) -> list[Problem]:
         """Links that do not carry packets of their ports' size whole: a probe that must not be cut up."""
