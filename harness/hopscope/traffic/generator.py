@@ -162,6 +162,7 @@ class Generator:
         due = self.t0
         while (started < total or self.open) and not self.stopped:
             now = time.monotonic_ns()
+            before = started
             # A few at a time, so that a late timeline does not starve the connections that are open.
             for _ in range(8):
                 if started == total or due > now:
@@ -170,6 +171,8 @@ class Generator:
                 started += 1
                 due = self.t0 + int(started * interval)
                 now = time.monotonic_ns()
+            if started > before:
+                self.attend(0)  # who is answered at once does not wait for our books
             self.expire(now)
             if started == total and not self.open:
                 break
@@ -177,13 +180,17 @@ class Generator:
             behind = started < total and due <= now
             if not behind:
                 self.timer.at(wake)
-            for fd, event in self.epoll.poll(0 if behind else -1, 256):
-                connection = self.open.get(fd)
-                if connection is not None:
-                    self.serve(connection, event)
+            self.attend(0 if behind else -1)
         for connection in self.connections:
             if not connection.outcome:
                 self.finish(connection, "error", "the generator was told to stop")
+
+    def attend(self, timeout: float) -> None:
+        """Serve whoever is ready within a timeout (seconds; -1: until somebody is)."""
+        for fd, event in self.epoll.poll(timeout, 256):
+            connection = self.open.get(fd)
+            if connection is not None:
+                self.serve(connection, event)
 
     def start(self, connection: Connection, due: int, now: int) -> None:
         connection.late_ns = now - due
@@ -198,13 +205,14 @@ class Generator:
             if self.options.source:
                 sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((self.options.source[connection.index % len(self.options.source)], 0))
+            self.request(connection)
             connection.start_ns = time.time_ns()
             code = sock.connect_ex((self.options.target, connection.port))
             if code not in (0, errno.EINPROGRESS):
                 raise OSError(code, os.strerror(code))
-            connection.local_port = sock.getsockname()[1]
             self.open[sock.fileno()] = connection
             self.epoll.register(sock.fileno(), select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
+            connection.local_port = sock.getsockname()[1]
         except OSError as error:
             self.fail(connection, error)
 
@@ -241,7 +249,7 @@ class Generator:
                 if not event & select.EPOLLOUT:
                     return
                 connection.connect_ns = time.time_ns()
-                self.request(connection)
+                connection.state = SENDING
             if connection.state == SENDING:
                 self.send(connection, sock)
             if connection.state != CONNECTING and event & (select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLERR):
@@ -255,7 +263,6 @@ class Generator:
         connection.pending = memoryview(data)
         connection.sent += options.request
         connection.taken = 0
-        connection.state = SENDING
 
     def send(self, connection: Connection, sock: socket.socket) -> None:
         try:
@@ -299,6 +306,7 @@ class Generator:
         connection.round += 1
         if connection.round < self.options.rounds:
             self.request(connection)
+            connection.state = SENDING
             self.send(connection, sock)
         elif self.options.close == "rst":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
