@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; both set up what they need and are quick the second time.
-.PHONY: help setup demo test unit lint bench nightly report page judge bpf ssh-lab ssh-lab-down lock clean
+.PHONY: help setup demo test unit lint bench nightly report page judge bpf ssh-lab ssh-lab-down reference lock clean
 
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
@@ -58,6 +58,9 @@ ssh-lab-down: ## ends them
 
 bpf: ## the BPF object of the rewriters, from its source (needs clang, llvm and libbpf-dev)
 	@bash scripts/bpf.sh
+
+reference: setup ## docs/reference.md, from the code
+	@$(PYTHON) scripts/reference.py
 
 lock: ## renew requirements.lock (needs uv)
 	uv pip compile pyproject.toml $(LOCKED:%=--extra %) --group dev --generate-hashes --no-emit-index-url --python-version 3.11 --universal --upgrade -q -o requirements.lock
