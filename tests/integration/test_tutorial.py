@@ -1,4 +1,4 @@
-"""docs/tutorial.md from its first line to its last, as a reader types it."""
+"""The tutorial and the how-to page from their first line to their last, as a reader types them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ pytestmark = [pytest.mark.integration, pytest.mark.nightly, pytest.mark.lab_requ
 
 
 @pytest.mark.timeout(900)
-def test_the_tutorial_goes_as_it_says(tmp_path):
+@pytest.mark.parametrize("page", ["tutorial.md", "how-to.md"])
+def test_a_page_goes_as_it_says(tmp_path, page):
     place = tmp_path
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment |= {"PYTEST_ADDOPTS": "-p no:cacheprovider"}
     labs: list[tuple[Path, str]] = []
     try:
-        for block in blocks(DOCS / "tutorial.md"):
+        for block in blocks(DOCS / page):
             if block.file is not None:
                 (place / block.file).write_text(block.text)
             for command in block.commands:

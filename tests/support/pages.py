@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -58,7 +59,9 @@ def blocks(page: Path) -> list[Block]:
 def commands(page: str, line: int, text: str) -> Iterator[Command]:
     """The lines of ``text`` as commands; ``line`` is the number of its first."""
     for number, typed in enumerate(text.splitlines(), line):
-        argv = tuple(shlex.split(typed, comments=True))
-        if argv:
-            ends = _ENDS.search(typed)
-            yield Command(page, number, argv, int(ends[1]) if ends else 0)
+        ends = _ENDS.search(typed)
+        for part in typed.split(" && "):
+            words = shlex.split(part, comments=True)
+            argv = tuple(takewhile(lambda word: word not in ("|", ">"), words))
+            if argv:
+                yield Command(page, number, argv, int(ends[1]) if ends else 0)
