@@ -6,6 +6,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 # Without bytecode, each of hundreds of processes would compile anew what pytest rewrites: a second each.
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST_ARGS ?=
+# Of `make report`: folders of results, each an environment of one report. None: the last demo or test.
+LEGS ?=
 # All extras but dask, which is large: its one test installs it by itself, at night.
 LOCKED := ssh aws scapy wireshark allure xdist tunnel
 RESULTS := --alluredir=.hopscope/allure-results --clean-alluredir
@@ -37,7 +39,7 @@ nightly: setup ## everything that takes long: soaks, long property tests, repeti
 	@HYPOTHESIS_PROFILE=nightly $(PYTHON) -m pytest -p no:cacheprovider -m "nightly or not nightly" --timeout 3600 $(PYTEST_ARGS)
 
 report: setup ## an HTML report (Allure) of the last demo or test, with captures of what failed; needs Node.js
-	@$(PYTHON) scripts/report.py
+	@$(PYTHON) scripts/report.py $(LEGS)
 
 page: setup ## the newest run as one HTML page, without network or Node.js
 	@$(PYTHON) -m hopscope report .hopscope/runs/latest

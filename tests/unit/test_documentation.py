@@ -1,4 +1,4 @@
-"""What the pages tell a reader to type and to write is understood by what reads it. On a lab: test_tutorial, nightly."""
+"""What the pages tell a reader to type and write is understood by what reads it. On a lab: test_tutorial, nightly."""
 
 from __future__ import annotations
 
