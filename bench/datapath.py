@@ -7,6 +7,10 @@ offloads on, without captures. Every ratio comes from pairs of runs that follow 
 from __future__ import annotations
 
 import argparse
+import os
+import re
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +22,8 @@ from numpy.typing import NDArray
 import report
 from hopscope import data
 from hopscope.capture.session import CaptureSession
+from hopscope.errors import EnvironmentFault
+from hopscope.hosts.ready import ListeningPort
 from hopscope.lab.lab import Lab
 from hopscope.lab.rtt import check_rtt
 from hopscope.lab.sut import RunningSut
@@ -131,6 +137,65 @@ def throughput(directory: Path, topology: str, seconds: int, pairs: int) -> None
                     report.line(name, variant, rates[sut], "Gbit/s", baseline=base, ratios=ratios)
 
 
+HAPROXY = """
+defaults
+    mode http
+    timeout client 5s
+    timeout server 5s
+    timeout connect 5s
+frontend http
+    bind :{port}
+    http-request return status 200 content-type text/plain string "yes"
+"""
+
+
+def connections(directory: Path, topology: str, seconds: int, pairs: int) -> None:
+    """New connections a second by wrk, one request each, and what the whole machine computes for one."""
+    with lab(topology, directory, offloads=True) as built:
+        service = built.topology.service
+        settings = directory / "haproxy.cfg"
+        settings.write_text(HAPROXY.format(port=service.ports[0]))
+        haproxy = ["haproxy", "-db", "-f", str(settings)]
+        with built.hosts[service.host].spawn(haproxy, name="http", ready=ListeningPort(service.ports[0])):
+            rtt = f"{built.topology.rtt_ms('client', 'server'):g}ms"
+            for measured, sut in SUTS.items():
+                rates: dict[str, list[float]] = {"kernel": [], sut: []}
+                costs: dict[str, list[float]] = {"kernel": [], sut: []}
+                for pair in range(pairs):
+                    for variant in ("kernel", sut) if pair % 2 == 0 else (sut, "kernel"):
+                        with RunningSut(built, data.sut(variant), directory / "logs"):
+                            rate, cost = wrk(built, seconds)
+                        rates[variant].append(rate)
+                        costs[variant].append(cost)
+                for name, values, unit, sign in (
+                    ("connections_per_s", rates, "1/s", 1),
+                    ("cpu_us_per_connection", costs, "us", -1),
+                ):
+                    ratios = [(ours / base) ** sign for ours, base in zip(values[sut], values["kernel"], strict=True)]
+                    base = float(np.median(values["kernel"]))
+                    report.line(name, f"{measured}/{rtt}", values[sut], unit, baseline=base, ratios=ratios)
+
+
+def wrk(built: Lab, seconds: int) -> tuple[float, float]:
+    """Connections a second, and microseconds of processor time of the whole machine for each."""
+    service = built.topology.service
+    target = built.topology.host(service.host).ports[0].address(4)
+    argv = ["wrk", "-t", "1", "-c", "64", "-d", f"{seconds}s", "-H", "Connection: close"]
+    before = busy_s()
+    said = built.hosts["client"].run([*argv, f"http://{target}:{service.ports[0]}/"], timeout=seconds + 20).text
+    spent = busy_s() - before
+    total, rate = re.search(r"(\d+) requests in", said), re.search(r"Requests/sec:\s+([\d.]+)", said)
+    if total is None or rate is None or "Socket errors" in said or "Non-2xx" in said:
+        raise EnvironmentFault(f"wrk: {said}")
+    return float(rate[1]), spent / int(total[1]) * 1e6
+
+
+def busy_s() -> float:
+    """Seconds that all processors have worked (/proc/stat: user, nice, system, then idle, iowait, irq, softirq)."""
+    user, nice, system, _, _, irq, softirq = map(int, Path("/proc/stat").read_text().split()[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs, within two minutes or so")
@@ -141,6 +206,10 @@ def main() -> None:
         unlock_alone(Path(directory), "chain-100ms", 250 if quick else 500)
         for topology in ("chain-lan", "chain"):
             throughput(Path(directory), topology, 1 if quick else 3, 1 if quick else 3)
+        if shutil.which("wrk"):
+            connections(Path(directory), "chain-lan", 1 if quick else 3, 1 if quick else 3)
+        else:
+            print("no rows of connections per second: wrk is not installed (Debian, Ubuntu: wrk)", file=sys.stderr)
 
 
 if __name__ == "__main__":

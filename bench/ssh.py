@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import report
@@ -19,8 +20,9 @@ from hopscope.providers.netns import NetnsProvider
 
 HOSTS = ("client", "clientnic", "servernic", "server")
 TRUE = ("sh", "-c", "true")
+WAIT = ("sleep", "0.05")
 #: Of one host, and of each of four at the same time.
-BATCH = 40
+BATCH, WAITING = 40, 10
 
 
 def main() -> None:
@@ -62,21 +64,30 @@ def files(host: SshExecutor, folder: Path, megabytes: int, count: int) -> None:
 
 
 def together(hosts: Sequence[SshExecutor], count: int) -> None:
-    """``BATCH`` commands of one host, and of each of all at the same time, in turns."""
-    alone, all_of_them = [], []
-    with ThreadPoolExecutor(len(hosts)) as pool:
-        list(pool.map(batch, hosts))
-        for _ in range(count):
-            alone.append(seconds(lambda: batch(hosts[0])))
-            all_of_them.append(seconds(lambda: list(pool.map(batch, hosts))))
-    pairs = [one / four for one, four in zip(alone, all_of_them, strict=True)]
-    baseline = sorted(alone)[len(alone) // 2]
-    report.line("four_hosts_s", f"{BATCH} commands each", all_of_them, "s", baseline=baseline, ratios=pairs)
+    """Commands of one host, and of each of all at the same time, in turns: such that do nothing, where all servers
+    share the processors of this machine, and such that wait, as on hosts with processors of their own."""
+    variants = {
+        f"{BATCH} commands each": lambda host: batch(host, TRUE, BATCH),
+        f"{WAITING} commands each that wait 50 ms": lambda host: batch(host, WAIT, WAITING),
+    }
+    for variant, work in variants.items():
+        alone, all_of_them, ours = [], [], []
+        with ThreadPoolExecutor(len(hosts)) as pool:
+            list(pool.map(work, hosts))
+            for _ in range(count):
+                alone.append(seconds(partial(work, hosts[0])))
+                began = time.process_time()
+                all_of_them.append(seconds(lambda work=work: list(pool.map(work, hosts))))
+                ours.append(time.process_time() - began)
+        pairs = [one / four for one, four in zip(alone, all_of_them, strict=True)]
+        baseline = sorted(alone)[len(alone) // 2]
+        report.line("four_hosts_s", variant, all_of_them, "s", baseline=baseline, ratios=pairs)
+        report.line("four_hosts_own_cpu_s", variant, ours, "s")
 
 
-def batch(host: SshExecutor) -> None:
-    for _ in range(BATCH):
-        host.run(TRUE)
+def batch(host: SshExecutor, argv: Sequence[str], count: int) -> None:
+    for _ in range(count):
+        host.run(argv)
 
 
 def seconds(call: Callable[[], object]) -> float:

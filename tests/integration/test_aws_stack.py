@@ -14,11 +14,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from hopscope import data
-from hopscope.aws import takedown
+from hopscope.aws import quotas, takedown
 from hopscope.aws.audit import Line, Status
-from hopscope.aws.cloud import Cloud, connect
+from hopscope.aws.cloud import SERVICES, Cloud, connect
 from hopscope.aws.desired import TAG, Request, legal
 from hopscope.aws.doubles.control import Control
+from hopscope.aws.fragment import fragment
 from hopscope.aws.repair import Stack
 from hopscope.errors import EnvironmentFault, LabFailed
 from support import cloud as support
@@ -40,9 +41,7 @@ def control() -> Iterator[Control]:
 @pytest.fixture(scope="module")
 def cloud(control: Control) -> Iterator[Cloud]:
     with support.no_cloud():
-        yield connect(
-            support.REGION, pace=support.PACE, endpoints=dict.fromkeys(("ec2", "iam", "s3", "ssm"), control.url)
-        )
+        yield connect(support.REGION, pace=support.PACE, endpoints=dict.fromkeys(SERVICES, control.url))
 
 
 def stack_of(cloud: Cloud, run: str = RUN, **given: Any) -> Stack:
@@ -157,12 +156,15 @@ STEPS = [
     ("ec2", "RunInstances"),
     ("ec2", "AssociateAddress"),
 ]
+SOME_STEPS = [STEPS[2], STEPS[7], STEPS[12]]
+"""Of the network, of what has a name, of the instances."""
 
 
-def test_a_build_that_breaks_at_any_step_goes_on_from_there_and_leaves_no_orphan(cloud: Cloud) -> None:
+@pytest.mark.parametrize("steps", [SOME_STEPS, pytest.param(STEPS, marks=pytest.mark.nightly)], ids=["some", "all"])
+def test_a_build_that_breaks_at_any_step_goes_on_from_there_and_leaves_no_orphan(cloud: Cloud, steps) -> None:
     """One build that is refused at every step in turn, each time by credentials that have run out."""
     run = "chain-broken"
-    for service, operation in STEPS:
+    for service, operation in steps:
         with (
             refusing(cloud, service, operation, "ExpiredToken") as seen,
             pytest.raises(EnvironmentFault, match="the credentials have expired: log in again"),
@@ -216,21 +218,46 @@ def test_a_stack_made_elsewhere_is_known_by_its_place_and_repaired_when_adopted(
     try:
         adopted = stack_of(cloud, "adopted", vpc=ids["vpc"])
         assert wrong(adopted.audit()) == []
-        for spoil, place, effect in (SABOTAGES["middle row gone"], SABOTAGES["icmp rule gone"]):
-            vandal = Vandal(stack)
-            vandal.ids, vandal.group = ids, ids["group"]
+        vandal = Vandal(stack)
+        vandal.ids, vandal.group = ids, ids["group"]
+        spoilt = [SABOTAGES[name] for name in ("middle row gone", "icmp rule gone")]
+        for spoil, _, _ in spoilt:
             spoil(vandal)
-            (line,) = wrong(adopted.audit())
-            assert f"{line.key}: {line.aspect}" == place
-            assert effect in line.effect
-            (fixed,) = wrong(adopted.repair())
-            assert fixed.status is Status.FIXED
+        found = {f"{line.key}: {line.aspect}": line for line in wrong(adopted.audit())}
+        assert set(found) == {place for _, place, _ in spoilt}
+        assert all(effect in found[place].effect for _, place, effect in spoilt)
+        kinds = [each["Type"] for each in fragment(found.values(), adopted.look())["Resources"].values()]
+        assert sorted(kinds) == ["AWS::EC2::Route", "AWS::EC2::SecurityGroupIngress"]
+        assert {line.status for line in wrong(adopted.repair())} == {Status.FIXED}
     finally:
         for tag in kept:
             cloud.clients["ec2"].create_tags(
                 Resources=[tag["ResourceId"]], Tags=[{"Key": tag["Key"], "Value": tag["Value"]}]
             )
     assert wrong(stack.audit()) == []
+
+
+def test_without_room_in_the_account_nothing_is_made(cloud: Cloud) -> None:
+    """Five VPCs, as moto allows them; its other limits it does not know."""
+    ec2 = cloud.clients["ec2"]
+    there = len(cloud.listed("describe_vpcs"))
+    made = [ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"] for _ in range(5 - there)]
+    wanted = stack_of(cloud, "chain-many")
+    try:
+        with pytest.raises(
+            EnvironmentFault, match="no room for chain-many in eu-central-1: nothing was made"
+        ) as caught:
+            quotas.check(cloud, CHAIN, wanted.request, wanted.look())
+    finally:
+        for vpc in made:
+            ec2.delete_vpc(VpcId=vpc)
+    assert (caught.value.evidence or "").splitlines() == [
+        "VPCs: 1 needed, 5 of 5 in use; ask for more: Service Quotas, vpc L-F678F1CE"
+    ]
+    room = {quota.name: quota for quota in quotas.check(cloud, CHAIN, wanted.request, wanted.look())}
+    assert (room["VPCs"].needed, room["VPCs"].limit) == (1, 5)
+    assert "4 needed" in str(room["elastic addresses"])
+    assert "limit not known" in str(room["vCPUs of standard instances"])
 
 
 def everything(cloud: Cloud) -> set[str]:
@@ -245,16 +272,18 @@ def test_the_end_leaves_nothing_that_was_tagged_and_everything_that_was_not(clou
     ec2 = cloud.clients["ec2"]
     theirs = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     bystander = stack_of(cloud, "chain-other")
+    with refusing(cloud, "ec2", "CreateNetworkInterface", "ExpiredToken"), pytest.raises(EnvironmentFault):
+        bystander.build()
     cloud.clients["s3"].create_bucket(
         Bucket="hopscope-chain-late", CreateBucketConfiguration={"LocationConstraint": cloud.region}
     )
-    bystander.build()
+    left = bystander.audit()
     before = everything(cloud)
     removed = takedown.take_down(cloud, RUN)
     assert len(removed) > 25
     assert RUN not in takedown.runs(cloud)
     assert takedown.take_down(cloud, RUN) == []
-    assert wrong(bystander.audit()) == []
+    assert bystander.audit() == left
     after = everything(cloud)
     assert theirs in after
     assert after < before

@@ -29,9 +29,7 @@ def test_a_segment_sent_with_a_bad_checksum_stays_bad_on_every_hop(chain, trace,
 
 
 @pytest.mark.parametrize("sut", ["stamp", "hold"])
-def test_every_checksum_of_ordinary_connections_is_good_and_tshark_agrees(traffic, trace, sut):
+def test_every_checksum_of_ordinary_connections_is_good(traffic, trace, sut):
     report = traffic.connections(count=50, rate=100, request=3000, response=5000, rounds=2)
     assert report.completed == 50, report.explain()
-    judged = trace()
-    judged.expect(checksums())
-    judged.second_opinion(sample=3)
+    trace().expect(checksums())

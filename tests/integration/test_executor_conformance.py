@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an SSH server needs a
 
 HOST = "client"
 MEGABYTES = 64
-FILE_MEGABYTES = 200
+FILE_MEGABYTES = 64
 #: Fewer than the commands that run at once, and told to nobody: the executor finds out.
 MAX_SESSIONS = 6
 

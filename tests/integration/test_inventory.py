@@ -6,26 +6,28 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from hopscope import data
 from hopscope.capture.session import CaptureSession
-from hopscope.checks.judge import judge_folder
-from hopscope.errors import EnvironmentFault, LabFailed
+from hopscope.checks.judge import judge_trace
+from hopscope.errors import ConnectionLost, EnvironmentFault, LabFailed
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.ssh_process import SshProcess
-from hopscope.lab import management, ssh_lab
+from hopscope.lab import management, ssh_lab, sshd
 from hopscope.lab.lab import Lab
 from hopscope.lab.settings.nft_table import Chain, NftTable
 from hopscope.lab.settings.sysctl import Sysctl
 from hopscope.lab.wait import wait_until
 from hopscope.providers.inventory import InventoryProvider
+from hopscope.providers.lease import Lease
 from hopscope.traffic.transfer import transfer
 from hopscope.wire import pcap
 from hopscope.wire.packets import ICMP
+from hopscope.wire.trace import Trace
 from support import ssh_hosts
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="an SSH server needs a lab built by root")
@@ -47,6 +49,7 @@ from hopscope import data
 from hopscope.hosts.ready import LogLine
 from hopscope.lab.settings.sysctl import Sysctl
 from hopscope.providers.inventory import InventoryProvider
+from hopscope.providers.lease import Lease
 
 lab = InventoryProvider(Path(sys.argv[1]), ttl=float(sys.argv[2])).acquire(
     data.topology("chain-lan"), directory=Path(sys.argv[3]), name="other"
@@ -151,13 +154,20 @@ def test_large_captures_of_boxes_in_between_come_without_what_is_right(doors, ho
         captured = CaptureSession(lab, tmp_path / "captures")
         with captured:
             assert transfer(lab.hosts["client"], lab.hosts["server"], "10.1.2.10", bytes=500_000).ok
-    sizes = {report.file.stem: report.file.stat().st_size for report in captured.reports}
-    assert {name for name, size in sizes.items() if size > 1_000_000} == {"client-eth0", "server-eth0"}
-    judgement = judge_folder(tmp_path / "captures", expect="plain")
-    verdicts = {each.check: each for each in judgement.verdicts}
-    assert judgement.exit_code == 0, [str(each) for each in judgement.verdicts]
-    assert "1,000,0" in verdicts["delivery"].summary
-    assert verdicts["checksums"].metrics["unverifiable"] == 0
+        sizes = {report.file.stem: report.file.stat().st_size for report in captured.reports}
+        assert {name for name, size in sizes.items() if size > 1_000_000} == {"client-eth0", "server-eth0"}
+        trace = Trace.load(tmp_path / "captures")
+        judgement = judge_trace(trace, "plain")
+        verdicts = {each.check: each for each in judgement.verdicts}
+        assert judgement.exit_code == 0, [str(each) for each in judgement.verdicts]
+        assert "1,000,0" in verdicts["delivery"].summary
+        assert verdicts["checksums"].metrics["unverifiable"] == 0
+        captured.bring([trace.flows[0].label])
+        whole = Trace.load(tmp_path / "captures")
+        assert not any(tap.packets.cut.any() for tap in whole.taps.values())
+        assert [len(tap.packets) for tap in whole.taps.values()] == [len(tap.packets) for tap in trace.taps.values()]
+        captured.forget()
+        assert lab.hosts["clientnic"].run(["sh", "-c", "ls *.pcap*"], check=False).text == ""
 
 
 @contextmanager
@@ -233,6 +243,97 @@ def test_nothing_runs_on_a_host_whose_lease_has_ended(doors, hosts: Lab, tmp_pat
             lab.close()
     told = [line for line in (caught.value.evidence or "").splitlines() if "has ended" in line]
     assert len(told) == len(set(told)) == 4, caught.value.evidence
+
+
+def broken(doors, tmp_path: Path, **client: object) -> InventoryProvider:
+    """The hosts, of which the client's entry says something else."""
+    told = json.loads(doors[1].read_text())
+    told["hosts"]["client"] |= client
+    file = tmp_path / "other.yaml"
+    file.write_text(json.dumps(told))
+    return InventoryProvider(file, ttl=TTL)
+
+
+def test_one_host_with_another_key_leaves_all_as_they_are(doors, hosts: Lab, tmp_path: Path) -> None:
+    other = broken(doors, tmp_path, fingerprint="SHA256:" + "A" * 43)
+    with pytest.raises(EnvironmentFault, match=r"not ready: 1 problem\(s\)") as caught:
+        other.acquire(data.topology("chain-lan"), directory=tmp_path)
+    assert "client: the host key of 100.64.0.2:22 is not the pinned one: nothing" in (caught.value.evidence or "")
+
+
+@contextmanager
+def disk(hosts: Lab):
+    """A disk of the client's own, at /tmp/disk there, and what leaves so many bytes of it free."""
+    server = Path(f"/proc/{next(each.pid for each in hosts.hosts['client'].processes if each.name == sshd.NAME)}")
+    room = server / "root/tmp/disk"
+    mount = ["nsenter", f"--mount={server}/ns/mnt", "--", "mount"]
+
+    def leave(free: int) -> None:
+        seen = os.statvfs(room)
+        size = (seen.f_blocks - seen.f_bfree) * seen.f_bsize + free
+        subprocess.run([*mount, "-o", f"remount,size={size}", "/tmp/disk"], check=True, timeout=10)
+
+    room.mkdir()
+    subprocess.run([*mount, "-t", "tmpfs", "-o", "size=2g", "tmpfs", "/tmp/disk"], check=True, timeout=10)
+    try:
+        yield leave
+    finally:
+        subprocess.run([*mount[:-1], "umount", "/tmp/disk"], check=True, timeout=10)
+        room.rmdir()
+
+
+def test_nothing_is_changed_on_a_host_whose_disk_is_full(doors, hosts: Lab, tmp_path: Path) -> None:
+    """What undoes a setting has to be there before the setting is; a capture that has no room is told as such."""
+    with (
+        disk(hosts) as leave,
+        broken(doors, tmp_path, directory="/tmp/disk").acquire(
+            data.topology("chain-lan"), directory=tmp_path, name="full"
+        ) as lab,
+    ):
+        leave(0)
+        with pytest.raises(EnvironmentFault, match=r"a file could not be copied: .* to /tmp/disk/hopscope-") as caught:
+            lab.apply(Sysctl("client", "net.ipv4.tcp_syn_retries", "2"))
+        assert caught.value.host == "client"
+        assert lab.hosts["client"].run(["sysctl", "-n", "net.ipv4.tcp_syn_retries"]).text != "2"
+        with pytest.raises(EnvironmentFault, match="no room for captures: 0 MiB are free"):
+            CaptureSession(lab, tmp_path / "captures").start()
+        leave(500 << 20)
+    with disk(hosts) as leave:
+        leave(500 << 20)
+        with pytest.raises(EnvironmentFault) as caught:
+            broken(doors, tmp_path, directory="/tmp/disk").acquire(data.topology("chain-lan"), directory=tmp_path)
+        assert "client: 499 MiB are free; remedy: make 1 GiB free" in (caught.value.evidence or "")
+
+
+def test_a_restart_of_the_ssh_server_that_spares_its_connections_is_not_noticed(
+    doors, hosts: Lab, tmp_path: Path
+) -> None:
+    with acquire(doors, tmp_path, ttl=TTL) as lab:
+        sshd.restart(hosts.hosts["client"], sessions=False)
+        lab.apply(Sysctl("client", "net.ipv4.tcp_syn_retries", "2"))
+        other = ssh_hosts.executor("client", lab.hosts["client"].target, tmp_path)
+        with closing(other), pytest.raises(EnvironmentFault, match=r"another session has this host: .* session mine"):
+            Lease(other, "second")
+
+
+def test_a_restart_of_the_ssh_server_with_its_connections_ends_the_lease(doors, hosts: Lab, tmp_path: Path) -> None:
+    before = snapshot(hosts)["client: ethtool -k eth0"]
+    lab = acquire(doors, tmp_path, ttl=TTL)
+    lab.apply(Sysctl("client", "net.ipv4.tcp_syn_retries", "2"))
+    box = lab.hosts["client"].spawn(["sleep", "60"], name="box")
+    sshd.restart(hosts.hosts["client"], sessions=True)
+    with pytest.raises(ConnectionLost, match=r"root@100\.64\.0\.2:22 was lost while `sleep 60` ran") as lost:
+        box.wait(TTL)
+    assert lost.value.host == "client"
+    wait_until(
+        lambda: snapshot(hosts)["client: ethtool -k eth0"] == before, timeout=TTL + 8, interval=0.2, what="its return"
+    )
+    with pytest.raises(EnvironmentFault, match="the lease of this host has ended, and the host has brought itself"):
+        lab.hosts["client"].run(["true"])
+    with pytest.raises(LabFailed):
+        lab.close()
+    with acquire(doors, tmp_path, name="next"):
+        pass
 
 
 @contextmanager

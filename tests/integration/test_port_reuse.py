@@ -22,8 +22,9 @@ def test_a_port_is_used_again_while_its_last_flow_is_still_remembered(chain, tra
         assert seen == [{"connected": True, "bytes": talk.RESPONSE, "error": None}] * USES
     judged = trace()
     assert sorted(judged.trace.generation) == sorted([*range(USES), *range(USES)])
-    judged.expect(placement=conversations.claim(sut))
-    judged.second_opinion(sample=3)
+    judged.expect(*conversations.patient(), placement=conversations.claim(sut))
+    if sut == "kernel":  # how tshark tells one use from the next does not depend on the boxes
+        assert judged.second_opinion(sample=3).judged > 0
 
 
 @pytest.mark.parametrize("sut", ["stamp", "hold"])

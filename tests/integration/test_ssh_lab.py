@@ -71,6 +71,7 @@ def test_the_same_tests_are_green_over_ssh(hosts: Path, tmp_path: Path) -> None:
     assert all(each.stat().st_size > 24 for each in captures)
 
 
+@pytest.mark.nightly
 def test_of_two_workers_one_has_the_hosts_and_the_other_waits_for_it(hosts: Path, tmp_path: Path) -> None:
     told = suite(hosts, tmp_path, "-n", "2", "tests/integration/test_refused.py")
     assert "2 passed" in told, told

@@ -129,7 +129,7 @@ def test_a_secret_is_in_no_command_where_there_is_a_bucket(service, tmp_path: Pa
 def test_a_process_ends_when_nobody_asks_about_it_any_more(service, tmp_path: Path, host: SsmExecutor) -> None:
     executor = cloud.hands("i-client", tmp_path, ttl=1.0)
     process = executor.spawn(["sh", "-c", "echo up; sleep 60"], name="left", ready=LogLine("up"))
-    executor._look = lambda jobs, wait, count=None: (_ for _ in ()).throw(EnvironmentFault("cut off"))  # type: ignore[method-assign]
+    executor._look = lambda jobs, wait, known=None: (_ for _ in ()).throw(EnvironmentFault("cut off"))  # type: ignore[method-assign]
     alive = ["grep", "-L", "^State:.Z", f"/proc/{process.pid}/status"]
     wait_until(lambda: host.run(alive, check=False).text == "", timeout=10, interval=0.2, what="its end on the host")
     with pytest.raises(ConnectionLost, match=r"nobody asked about it|nothing is heard of i-client"):

@@ -53,4 +53,4 @@ def test_a_syn_that_comes_twice_gets_the_same_answer_twice(chain, trace, test_di
     assert (seen["bytes"], seen["ended"]) == (talk.RESPONSE, True)
     judged = trace()
     assert len(judged.trace) == 1
-    judged.expect(placement=sut)
+    judged.expect(*conversations.patient(), placement=sut)

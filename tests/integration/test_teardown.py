@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support import conversations, talk
-from support.conversations import call, claim, serving
+from support.conversations import call, claim, patient, serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.zero_rtt]
 
@@ -38,7 +38,7 @@ def test_an_end_is_an_end_on_both_sides(chain, capture, trace, test_directory, s
     capture.wait_tables(lingering=True)
     judged = trace()
     assert len(judged.trace) == len(MANNERS) + 1
-    judged.expect(placement=claim(sut))
+    judged.expect(*patient(), placement=claim(sut))
 
 
 @pytest.mark.parametrize("sut", ["stamp", "hold"])

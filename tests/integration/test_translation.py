@@ -48,20 +48,26 @@ def test_sixty_four_streams_each_way(traffic, trace, sut):
 @PLACEMENTS
 @pytest.mark.parametrize(
     "impairment",
-    [Impairment(rtt_ms=20, loss=0.03), Impairment(rtt_ms=20, reorder=0.1, reorder_ms=3)],
-    ids=["loss", "reordering"],
+    [
+        Impairment(rtt_ms=20, loss=0.03, reorder=0.1, reorder_ms=3),
+        pytest.param(Impairment(rtt_ms=20, loss=0.03), marks=pytest.mark.nightly),
+        pytest.param(Impairment(rtt_ms=20, reorder=0.1, reorder_ms=3), marks=pytest.mark.nightly),
+    ],
+    ids=["both", "loss", "reordering"],
 )
 def test_segments_that_are_lost_or_late_keep_their_numbers(chain, traffic, trace, sut, impairment):
     """SACK edges and retransmissions cross the boxes as well: what comes is whole, and tshark counts the same."""
     link = chain.topology.wan.name
+    if chain.lab.mechanism[link] == "found":
+        pytest.skip("links of hosts that were found are what they are")
     before = chain.lab.link_counters(link)
     with chain.lab.applied(chain.lab.impairment(link, impairment)):
         report = traffic.connections(count=50, rate=50, request=5000, response=20_000, timeout=20)
     after = chain.lab.link_counters(link)
     assert report.completed == 50, report.explain()
-    counted = "lost" if impairment.loss else "reordered"
-    for way in after:
-        assert after[way][counted] - before[way][counted] > 5, f"{way}: the link did what it was asked to"
+    for counted in ["lost"] * bool(impairment.loss) + ["reordered"] * bool(impairment.reorder):
+        for way in after:
+            assert after[way][counted] - before[way][counted] > 5, f"{way}: the link did what it was asked to"
     judged = trace()
     # When the client is answered is the claim of other tests: here the machine is busy with captures.
     judged.expect(capture_health(), carried_by(), translation(), delivery(), checksums(), teardown(), placement=sut)

@@ -94,6 +94,7 @@ def executor(host: str, lab: Lab, logs: Path) -> SsmExecutor:
     agent = Agent(f"i-{host}", inside, REGION, logs.parent / f"agent-{host}")
     lab.on_close(agent.close)
     double = SsmDouble(lambda: {agent.instance: agent})
+    double.weather.answer_seconds = 1.0
     lab.on_close(double.close)
     given = lab.enter(bucket(inside, logs))
     with no_cloud(AWS_ENDPOINT_URL_SSM=double.url):

@@ -20,7 +20,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from scapy.all import IP, TCP, AsyncSniffer, L3RawSocket, Raw
+# Not from scapy.all, which takes a second longer.
+from scapy.layers.inet import IP, TCP
+from scapy.packet import Raw
+from scapy.sendrecv import AsyncSniffer
+from scapy.supersocket import L3RawSocket
 
 REQUEST = b"q" * 500
 RESPONSE = 20_000

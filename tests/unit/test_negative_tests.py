@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,13 +32,16 @@ def test_no_row_is_of_a_check_that_has_gone():
     assert {row[0] for row in ROWS if len(row) == 4 and row[1] in ("unit", "integration")} == set(CHECKS)
 
 
+@cache
+def functions(file: Path) -> set[str]:
+    return {node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.FunctionDef)}
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_a_test_that_is_named_exists(name):
     file, _, function = name.partition("::")
     function = function.rpartition("::")[2]
-    defined = {
-        node.name for node in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(node, ast.FunctionDef)
-    }
+    defined = functions(ROOT / file)
     assert not function or function in defined
     assert any(one.startswith("test_") for one in defined)
 

@@ -56,7 +56,7 @@ class Line:
 @dataclass(frozen=True)
 class Actual:
     """What was found. ``ids`` are names in AWS by our keys, ``seen`` values by key and aspect, ``owned`` the keys of
-    what carries our tag, ``unknown`` why a kind of things could not be looked at."""
+    what carries our tag, ``unknown`` why a kind of things, or one of them, could not be looked at."""
 
     ids: Mapping[str, str] = field(default_factory=dict)
     seen: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -72,8 +72,9 @@ def audit(facts: Iterable[Fact], actual: Actual) -> tuple[Line, ...]:
 
 def _line(fact: Fact, actual: Actual) -> Line:
     given = (fact.key, fact.aspect, fact.wanted)
-    if fact.kind in actual.unknown:
-        return Line(Status.UNKNOWN, *given, "not to be seen", fact.effect, actual.unknown[fact.kind])
+    why = actual.unknown.get(fact.kind) or actual.unknown.get(fact.key)
+    if why is not None:
+        return Line(Status.UNKNOWN, *given, "not to be seen", fact.effect, why)
     seen = actual.seen.get((fact.key, fact.aspect), MISSING)
     if seen == fact.wanted:
         return Line(Status.OK, *given, seen, fact.effect)

@@ -13,7 +13,7 @@ from hopscope.hosts.ssm_command import CONNECTIONS, Api, Pace, call
 from hopscope.lab.wait import wait_until
 
 APPEARS_SECONDS = 30.0
-SERVICES = ("ec2", "iam", "s3", "ssm")
+SERVICES = ("ec2", "iam", "s3", "ssm", "service-quotas")
 LISTS = {
     "describe_vpcs": "Vpcs",
     "describe_subnets": "Subnets",

@@ -91,9 +91,14 @@ def legal(topology: Topology) -> Topology:
                 taken.add(ip)
                 addresses.append(IPv4Interface(f"{ip}/{address.network.prefixlen}"))
             moved[port.key] = port.model_copy(update={"addresses": tuple(addresses)})
-    links = tuple(link.model_copy(update={"a": moved[link.a.key], "b": moved[link.b.key]}) for link in topology.links)
+    return with_ports(topology, moved)
+
+
+def with_ports(topology: Topology, ports: Mapping[str, Port]) -> Topology:
+    """The topology with other ports by their keys."""
+    links = tuple(link.model_copy(update={"a": ports[link.a.key], "b": ports[link.b.key]}) for link in topology.links)
     hosts = tuple(
-        host.model_copy(update={"ports": tuple(moved[port.key] for port in host.ports)}) for host in topology.hosts
+        host.model_copy(update={"ports": tuple(ports[port.key] for port in host.ports)}) for host in topology.hosts
     )
     return topology.model_copy(update={"links": links, "hosts": hosts})
 

@@ -66,6 +66,8 @@ class CaptureSession:
         self._program = program
         self._taps: list[CaptureTap] = []
         self._ended: list[TapReport] = []
+        self._stopped: list[CaptureTap] = []
+        self._brought: dict[str, None] = {}
         self.reports: tuple[TapReport, ...] = ()
 
     @property
@@ -120,6 +122,7 @@ class CaptureSession:
         if not self._taps:
             return self.reports
         taps, self._taps = self._taps, []
+        self._stopped += taps
         try:
             self.reports = (*self._ended, *_together([tap.stop for tap in taps]))
         except BaseException:
@@ -136,6 +139,28 @@ class CaptureSession:
                 evidence=failed[0].evidence,
             )
         return self.reports
+
+    @property
+    def thinned(self) -> bool:
+        """There are captures that came thinned, and are whole where they were taken."""
+        return any(tap.thinned for tap in self._stopped)
+
+    def bring(self, flows: Sequence[str]) -> None:
+        """Have every byte of these flows, and of those asked for before, in captures that came thinned; each frame has
+        the number that it had.
+
+        Raises EnvironmentFault; a capture that could not be fetched is as it was then.
+        """
+        wanted = self._brought | dict.fromkeys(flows)
+        if wanted != self._brought:
+            _together([partial(tap.bring, tuple(wanted)) for tap in self._stopped if tap.thinned])
+            self._brought = wanted
+
+    def forget(self) -> None:
+        """What hosts have kept for ``bring`` goes."""
+        _together([tap.forget for tap in self._stopped])
+        self._stopped.clear()
+        self._brought.clear()
 
     def __enter__(self) -> Self:
         self.start()

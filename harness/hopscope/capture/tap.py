@@ -13,6 +13,8 @@ import re
 import secrets
 import shutil
 import signal
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +108,7 @@ class CaptureTap:
         self._options = options or Options()
         self._program = program
         self._whole_bytes = whole_bytes
-        self._thinned = False
+        self.thinned = False
         self._live_ns = 0
         self._process: Process | None = None
         self._remote = file if executor.here else executor.directory / f"{secrets.token_hex(4)}-{file.name}"
@@ -169,6 +171,17 @@ class CaptureTap:
         return TapReport(
             self.port, self.file, last.captured, last.received, last.dropped, self._live_ns, end_ns, problem
         )
+
+    def bring(self, flows: Sequence[str]) -> None:
+        """Fetch a thinned capture again, now with every byte of these flows; see ``CaptureSession.bring``."""
+        self._fetch_thin(flows)
+
+    def forget(self) -> None:
+        """What the host has kept of a thinned capture goes; where it cannot be asked, with its scratch directory."""
+        if self.thinned:
+            self.thinned = False
+            with suppress(EnvironmentFault):
+                self._executor.run(["rm", "-f", "--", str(self._remote)], check=False)
 
     def write_out(self) -> None:
         """Ask our recorder to write what it has taken, without waiting: for those who read along."""
@@ -236,7 +249,7 @@ class CaptureTap:
             live_ns=self._live_ns,
             end_ns=end_ns,
             problem=problem,
-            thinned=self._thinned,
+            thinned=self.thinned,
             evidence=log_tail(process.stdout, process.stderr) if problem else "",
         )
 
@@ -256,8 +269,10 @@ class CaptureTap:
         if self._executor.here:
             return ""
         try:
-            if not keep:
-                self._thin()
+            if not keep and self._is_large():
+                self._fetch_thin(())
+                self.thinned = True  # the whole one stays there until somebody knows which flows are wanted
+                return ""
             self._executor.get(str(self._remote), self.file)
         except EnvironmentFault as error:
             return f"could not be fetched: {error}"
@@ -265,18 +280,20 @@ class CaptureTap:
             self._executor.run(["rm", "-f", str(self._remote)], check=False)
         return ""
 
-    def _thin(self) -> None:
-        """Have the host cut out payload that is right, where the file is large: an end of the chain is never asked."""
+    def _is_large(self) -> bool:
         if self._whole_bytes is None:
-            return
-        argv = ["stat", "-c", "%s", "--", str(self._remote)]
-        if int(self._executor.run(argv).text) <= self._whole_bytes:
-            return
+            return False
+        return int(self._executor.run(["stat", "-c", "%s", "--", str(self._remote)]).text) > self._whole_bytes
+
+    def _fetch_thin(self, flows: Sequence[str]) -> None:
+        """Have the host cut out payload that is right, but for these flows: an end of the chain is never asked."""
         thin = f"{self._remote}.thin"
-        argv = [*python_program(self._executor, _THIN), str(self._remote), thin]
-        self._executor.run(argv, timeout=THIN_SECONDS)
-        self._executor.run(["mv", "-f", "--", thin, str(self._remote)])
-        self._thinned = True
+        argv = [*python_program(self._executor, _THIN), str(self._remote), thin, *flows]
+        try:
+            self._executor.run(argv, timeout=THIN_SECONDS)
+            self._executor.get(thin, self.file)
+        finally:
+            self._executor.run(["rm", "-f", "--", thin], check=False)
 
     def _now(self) -> int:
         """The clock that stamps this capture: the host's."""

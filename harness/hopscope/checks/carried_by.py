@@ -18,7 +18,7 @@ from hopscope.checks.died import died
 from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.live import owned
 from hopscope.checks.verdict import Evidence, Verdict, failed, inconclusive, not_applicable, passed
-from hopscope.checks.view import Bools, answered_twice, keys, placed, rewritten, translated_at, unaccepted, view
+from hopscope.checks.view import Bools, among, answered_twice, keys, placed, rewritten, translated_at, unaccepted, view
 from hopscope.wire.packets import ACK, RST, SYN
 from hopscope.wire.taps import BOXES, Position
 from hopscope.wire.trace import Placement, Trace
@@ -161,8 +161,8 @@ def _untranslated(trace: Trace, near: Position, far: Position, flows: Bools) -> 
         after = target[(target.up == up) & ~target.has(skipped) & (target.has(ACK) | (not up))]
         column_before = getattr(trace.taps[before.position].packets, field)[before.row]
         column_after = getattr(trace.taps[after.position].packets, field)[after.row]
-        same = np.isin(keys(after.flow, column_after), keys(before.flow, column_before))
-        right = np.isin(keys(after.flow, getattr(after, field)), keys(before.flow, getattr(before, field)))
+        same = among(keys(after.flow, column_after), keys(before.flow, column_before))
+        right = among(keys(after.flow, getattr(after, field)), keys(before.flow, getattr(before, field)))
         wrong = after[same & ~right]
         crossed[wrong.flow] = True
         for row, flow, value in zip(wrong.row[:5], wrong.flow, column_after[same & ~right], strict=False):

@@ -22,7 +22,7 @@ from hopscope.checks.faults import Faults
 from hopscope.checks.ranked import by_time, highest_before, newest
 from hopscope.checks.stretch import between
 from hopscope.checks.verdict import Verdict, failed, inconclusive, not_applicable, passed
-from hopscope.checks.view import Bools, Ints, View, keys, not_before, rewritten, view
+from hopscope.checks.view import Bools, Ints, View, among, keys, not_before, rewritten, view
 from hopscope.wire.packets import ACK, RST
 from hopscope.wire.seq import add, distance
 from hopscope.wire.taps import Position
@@ -128,14 +128,14 @@ class _Tap:
     def judge_echo(self, up: bool, sender: _Tap, faults: Faults, box: str) -> None:
         """Echoes of nothing that come out here, in flows whose sender has not made them itself."""
         (own, bad), (mine, wrong) = sender.strange(up), self.strange(up)
-        wrong = wrong[~np.isin(mine.flow[wrong], own.flow[bad])]
+        wrong = wrong[~among(mine.flow[wrong], own.flow[bad])]
         expected = ["a TSval that came the other way before"] * len(wrong)
         self._tell(faults, "TSecr", "that echoes nothing", mine[wrong], expected, box)
 
     def judge_clock(self, up: bool, before: _Tap, faults: Faults, box: str) -> None:
         """Clocks that go back here, in flows in which they did not before the box."""
         (own, bad, _), (mine, wrong, behind) = before.backward(up), self.backward(up)
-        wrong = wrong[~np.isin(mine.flow[wrong], own.flow[bad])]
+        wrong = wrong[~among(mine.flow[wrong], own.flow[bad])]
         least = add(self.packets.tsval[mine.row[wrong]], behind[wrong])
         expected = [f"TSval {value} or later" for value in least.tolist()]
         self._tell(faults, "TSval", "that goes back", mine[wrong], expected, box)

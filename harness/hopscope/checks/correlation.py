@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from hopscope.checks.alike import alike
 from hopscope.checks.capture_health import complaints
 from hopscope.checks.streams import Stream
 from hopscope.checks.stretch import Stretch, between
@@ -113,13 +114,16 @@ def _passage(trace: Trace, stretch: Stretch, up: bool, seen: dict[Position, View
     source, target = (stretch.near, stretch.far) if up else (stretch.far, stretch.near)
     before, after = (_judged(seen[position], up, link=not stretch.boxes) for position in (source, target))
     one_clock = trace.same_clock or trace.taps[source].host == trace.taps[target].host
-    first, second = _twins(trace, before, after, one_clock=one_clock)
+    if alike(trace, stretch, up):
+        first = second = np.arange(len(after))
+    else:
+        first, second = _twins(trace, before, after, one_clock=one_clock)
     names = trace.taps[source].name, trace.taps[target].name
     place = f"inside {' and '.join(stretch.boxes)}" if stretch.boxes else f"between {names[0]} and {names[1]}"
-    ranges = [
-        *_changed(trace, before, after, first, second, place, link=not stretch.boxes),
-        *_unmatched(trace, before, after, first, second, place),
-    ]
+    ranges: list[Range] = []
+    if first is not second:
+        ranges += _changed(trace, before, after, first, second, place, link=not stretch.boxes)
+        ranges += _unmatched(trace, before, after, first, second, place)
     proven = all(trace.taps[end].health is not None and not complaints(trace, end) for end in (source, target))
     twins = before.row[first], after.row[second]
     return Passage(stretch, up, place, proven, source, target, after.flow, twins, tuple(ranges))

@@ -190,8 +190,11 @@ class Crossing:
 
     def _sack_faults(self, faults: Faults) -> None:
         """Edges are in the space of the other side's data: V and R for those that the client sends."""
+        sides = self.before, self.after
+        if not any(self.trace.taps[seen.position].packets.sack_count[seen.row].any() for seen in sides):
+            return
         edges = []
-        for seen in (self.before, self.after):
+        for seen in sides:
             packets = self.trace.taps[seen.position].packets
             isn = server_base(self.trace, seen.position) if self.up else self.trace.client_isn
             blocks = packets.sack_count[seen.row].astype(np.int64)

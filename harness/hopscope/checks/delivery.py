@@ -21,7 +21,7 @@ from hopscope.checks.capture_health import complaints
 from hopscope.checks.evidence import count, mac_text, of_rows
 from hopscope.checks.streams import Stream, first_byte
 from hopscope.checks.verdict import Evidence, Outcome, Verdict, failed, inconclusive, not_applicable, passed
-from hopscope.checks.view import Bools, Ints, View, keys, unaccepted, view
+from hopscope.checks.view import Bools, Ints, View, among, keys, unaccepted, view
 from hopscope.wire.packets import RST, SYN
 from hopscope.wire.taps import BOXES, HOPS, Position
 from hopscope.wire.trace import Trace
@@ -166,7 +166,7 @@ class _Direction:
         changed = self._compare(came[twin], sent[first[place[twin]]] if len(known) else sent)
         odd = np.zeros(len(self.trace.whole), dtype=bool)
         odd[came.flow[~twin]] = True
-        odd[sent.flow[~np.isin(sent_keys, came_keys)]] = True
+        odd[sent.flow[~among(sent_keys, came_keys)]] = True
         limits = self._obligations()
         for flow in np.flatnonzero(odd):
             self._slowly(int(flow), sent, came, came[~twin], int(limits[flow]))

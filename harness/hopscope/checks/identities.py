@@ -23,7 +23,7 @@ from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.faults import Faults
 from hopscope.checks.verdict import Verdict, failed, inconclusive, not_applicable, passed
 from hopscope.checks.view import Bools, Ints, keys, placed, rewritten, server_answered, unaccepted, view
-from hopscope.wire.packets import ACK, SYN
+from hopscope.wire.packets import ACK, FIN, SYN
 from hopscope.wire.taps import HOPS, Position
 from hopscope.wire.trace import Placement, Trace
 
@@ -171,7 +171,7 @@ def countable(trace: Trace) -> Bools:
     bytes_at: list[Ints] = []
     for position in trace.taps:
         seen = view(trace, position, good)
-        moving = seen[(seen.length > 0) | seen.has(SYN)]
+        moving = seen[(seen.length > 0) | seen.has(SYN | FIN)]
         _, first, number = np.unique(
             keys(moving.flow, moving.up, moving.seq, moving.flags & (SYN | ACK)), return_index=True, return_counts=True
         )

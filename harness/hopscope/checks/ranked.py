@@ -19,11 +19,13 @@ def highest_before(flow: Ints, value: Ints, none: int = 0) -> Ints:
     """For each entry the largest value of its flow before it, ``none`` where it is the first; flows in runs."""
     if not len(flow):
         return value
-    shifted = (np.unique(flow, return_inverse=True)[1] << _ROOM) + value + (1 << (_ROOM - 1))
+    begins = flow[1:] != flow[:-1]
+    shifted = value + (1 << (_ROOM - 1))
+    shifted[1:] += np.cumsum(begins) << _ROOM
     running = np.maximum.accumulate(shifted) & ((1 << _ROOM) - 1)
     out = np.empty_like(value)
     out[0], out[1:] = none, running[:-1] - (1 << (_ROOM - 1))
-    out[1:][flow[1:] != flow[:-1]] = none
+    out[1:][begins] = none
     return out
 
 

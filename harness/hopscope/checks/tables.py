@@ -58,6 +58,8 @@ def judge(trace: Trace, *, flows_open: bool) -> Tables:
             leftover.append(Evidence(None, box, (), EXPECTED, f"{after[-1][1]} flows"))
         elif empty is not None and empty <= deadline:
             told.append(f"{box} empty {milliseconds(empty - last)} after the last segment")
+        elif empty is not None and _told_of_none(mine, empty):
+            continue  # it tells what is new, and nothing was
         elif empty is not None:
             seen = f"empty only after {milliseconds(empty - last)}"
             leftover.append(Evidence(None, box, (), EXPECTED, seen))
@@ -65,6 +67,11 @@ def judge(trace: Trace, *, flows_open: bool) -> Tables:
             unsure.append(Evidence(None, box, (), EXPECTED, f"of {count(mine[-1][1], 'open flow')}"))
     note = "; flow table of " + ", ".join(told) if told else "; flow tables not told in time"
     return Tables(tuple(leftover), tuple(unsure), note)
+
+
+def _told_of_none(mine: list[tuple[int, int]], time: int) -> bool:
+    """Whether what a box told before ``time`` was an empty table as well."""
+    return next((flows for told, flows in reversed(mine) if told < time), None) == 0
 
 
 def _stopped(trace: Trace, told: int, deadline: int) -> bool:

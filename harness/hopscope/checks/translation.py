@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hopscope.checks import handshake, timestamps
+from hopscope.checks.alike import alike
 from hopscope.checks.crossing import Crossing
 from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.faults import Faults
@@ -68,6 +69,8 @@ class Translation:
         segments = 0
         crossings = sorted(between(trace), key=lambda way: not way.boxes)  # boxes first: a link is seldom to blame
         for way in crossings:
+            if all(alike(trace, way, up) for up in (True, False)):
+                continue
             judged = flows if way.boxes else flows & ~faults.flows
             up_way, down_way = (Crossing(trace, way, up, judged) for up in (True, False))
             for crossing in (up_way, down_way):

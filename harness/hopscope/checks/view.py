@@ -34,7 +34,7 @@ _SMALL = 20_000
 _views: WeakKeyDictionary[Trace, dict[Position, View]] = WeakKeyDictionary()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class View:
     """Rows of one tap, one direction or both, as arrays of one length.
 
@@ -58,9 +58,9 @@ class View:
 
     def __getitem__(self, mask: Bools | Ints) -> View:
         if mask.dtype == np.bool_:
-            if mask.all():
+            mask = mask.nonzero()[0]
+            if len(mask) == len(self.row):
                 return self
-            mask = np.flatnonzero(mask)
         return View(
             self.position,
             self.row[mask],
@@ -225,9 +225,9 @@ def not_before(key: NDArray[np.uint64], time: Ints, known: NDArray[np.uint64], s
     if not len(known):
         return np.zeros(len(key), dtype=bool)
     order = np.lexsort((since, known))
-    values, first = np.unique(known[order], return_index=True)
-    place = np.minimum(np.searchsorted(values, key), len(values) - 1)
-    return np.asarray((values[place] == key) & (since[order][first][place] <= time))
+    values = known[order]
+    place = np.minimum(np.searchsorted(values, key), len(values) - 1)  # of equal ones the first, so the earliest
+    return np.asarray((values[place] == key) & (since[order[place]] <= time))
 
 
 def _unwrapped(relative: Ints, side: Ints, countable: Bools) -> Ints:

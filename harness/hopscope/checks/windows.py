@@ -14,9 +14,11 @@ have been kept.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from hopscope.checks.alike import alike
 from hopscope.checks.evidence import count, of_rows
 from hopscope.checks.faults import Faults
 from hopscope.checks.ranked import by_time, highest_before, newest
@@ -76,15 +78,28 @@ class _Offers:
 
     def __init__(self, trace: Trace, way: Stretch, up: bool, flows: Bools, scales: _Scales) -> None:
         self.trace, self.way, self.up = trace, way, up
-        source, target = (way.near, way.far) if up else (way.far, way.near)
-        end = min(trace.taps) if up else max(trace.taps)
-        self.scales = {position: scales.at(position, up) for position in (end, source, target)}
-        known = flows & (self.scales[source] >= 0) & (self.scales[target] >= 0)
-        self.before, self.after = (_acks(view(trace, position, known), up) for position in (source, target))
-        self.end = self.before if end == source else _acks(view(trace, end, known & (self.scales[end] >= 0)), up)
+        self.source, self.target = (way.near, way.far) if up else (way.far, way.near)
+        self.first = min(trace.taps) if up else max(trace.taps)
+        self.scales = {position: scales.at(position, up) for position in (self.first, self.source, self.target)}
+        self.known = flows & (self.scales[self.source] >= 0) & (self.scales[self.target] >= 0)
+        self.after = self._seen(self.target)
+
+    @cached_property
+    def before(self) -> View:
+        return self._seen(self.source)
+
+    @property
+    def end(self) -> View:
+        """What the end itself offered, as the tap nearest to it saw."""
+        return self.before if self.first == self.source else self._seen(self.first)
+
+    def _seen(self, position: Position) -> View:
+        return _acks(view(self.trace, position, self.known & (self.scales[position] >= 0)), self.up)
 
     def judge(self, faults: Faults) -> int:
         """Add what is wrong; returns how many segments were held against a twin."""
+        if alike(self.trace, self.way, self.up):
+            return int(np.count_nonzero(~self.after.has(SYN)))
         first, second = _twins(self._edges(self.before), self.before, self._edges(self.after), self.after)
         if self.way.boxes:
             self._edges_kept(first, second, faults)
@@ -180,6 +195,8 @@ class _Scales:
             used = np.where(scaled, np.minimum(asked if up else answered, 14), 0)  # RFC 7323, 2.3
             told = shaken & (base >= 0) & (base == server_base(trace, other))
             scale = np.where((scale < 0) & told, used, scale)
+            if (scale >= 0).all():
+                break
         return scale
 
 

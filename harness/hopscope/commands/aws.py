@@ -28,16 +28,19 @@ def add(commands: Subparsers) -> None:
 
     two = commands.add_parser("audit", help="what of a stack is not as it should be, and what that does to tests")
     _about(two)
+    _depth(two)
     two.set_defaults(command=audit)
 
     three = commands.add_parser("repair", help="mend it, and read it back")
     _about(three)
+    _depth(three)
     three.set_defaults(command=repair)
 
     four = commands.add_parser("adopt", help="audit a stack made elsewhere, by its VPC")
     _common(four)
     four.add_argument("vpc", metavar="VPC", help="vpc-…")
     four.add_argument("--repair", action="store_true", help="mend it: this changes what does not carry our tag")
+    _depth(four)
     four.set_defaults(command=adopt)
 
     five = commands.add_parser("reap", help="take down runs whose time is over, or one by its name")
@@ -56,6 +59,10 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
+def _depth(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cloud-only", action="store_true", help="look at AWS alone and not into the hosts")
+
+
 def _about(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="the name of the stack: letters, digits and dashes")
     parser.add_argument("--type", metavar="TYPE", default=TYPE, help=f"instance type (default: {TYPE})")
@@ -64,29 +71,31 @@ def _about(parser: argparse.ArgumentParser) -> None:
 
 
 def provision(arguments: argparse.Namespace) -> int:
-    from hopscope.aws import guards
+    from hopscope.aws import guards, quotas
 
     stack = _stack(arguments, arguments.run)
     usd = guards.check(stack.topology, stack.request, arguments.max_usd)
+    actual = stack.look()
     if arguments.dry_run:
         lines = stack.audit()
+        room = quotas.look(stack.cloud, quotas.needs(stack.topology, stack.request, actual))
         if not arguments.json:
-            print(f"up to {usd:.2f} USD in {arguments.hours:g} h")
+            print(f"up to {usd:.2f} USD in {arguments.hours:g} h", *room, sep="\n")
         _print(arguments, [line for line in lines if line.status != "OK"], lines)
-        return 0
+        return EnvironmentFault.exit_code if any(quota.short for quota in room) else 0
+    quotas.check(stack.cloud, stack.topology, stack.request, actual)
     return _told(arguments, stack, stack.repair(_say(arguments)))
 
 
 def audit(arguments: argparse.Namespace) -> int:
-    stack = _stack(arguments, arguments.run)
-    return _told(arguments, stack, stack.audit())
+    return _whole(arguments, _stack(arguments, arguments.run), mend=False)
 
 
 def repair(arguments: argparse.Namespace) -> int:
     stack = _stack(arguments, arguments.run)
     if "vpc" not in stack.look().ids:
         raise UsageError(f"there is no stack {arguments.run!r} to repair: hopscope aws provision builds one")
-    return _told(arguments, stack, stack.repair(_say(arguments)))
+    return _whole(arguments, stack, mend=True)
 
 
 def adopt(arguments: argparse.Namespace) -> int:
@@ -95,7 +104,7 @@ def adopt(arguments: argparse.Namespace) -> int:
     before = stack.look()
     if "vpc" not in before.ids and "vpc" not in before.unknown:
         raise UsageError(f"there is no VPC {arguments.vpc} in {stack.cloud.region}")
-    return _told(arguments, stack, stack.repair(_say(arguments)) if arguments.repair else stack.audit())
+    return _whole(arguments, stack, mend=arguments.repair)
 
 
 def reap(arguments: argparse.Namespace) -> int:
@@ -136,6 +145,21 @@ def _stack(arguments: argparse.Namespace, run: str, *, vpc: str | None = None) -
     expires = datetime.now(UTC) + timedelta(hours=arguments.hours)
     request = Request(run, getpass.getuser(), expires, getattr(arguments, "type", TYPE))
     return Stack(connect(arguments.region), legal(data.topology(arguments.topology)), request, vpc=vpc)
+
+
+def _whole(arguments: argparse.Namespace, stack: Stack, *, mend: bool) -> int:
+    """The stack in AWS, and unless that is all that was asked for, its hosts from inside."""
+    import tempfile
+    from pathlib import Path
+
+    from hopscope.aws.guests import Guests
+
+    say = _say(arguments)
+    lines = stack.repair(say) if mend else stack.audit()
+    if not arguments.cloud_only:
+        with tempfile.TemporaryDirectory() as logs, Guests(stack, Path(logs)) as guests:
+            lines += guests.repair(say) if mend else guests.audit()
+    return _told(arguments, stack, lines)
 
 
 def _told(arguments: argparse.Namespace, stack: Stack, lines: Sequence[Line]) -> int:

@@ -116,7 +116,7 @@ class SshExecutor:
         logs, files = log_files(directory or self.logs, name)
         stream = Stream(channel, token, files[0].write, files[1].write)
         try:
-            channel.exec_command(line)
+            channel.get_transport().execute(channel, line)
             self._begin(stream, words, time.monotonic() + BEGIN_SECONDS)
         except BaseException as error:
             self.connection.release(channel)
@@ -192,7 +192,7 @@ class SshExecutor:
         with self.connection.session(words, timeout=timeout) as channel:
             stream = Stream(channel, token, outcome.stdout.extend, outcome.stderr.extend)
             try:
-                channel.exec_command(line)
+                channel.get_transport().execute(channel, line)
                 outcome.returncode = stream.complete(stdin, deadline, OUTPUT_LIMIT)
             except BROKEN as error:
                 raise self.connection.lost(words, _tail(outcome)) from error
@@ -241,7 +241,7 @@ class SshExecutor:
         with self.connection.session(f"kill {name} {target}", timeout=KILL_SECONDS, reserved=True) as channel:
             stream = Stream(channel, "", lambda data: None, lambda data: None)
             try:
-                channel.exec_command(ssh_shell.kill(name, target, become=become))
+                channel.get_transport().execute(channel, ssh_shell.kill(name, target, become=become))
                 stream.complete(None, time.monotonic() + KILL_SECONDS)
             except BROKEN as error:
                 raise self.connection.lost(f"kill {name} {target}") from error

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from hopscope.errors import UsageError
 
@@ -37,6 +38,7 @@ _COMMAND = 'exec "$@"'
 _KILL = 'kill -s "$1" -- "$2"'
 
 
+@lru_cache(1000)  # most of a line is the same in each
 def quote(word: str) -> str:
     """A word that sh, bash, dash, zsh and fish all read as ``word``. Fish takes a backslash between single quotes for
     an escape, so backslashes stand outside. UsageError for a zero byte, which no argument can have."""

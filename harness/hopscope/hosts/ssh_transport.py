@@ -7,7 +7,7 @@ import threading
 from typing import Any, ClassVar
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST
+from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST, cMSG_CHANNEL_REQUEST
 
 CIPHERS = ("aes128-gcm@openssh.com", "aes128-ctr")
 
@@ -41,6 +41,17 @@ class Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko has no ty
         with self._closing:
             if not channel.closed:
                 channel.shutdown_write()
+
+    def execute(self, channel: Any, line: str) -> None:
+        """Ask for a command (RFC 4254, 6.5) and wait for no answer: the command's own first line is one, half a round
+        trip later, and a refusal closes the channel. paramiko waits for it, a round trip for each command."""
+        message = paramiko.Message()
+        message.add_byte(cMSG_CHANNEL_REQUEST)
+        message.add_int(channel.remote_chanid)
+        message.add_string("exec")
+        message.add_boolean(True)
+        message.add_string(line)
+        self._send_user_message(message)
 
     @staticmethod
     def _close(channel: Any, message: paramiko.Message) -> None:

@@ -15,6 +15,7 @@ import signal as signals
 import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ WATCH_SECONDS = 10.0  # and that the look at all that stays does: news end it at
 WAITING = 3  # of the five commands that an agent runs at a time
 COMMAND_SECONDS = 60.0
 TRANSFER_SECONDS = 300.0
+REMEMBERED = 100  # jobs that stayed and have ended; the host may not have forgotten them yet
 LATE_SECONDS = 60.0  # after its limit until a job is taken for lost
 TTL_SECONDS = 120.0
 
@@ -72,6 +74,7 @@ class SsmExecutor:
         self._waiting = threading.BoundedSemaphore(WAITING)
         self._watched: list[SsmProcess] = []
         self._over: list[str] = []
+        self._ended: deque[str] = deque(maxlen=REMEMBERED)
         self._watcher: threading.Thread | None = None
         self._made = False
 
@@ -215,9 +218,9 @@ class SsmExecutor:
         return told
 
     def _look(
-        self, jobs: Mapping[str, tuple[int, int] | None], wait: float, *, count: int | None = None
+        self, jobs: Mapping[str, tuple[int, int] | None], wait: float, *, known: Sequence[str] | None = None
     ) -> dict[str, dict[str, Any]]:
-        answer = self._ask("look", jobs=jobs, wait=wait, count=count, most=ANSWER_CHARACTERS)
+        answer = self._ask("look", jobs=jobs, wait=wait, known=known, most=ANSWER_CHARACTERS)
         return dict(answer["jobs"])
 
     def _outcome(self, token: str, told: Mapping[str, Any]) -> Outcome:
@@ -248,15 +251,16 @@ class SsmExecutor:
         while True:
             with self._lock:
                 watched = list(self._watched)
-                count = len(watched) + sum(token.startswith("stays-") for token in self._over)
+                known = list(self._ended)
                 if not watched:
                     self._watcher = None
                     return
             try:
-                told = self._look({process.token: process.offsets for process in watched}, WATCH_SECONDS, count=count)
+                told = self._look({process.token: process.offsets for process in watched}, WATCH_SECONDS, known=known)
                 heard = time.monotonic()
                 over = [process for process in watched if process.hear(told[process.token])]
                 self._over += [process.token for process in over]
+                self._ended.extend(process.token for process in over)
             except EnvironmentFault as error:
                 if time.monotonic() - heard < self.ttl:
                     continue

@@ -181,8 +181,9 @@ def tell(asked: dict[str, Any], token: str, offsets: tuple[int, int], most: int)
 
 
 def look(asked: dict[str, Any]) -> dict[str, Any]:
-    """What is new of several jobs; waits for it up to ``wait`` seconds. ``count`` is how many jobs that stay the
-    asker knows of: where there are others, the wait is short, as the next question will be about those too."""
+    """What is new of several jobs; waits for it up to ``wait`` seconds. ``known`` are the jobs that stay and
+    have ended, as the asker knows: where there are others, the wait is short, as the next question will be about those
+    too."""
     alive(asked)
     began = time.monotonic()
 
@@ -207,7 +208,10 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
 def others(asked: dict[str, Any]) -> bool:
     """There are jobs that stay and are not asked about."""
     with suppress(FileNotFoundError):
-        return asked["count"] is not None and len(os.listdir(os.path.join(asked["root"], "jobs"))) != asked["count"]
+        known = asked["known"]
+        return known is not None and not {*known, *asked["jobs"]}.issuperset(
+            os.listdir(os.path.join(asked["root"], "jobs"))
+        )
     return False
 
 

@@ -55,7 +55,8 @@ def package(name: str) -> dict[str, Any]:
     folder = Path(spec.origin).parent
     whole = hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
-        whole.update(f"{file.relative_to(folder)} {identify(file).get('sha256')}\n".encode())
+        status = file.stat()
+        whole.update(f"{file.relative_to(folder)} {_sha256(file, status.st_mtime_ns, status.st_size)}\n".encode())
     facts = {"name": name, "path": str(folder), "sha256": whole.hexdigest()}
     revision = _checkout(folder, facts["sha256"])
     return facts | ({"git": revision} if revision else {})
@@ -104,9 +105,14 @@ def _checkout(folder: Path, content: str) -> str | None:
 @lru_cache(maxsize=256)
 def _identify(path: Path, mtime_ns: int, size: int) -> tuple[tuple[str, Any], ...]:
     """Kept for as long as the file does not change: a comparison starts the same program twenty times."""
-    facts: dict[str, Any] = {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    facts: dict[str, Any] = {"path": str(path), "sha256": _sha256(path, mtime_ns, size)}
     revision = _revision(path.resolve())
     return tuple((facts | ({"git": revision} if revision else {})).items())
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, mtime_ns: int, size: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _revision(path: Path) -> str | None:

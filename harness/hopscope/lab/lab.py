@@ -15,7 +15,7 @@ from hopscope.hosts.executor import Executor
 from hopscope.hosts.process import Process
 from hopscope.lab.lifeline import Lifeline
 from hopscope.lab.setting import Setting, SettingRecord
-from hopscope.lab.settings.impairment import LineImpairment, NetemImpairment, ask_line
+from hopscope.lab.settings.impairment import ENDS, LineImpairment, NetemImpairment, ask_line
 from hopscope.model.topology import Impairment, Topology, suggestion
 
 T = TypeVar("T")
@@ -45,6 +45,8 @@ class Lab:
         self.hosts = hosts
         self.mechanism = mechanism
         self.middles = middles or {}
+        self.middle_ports: Mapping[str, tuple[str, str]] = {}
+        """By link, the ports of a middle that is a host of somebody's; in one of ours they are ``ENDS``."""
         self.settings: list[SettingRecord] = []
         self.lines: dict[str, Process] = {}
         self.proven: Mapping[tuple[str, str], str] = {}
@@ -98,7 +100,7 @@ class Lab:
         """
         mechanism = self.mechanism.get(link)
         if mechanism == "netem":
-            return NetemImpairment(link, impairment)
+            return NetemImpairment(link, impairment, self.middle_ports.get(link, ENDS))
         if link in self.lines:
             return LineImpairment(link, impairment, self.lines[link], self.host(link).directory / "line.json")
         if mechanism == "found":

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import shlex
 import shutil
+import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +24,7 @@ from hopscope.hosts.process import Process
 from hopscope.hosts.ready import ListeningPort
 from hopscope.lab.lifeline import PROGRAMS
 
-PORT = 22
+NAME, PORT = "sshd", 22
 USER, UID = "hopscope", 64711
 """An account without privileges, beside root."""
 PATH = "/run/host/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -67,16 +70,32 @@ def start(host: NetnsExecutor, directory: Path, authorized: Path, account: Accou
     shutil.copy(authorized, directory / "authorized_keys")
     make_key(host, directory / "host_key", comment=host.name)
     (directory / "sshd_config").write_text(_config(account))
-    process = host.spawn(
+    return Sshd(_serve(host, directory, server), directory, fingerprint(directory / "host_key.pub"))
+
+
+def restart(host: NetnsExecutor, *, sessions: bool) -> None:
+    """End the server of a host and start it anew, with the same key, accounts and files. ``sessions`` says whether the
+    connections that it has end with it, as under some service managers, or go on, as under most."""
+    old = next(each for each in host.processes if each.name == NAME and each.poll() is None)
+    server = str(Path(f"/proc/{old.pid}/exe").readlink())
+    children = Path(f"/proc/{old.pid}/task/{old.pid}/children").read_text().split()
+    old.stop()
+    for child in children if sessions else ():
+        with suppress(ProcessLookupError):
+            os.kill(int(child), signal.SIGKILL)
+    _serve(host, old.stdout.parent, server)
+
+
+def _serve(host: NetnsExecutor, directory: Path, server: str) -> Process:
+    return host.spawn(
         [
             *("unshare", "--mount", "--propagation", "private", "--", "sh", str(PROGRAMS / "sshd_room.sh")),
             *(str(directory), server, "-D", "-e", "-f", "/run/host/sshd_config"),
         ],
-        name="sshd",
+        name=NAME,
         ready=ListeningPort(PORT),
         directory=directory,
     )
-    return Sshd(process, directory, fingerprint(directory / "host_key.pub"))
 
 
 def make_key(host: NetnsExecutor, path: Path, *, comment: str) -> None:
@@ -91,7 +110,7 @@ def fingerprint(public_key: Path) -> str:
 
 
 def _furnish(directory: Path, account: Account) -> None:
-    for name, mode in (("", 0o755), ("home", 0o700), ("user", 0o700), ("tmp", 0o1777), ("bin", 0o755)):
+    for name, mode in (("", 0o755), ("home", 0o700), ("user", 0o700), ("run", 0o755), ("tmp", 0o1777), ("bin", 0o755)):
         (directory / name).mkdir(parents=True, exist_ok=True)
         (directory / name).chmod(mode)
     shutil.chown(directory / "user", UID, UID)

@@ -4,7 +4,7 @@ set -e
 umask 022
 directory=$1
 shift
-mount -t tmpfs -o mode=755 tmpfs /run
+mount --bind "$directory/run" /run
 mkdir -p /run/sshd /run/host
 mount --bind "$directory" /run/host
 mount --bind /run/host/home /root

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import secrets
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -121,12 +120,12 @@ def _devices(ground: Ground, name: str) -> dict[str, Any]:
 
 def _spawn(host: Executor, spec: dict[str, Any]) -> Process:
     """The agent, from where it lies if the host shares our file system, else copied."""
-    folder, python = _ONHOST, sys.executable
+    folder = _ONHOST
     if not host.here:
-        folder, python = host.directory / "lastmile", "python3"
+        folder = host.directory / "lastmile"
         for file in _ONHOST.glob("*.py"):
             host.put(file, f"lastmile/{file.name}")
-    argv = [python, "-I", "-S", str(folder / "agent.py"), json.dumps(spec)]
+    argv = [host.python, "-I", "-S", str(folder / "agent.py"), json.dumps(spec)]
     return host.spawn(argv, name="lastmile-agent", ready=LogLine('"ready"', "stdout"), ready_timeout=ANSWER_S)
 
 

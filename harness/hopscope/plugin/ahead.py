@@ -38,10 +38,10 @@ class Ahead:
         """Skip or fail a test that needs no set-up to be known to go wrong."""
         missing = [text for name in required(item) if (text := self._missing(name)) is not None]
         if missing:
-            self._refuse(f"needs {'; '.join(missing)}")
+            self.refuse(f"needs {'; '.join(missing)}")
         first, cause = self._unbuilt.get(lab_of(item), (item.nodeid, ""))
         if first != item.nodeid:
-            self._refuse(f"its lab could not be built (first met by {first}): {cause}")
+            self.refuse(f"its lab could not be built (first met by {first}): {cause}")
 
     def capabilities(self) -> dict[str, Capability]:
         """What `hopscope preflight` says, by name; tried once in a session, which takes about a second."""
@@ -51,7 +51,8 @@ class Ahead:
             self._capabilities = {each.name: each for each in preflight()}
         return self._capabilities
 
-    def _refuse(self, reason: str) -> None:
+    def refuse(self, reason: str) -> None:
+        """Skip the test that runs, or fail it where that is strict."""
         if self._strict:
             pytest.fail(reason, pytrace=False)
         raise NotRun(reason)

@@ -158,7 +158,7 @@ def compare(
     trace = window.close()
     if trace is None or window.capture_directory is None:
         raise HarnessFault("a comparison is judged from captures, and this test is marked lab_uncaptured")
-    judged = Judged(trace, window.directory, limits)
+    judged = Judged(trace, window.directory, limits, bring=window.bring)
     return Comparison(baseline, sut, window.chain.rtt_ns, blocks, judged, 2 * count, completed)
 
 

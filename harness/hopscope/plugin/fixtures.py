@@ -109,12 +109,14 @@ def capture(
 ) -> Iterator[Window]:
     """The test's window: live captures on every tap and the SUT on the path, from before it to its last packet."""
     from hopscope.plugin import unasked
-    from hopscope.plugin.impaired import impaired
+    from hopscope.plugin.impaired import impaired, out_of_reach
     from hopscope.plugin.standins import StoredWindow
     from hopscope.plugin.window import Window
 
     write_json(test_directory / FACTS, {"test": request.node.nodeid, **chain.facts()})
     replay = hopscope_session.replay
+    if replay is None and (reason := out_of_reach(request.node, chain)) is not None:
+        hopscope_session.ahead.refuse(reason)
     with impaired(request.node, chain) if replay is None else replay.impaired(chain) as chain_now:
         window = (
             Window(
@@ -196,7 +198,7 @@ def trace(request: pytest.FixtureRequest, capture: Window, hopscope_session: Ses
         ended = capture.close()
         assert ended is not None
         known = limits.limits(hopscope_session.options.budgets_ms, capture.chain.topology)
-        judged = kind(ended, capture.capture_directory or capture.directory, known, more)
+        judged = kind(ended, capture.capture_directory or capture.directory, known, more, capture.bring)
         hopscope_session.watch(request.node, judged)
         return judged
 

@@ -33,6 +33,14 @@ def changed(topology: Topology, marks: list[tuple[str | None, dict[str, Any]]]) 
     return wanted
 
 
+def out_of_reach(item: pytest.Item, chain: Chain) -> str | None:
+    """Why the links of this lab cannot become what a test wants: hosts that were found have the network between them
+    that they have."""
+    if asked(item) and set(chain.lab.mechanism.values()) == {"found"}:
+        return "it changes what a link does to packets, and links of hosts that were found are what they are"
+    return None
+
+
 @contextmanager
 def impaired(item: pytest.Item, chain: Chain) -> Iterator[Chain]:
     """The chain as the markers of a test want it, until the block ends. Its round trip is measured when it changes.

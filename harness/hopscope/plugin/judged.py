@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from hopscope.checks.check import Check
@@ -28,12 +28,15 @@ class Judged:
         directory: Path,
         limits: Mapping[str, Limit] | None = None,
         more: Sequence[Check] = (),
+        bring: Callable[[Sequence[str]], None] = lambda flows: None,
     ) -> None:
-        """``limits`` (by metric) are for budgets that name none; ``more`` are judged with the standard checks."""
+        """``limits`` (by metric) are for budgets that name none; ``more`` are judged with the standard checks;
+        ``bring`` is told of flows that failed, so that their frames are whole in the captures that people look at."""
         self.trace = trace
         self.directory = directory
         self.limits = limits or {}
         self.more = tuple(more)
+        self._bring = bring
         self.verdicts: list[Verdict] = []
         self._claims: list[str | None] = []
 
@@ -75,6 +78,10 @@ class Judged:
             verdict.to_json() | {"claim": claimed} for verdict, claimed in zip(self.verdicts, self._claims, strict=True)
         ]
         write_json(self.directory / VERDICTS, told)
+        shown = (each.flow for verdict in found if verdict.outcome is Outcome.FAIL for each in verdict.evidence)
+        failing = tuple(dict.fromkeys(flow for flow in shown if flow is not None))
+        if failing:
+            self._bring(failing)
 
 
 def raise_for(verdicts: Sequence[Verdict]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, wraps
@@ -18,6 +19,7 @@ from pydantic import TypeAdapter
 
 from hopscope.errors import EnvironmentFault, HopscopeError, ProductFault, UsageError, WaitTimeout
 from hopscope.hosts.executor import Executor
+from hopscope.hosts.program import clock_ahead_ns
 from hopscope.lab.tunnel import RunningTunnel
 from hopscope.lab.wait import wait_until
 from hopscope.model.laid import LaidEnd
@@ -320,8 +322,13 @@ class Measuring:
         self.window.said["tunnel"].setdefault(key, []).extend(said)
 
     def _description(self) -> dict[str, Any]:
+        """Times are told by this machine's clock; ``ahead_ns`` says of which hosts' captures it is another one."""
         laid, tunnel = self.running.laid, self.running.tunnel
+        hosts = self.running.lab.hosts
+        with ThreadPoolExecutor(len(hosts)) as pool:
+            ahead = dict(zip(hosts, pool.map(clock_ahead_ns, hosts.values()), strict=True))
         return {
+            **({"ahead_ns": {host: ns for host, ns in ahead.items() if ns}} if any(ahead.values()) else {}),
             "sut": self.name,
             "secret": tunnel.secret,
             "keepalive_s": tunnel.keepalive_s,

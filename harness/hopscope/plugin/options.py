@@ -49,12 +49,18 @@ class LabOptions:
     inventory: Path | None = None
     aws: Mapping[str, Any] = field(default_factory=dict)
     """What the provider aws is given."""
+    places: int | None = None
+    """How many workers of a session can have hosts at the same time; None where each builds its own here."""
     repair: str = "off"
     """After a failing test of a tunnel: off (say the cause), dry-run (and what would mend it), apply (mend)."""
     tunnel_topology: str = TUNNEL_TOPOLOGY
     """Of tests with the fixture ``tunnel``: what ``--lab-topology`` says, where it says something."""
     replay: StoredRun | None = None
     """The run that is judged again instead of a lab's; ``topology``, ``sut`` and ``rtt_ms`` are then its own."""
+
+
+#: Addresses of an account are five unless it has asked for more, and a chain needs four.
+MOST_CHAINS = 16
 
 
 def add(parser: pytest.Parser) -> None:
@@ -74,6 +80,7 @@ def add(parser: pytest.Parser) -> None:
         ),
         ("aws-run", "NAME", "the stack to find, or the id of the VPC to adopt"),
         ("aws-max-usd", "USD", "what a stack that is built may cost until it ends by itself (default: 2)"),
+        ("aws-chains", "N", "how many stacks workers of pytest-xdist may have at once, for that sum (default: 1)"),
         ("sut", "NAME[,HOST=NAME…]", "system under test, or a mix: stamp,servernic=mine (default: the topology's)"),
         ("rtt", "MS", "round trip that the WAN leg adds, instead of the topology's"),
         ("run-dir", "DIR", f"where runs are written (default: {RUN_DIR})"),
@@ -130,6 +137,7 @@ def resolve(config: pytest.Config) -> LabOptions:
     if inventory is not None and (_value(config, "lab_keep") or "never") != "never":
         raise pytest.UsageError("--lab-keep is for labs that are built: hosts of an inventory stay in any case")
     aws = _aws(config, provider)
+    chains = _chains(_value(config, "lab_aws_chains"), provider, aws)
     repair = _value(config, "lab_repair") or "off"
     if repair not in REPAIR:
         raise pytest.UsageError(f"--lab-repair {repair}: must be one of {', '.join(REPAIR)}")
@@ -146,6 +154,7 @@ def resolve(config: pytest.Config) -> LabOptions:
         labs_dir=config.rootpath / LABS_DIR,
         inventory=None if inventory is None else config.invocation_params.dir / inventory,
         aws=aws,
+        places=chains if provider == "aws" else 1 if inventory is not None else None,
         repair=repair,
         attach=_attach(config),
         **({} if stored is not None else _staying(config)),
@@ -194,6 +203,20 @@ def _aws(config: pytest.Config, provider: str) -> dict[str, Any]:
     if provider == "aws" and (_value(config, "lab_keep") or "never") != "never":
         raise pytest.UsageError("--lab-keep is for labs of this machine: hopscope aws provision makes what stays")
     return given
+
+
+def _chains(text: str | None, provider: str, aws: dict[str, Any]) -> int:
+    """How many stacks at once. What all of them may cost is shared out: ``max_usd`` becomes that of each."""
+    if text is None:
+        return 1
+    if provider != "aws" or aws.get("source", "build") != "build":
+        raise pytest.UsageError("--lab-aws-chains is for --lab-provider aws, and for stacks that are built")
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_CHAINS:
+        raise pytest.UsageError(f"--lab-aws-chains {text}: must be a number from 1 to {MOST_CHAINS}")
+    from hopscope.aws.guards import MAX_USD
+
+    aws["max_usd"] = aws.get("max_usd", MAX_USD) / int(text)
+    return int(text)
 
 
 def _usd(text: str | None) -> float | None:

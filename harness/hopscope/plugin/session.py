@@ -48,7 +48,10 @@ class Session:
         self.replay = None if options.replay is None else Replay(options.replay)
         self.outcomes = Outcomes(VERDICTS)
         self.turns = Turns(
-            session_id(config), self.teller.say, alone=None if options.inventory is None else self.worker
+            session_id(config),
+            self.teller.say,
+            alone=None if options.places is None else self.worker,
+            places=options.places or 1,
         )
         self.item: pytest.Item | None = None
         """The test that runs."""

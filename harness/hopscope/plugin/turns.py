@@ -10,12 +10,15 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from hopscope.errors import HarnessFault, WaitTimeout
 from hopscope.hosts.wait import wait_until
+
+T = TypeVar("T")
 
 #: A budget test takes about a minute, and no more than a few sessions meet on one machine.
 PATIENCE_S = 1800.0
@@ -38,12 +41,16 @@ def directory() -> Path:
 
 class Turns:
     """``session`` names the locks of one session's workers, None where it has but one process. ``say`` tells a wait.
-    ``alone`` is the name of a worker whose labs are hosts that no other worker can use at the same time."""
+    ``alone`` is the name of a worker whose labs are hosts that only so many workers can have at the same time
+    (``places``)."""
 
-    def __init__(self, session: str | None, say: Callable[[str], None], *, alone: str | None = None) -> None:
+    def __init__(
+        self, session: str | None, say: Callable[[str], None], *, alone: str | None = None, places: int = 1
+    ) -> None:
         self._session = session
         self._say = say
         self._alone = alone
+        self._places = places
         self._hosts = ExitStack()
 
     @contextmanager
@@ -72,30 +79,53 @@ class Turns:
         if self._session is None or self._alone is None:
             return
         with ExitStack() as stack:
-            file = directory() / f"{self._session}.hosts"
-            first = (file.read_text() if file.exists() else "") or "another worker"
-            whom = f"{first}, which has the hosts of the inventory"
-            self._lock(stack, file.name, fcntl.LOCK_EX, whom, patience_s=HOSTS_PATIENCE_S)
+            files = [directory() / f"{self._session}.hosts-{number}" for number in range(self._places)]
+            descriptors = {file: os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) for file in files}
+            for descriptor in descriptors.values():
+                stack.callback(os.close, descriptor)
+            file = self._one_of(descriptors)
             file.write_text(self._alone)
             self._alone = None
             self._hosts = stack.pop_all()
 
-    def _lock(self, stack: ExitStack, name: str, kind: int, whom: str, patience_s: float | None = None) -> None:
+    def _one_of(self, descriptors: Mapping[Path, int]) -> Path:
+        """The first that could be taken."""
+
+        def free() -> Path | None:
+            return next((file for file, descriptor in descriptors.items() if _taken(descriptor, fcntl.LOCK_EX)), None)
+
+        found = free()
+        if found is None:
+            others = " and ".join(file.read_text() or "another worker" for file in descriptors)
+            whom = f"{others}, which {'has' if self._places == 1 else 'have'} the hosts"
+            self._say(f"waiting for {whom}")
+            found = _in_time(free, HOSTS_PATIENCE_S, whom)
+        return found
+
+    def _lock(self, stack: ExitStack, name: str, kind: int, whom: str) -> None:
         descriptor = os.open(directory() / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         stack.callback(os.close, descriptor)
         if _taken(descriptor, kind):
             return
         self._say(f"waiting for {whom}")
-        try:
-            wait_until(lambda: _taken(descriptor, kind), timeout=patience_s or PATIENCE_S, interval=0.1, what=whom)
-        except WaitTimeout as late:
-            raise HarnessFault(f"its turn did not come: {late.message}") from None
+        _in_time(lambda: _taken(descriptor, kind), PATIENCE_S, whom)
+
+
+def _in_time(condition: Callable[[], T | None], patience_s: float, whom: str) -> T:
+    try:
+        met = wait_until(condition, timeout=patience_s, interval=0.1, what=whom)
+    except WaitTimeout as late:
+        raise HarnessFault(f"its turn did not come: {late.message}") from None
+    assert met is not None
+    return met
 
 
 def forget(session: str) -> None:
     """Remove the locks of a session whose workers have ended."""
-    for kind in ("gate", "room", "hosts"):
+    for kind in ("gate", "room"):
         (directory() / f"{session}.{kind}").unlink(missing_ok=True)
+    for place in directory().glob(f"{session}.hosts-*"):
+        place.unlink(missing_ok=True)
 
 
 def _taken(descriptor: int, kind: int) -> bool:

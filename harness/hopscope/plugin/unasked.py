@@ -32,7 +32,7 @@ def conclude(window: Window, tunnel: Tunnel | None = None) -> tuple[Verdict, ...
     trace = Trace.load(directory)
     if not len(trace):
         return ()
-    verdicts = Judged(trace, directory).judge(capture_health(), carried_by())
+    verdicts = Judged(trace, directory, bring=window.bring).judge(capture_health(), carried_by())
     raise_for([verdict for verdict in verdicts if verdict.outcome is not Outcome.NOT_APPLICABLE])
     return verdicts
 

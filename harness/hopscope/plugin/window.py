@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Window:
         self._captured = captured
         self._folders = tuple(folders)
         self._session: CaptureSession | None = None
+        self._stopped: CaptureSession | None = None
         self._sut: RunningSut | None = None
         self._events: list[dict[str, object]] = []
         self._identity: dict[str, dict[str, object]] = {}
@@ -70,6 +72,7 @@ class Window:
         if self._captured:
             self._count += 1
             self.capture_directory = self.directory / f"capture-{self._count}"
+            self._forget()
             session = CaptureSession(self.chain.lab, self.capture_directory)
             with story.step(self.directory, f"Captures live on {len(session.ports)} taps"):
                 session.start()
@@ -212,6 +215,7 @@ class Window:
             self._end()
         else:
             self.stop_sut()
+        self._forget()
         if sys.exception() is None:  # what failed first is what people need to see
             self._refuse_leftovers()
 
@@ -228,11 +232,32 @@ class Window:
         try:
             self.stop_sut()
         finally:
+            self._stopped = session
             try:
                 session.stop(extra=self._extra())
             finally:
                 self.tape.note("end", folder=directory.name, files=_sealed(directory))
         return directory
+
+    def bring(self, flows: Sequence[str]) -> None:
+        """Have flows that failed whole in the captures of the window that ended last, where a host has thinned them.
+
+        One that does not give them changes nothing of what was judged: the step is told as failed, and that is all.
+        """
+        session, directory = self._stopped, self.capture_directory
+        if session is None or directory is None or not session.thinned:
+            return
+        step = story.step(self.directory, f"Fetched {len(flows)} failing flow(s) whole from where they were captured")
+        with suppress(EnvironmentFault), step:
+            try:
+                session.bring(flows)
+            finally:
+                self.tape.note("end", folder=directory.name, files=_sealed(directory))
+
+    def _forget(self) -> None:
+        stopped, self._stopped = self._stopped, None
+        if stopped is not None:
+            stopped.forget()
 
     def evidence(self) -> dict[str, object]:
         """What ran in the windows of this test, for the manifest."""

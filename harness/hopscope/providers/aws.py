@@ -17,14 +17,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from hopscope.aws import guards, takedown
+from hopscope.aws import guards, quotas, takedown
 from hopscope.aws.actual import stack_name
 from hopscope.aws.audit import Actual, Status
 from hopscope.aws.cloud import Cloud, connect
-from hopscope.aws.desired import RUN, Request, eni_key, legal
+from hopscope.aws.desired import RUN, Request, legal
+from hopscope.aws.guest_facts import ONLINE
+from hopscope.aws.guests import agents, hands, in_aws
 from hopscope.aws.repair import Stack
 from hopscope.errors import EnvironmentFault, HopscopeError, LabFailed, UsageError
-from hopscope.hosts.ssm import SsmExecutor
 from hopscope.lab.lab import Lab
 from hopscope.lab.state import LABS
 from hopscope.lab.wait import wait_until
@@ -80,6 +81,7 @@ class AwsProvider:
             stack = Stack(cloud, topology, request, vpc=self._run if self._source == "adopt" else None)
             if self._source == "build":
                 guards.check(topology, request, self._max_usd)
+                quotas.check(cloud, topology, request, stack.look())
                 ends.push(_TakingDown(cloud, request.run))
                 actual = stack.build(self._say)
             else:
@@ -88,6 +90,7 @@ class AwsProvider:
             own.mkdir(parents=True)
             ends.callback(shutil.rmtree, own, ignore_errors=True)
             if doubles is not None:
+                doubles.control.sweep(own)
                 _populate(doubles, topology, actual, own)
             bucket = stack_name(request.run) if "bucket" in actual.ids else None
             return _found(cloud, topology, actual, own, bucket, ends)
@@ -155,30 +158,16 @@ def _found(
     """The lab of a stack whose instances have registered. What ``ends`` holds ends with it."""
     instances = {host.name: actual.ids[f"instance {host.name}"] for host in topology.hosts}
     _registered(cloud, list(instances.values()))
-    api = cloud.commands(bucket)
-    macs = {
-        each["NetworkInterfaceId"]: each["MacAddress"].lower()
-        for each in cloud.listed("describe_network_interfaces", network_interface_id=_enis(topology, actual))
-    }
+    seen = in_aws(cloud, topology, actual)
     inventory = Inventory(
         hosts={
             host.name: InventoryHost(
-                address=instances[host.name],
-                ports={port.name: macs[actual.ids[eni_key(port)]] for port in host.ports},
+                address=instances[host.name], ports={port.name: str(port.mac) for port in host.ports}
             )
-            for host in topology.hosts
+            for host in seen.hosts
         }
     )
-    hosts = {
-        name: SsmExecutor(
-            name,
-            instance,
-            api,
-            Path(f"/tmp/hopscope-{secrets.token_hex(8)}"),  # noqa: S108  a name that is not to be guessed
-            directory / name,
-        )
-        for name, instance in instances.items()
-    }
+    hosts = hands(cloud, instances, bucket, directory)
     try:
         finding = Finding(topology, inventory, directory, hosts, TTL_SECONDS)
         finding.routed = True
@@ -193,19 +182,11 @@ def _found(
     return lab
 
 
-def _enis(topology: Topology, actual: Actual) -> list[str]:
-    return [actual.ids[eni_key(port)] for port in topology.ports]
-
-
 def _registered(cloud: Cloud, instances: list[str]) -> None:
     """Wait for the agents. LabFailed with those that do not come."""
 
     def missing() -> list[str]:
-        listed = cloud.ask(
-            "ssm", "describe_instance_information", Filters=[{"Key": "InstanceIds", "Values": instances}]
-        )["InstanceInformationList"]
-        online = {each["InstanceId"] for each in listed if each["PingStatus"] == "Online"}
-        return [instance for instance in instances if instance not in online]
+        return [instance for instance, state in agents(cloud, instances).items() if state != ONLINE]
 
     try:
         wait_until(

@@ -10,21 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hopscope.lab.looked import TOOLS
 from hopscope.model.inventory import Inventory
 from hopscope.model.topology import Host, Impairment, Interface, Link, Port, Topology
 
 Survey = Mapping[str, Any]
 
-TOOLS = {
-    "ip": "iproute2",
-    "tc": "iproute2",
-    "nft": "nftables",
-    "ethtool": "ethtool",
-    "ping": "iputils-ping",
-    "setpriv": "util-linux",
-    "getent": "libc-bin",
-    "sha256sum": "coreutils",
-}
 OLDEST_PYTHON = (3, 9)
 FREE_BYTES = 1 << 30
 CLOCK_NS = 1_000_000_000

@@ -10,23 +10,22 @@ import json
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hopscope.errors import EnvironmentFault, HopscopeError, LabFailed, UsageError
+from hopscope.errors import EnvironmentFault, HopscopeError, LabFailed, ToolMissing, UsageError
 from hopscope.hosts.program import python_program
 from hopscope.hosts.ready import LogLine
 from hopscope.hosts.ssh import SshExecutor
 from hopscope.hosts.ssh_connection import Target
 from hopscope.hosts.ssm import SsmExecutor
-from hopscope.lab import drift
+from hopscope.lab import drift, looked
 from hopscope.lab.lab import Lab
 from hopscope.lab.lifeline import PROGRAMS
-from hopscope.lab.plan import line_options
+from hopscope.lab.plan import Offers, choose, line_options
 from hopscope.lab.rtt import measure_idle_rtt
 from hopscope.lab.setting import Setting, SettingRecord
 from hopscope.lab.settings.bridge import Bridge
@@ -46,7 +45,6 @@ Hands = SshExecutor | SsmExecutor
 MECHANISM = "found"
 #: What the agent of an instance has with its service, by the first interface, and any instance with its metadata.
 AGENT_TRAFFIC = "tcp port 443 or net 169.254.0.0/16"
-SURVEY_SECONDS = 30.0
 IP_AND_ICMP_BYTES = {4: 28, 6: 48}
 #: A round trip below this is no delay that somebody added.
 NO_DELAY_MS = 1.0
@@ -112,6 +110,7 @@ class Finding:
         self.hosts = {host.name: hosts[host.name] for host in topology.hosts}
         self.ttl = ttl
         self.leases: dict[str, Lease] = {}
+        self.netem: dict[str, bool] = {}
 
     def lab(self) -> Lab:
         self._take_leases()
@@ -124,6 +123,8 @@ class Finding:
         self.mapped = topology
         problems += found.misrouted(topology, self._ways(topology), routed=self.routed)
         _refuse(problems)
+        boxes = sorted({middle.host for middle in self.inventory.links.values()})
+        self.netem = dict(zip(boxes, _each(boxes, lambda box: _has_netem(self.all[box])), strict=True))
         lab = Lab(self.directory.name, topology, self.directory, self.hosts, self._mechanisms(topology))
         self.first(lab)
         lab.on_close(partial(shutil.rmtree, self.directory, ignore_errors=True))
@@ -149,26 +150,30 @@ class Finding:
         return {ours.name: (ours, middles[each.name]) for each, ours in pairs if each.name in middles}
 
     def _mechanisms(self, topology: Topology) -> dict[str, str]:
-        middles = self._middles(topology)
-        return {
-            link.name: MECHANISM if link.name not in middles else "packet-line" if link.impairment.active else "bridge"
-            for link in topology.links
-        }
+        """How each link is made: as it was found, or by a box in its middle that has netem, or runs our delay line."""
+        made = dict.fromkeys([link.name for link in topology.links], MECHANISM)
+        for name, (link, middle) in self._middles(topology).items():
+            mechanism = choose(link, Offers(netem=self.netem[middle.host], tun=False))
+            made[name] = "bridge" if mechanism == "veth" else mechanism
+        return made
 
     def _join(self, lab: Lab) -> None:
-        """Have the boxes in the middle of links pass packets on: by a delay line, or a bridge without a delay."""
-        middles = {}
-        for name, (link, middle) in self._middles(lab.topology).items():
-            box = middles[name] = self.all[middle.host]
-            lab.middles = middles
-            if link.impairment.active:
+        """Have the boxes in the middle of links pass packets on: by a delay line, or a bridge with netem or without."""
+        between = self._middles(lab.topology)
+        lab.middles = {name: self.all[middle.host] for name, (_, middle) in between.items()}
+        lab.middle_ports = {name: middle.ports for name, (_, middle) in between.items()}
+        for name, (link, middle) in between.items():
+            box = self.all[middle.host]
+            if lab.mechanism[name] == "packet-line":
                 lab.lines[name] = box.spawn(
                     [*python_program(box, PROGRAMS / "delayline.py"), json.dumps(_line(box, middle, link))],
                     name="line",
                     ready=LogLine('"event": "ready"', "stdout"),
                 )
-            else:
-                lab.apply(Bridge(name, middle.ports))
+                continue
+            lab.apply(Bridge(name, middle.ports))
+            if lab.mechanism[name] == "netem":
+                lab.apply(lab.impairment(name, link.impairment))
 
     def _journal(self, setting: Setting) -> Callable[[], None]:
         """Settings of a link are those of a process or a bridge in its middle. A process ends with the connection."""
@@ -199,10 +204,8 @@ class Finding:
 
         def survey(executor: Hands) -> tuple[dict[str, Any], int] | None:
             try:
-                argv = [*python_program(executor, PROGRAMS / "survey.py"), str(executor.directory), *found.TOOLS]
-                before = time.time_ns()
-                seen = json.loads(executor.run(argv, timeout=SURVEY_SECONDS).stdout)
-                return seen, seen["time_ns"] - (before + time.time_ns()) // 2
+                seen = looked.survey(executor)
+                return seen.survey, seen.ahead_ns
             except HopscopeError as error:
                 problems.append(Problem(executor.name, str(error).removeprefix(f"{executor.name}: ")))
                 return None
@@ -213,14 +216,13 @@ class Finding:
         return {name: seen for name, (seen, _) in both.items()}, {name: ahead for name, (_, ahead) in both.items()}
 
     def _ways(self, topology: Topology) -> dict[tuple[str, str], dict[str, Any]]:
-        asked = list(dict.fromkeys((host, address) for host, address, _, _ in found.destinations(topology)))
-
-        def way(question: tuple[str, str]) -> dict[str, Any]:
-            host, address = question
-            told = self.hosts[host].run(["ip", "-json", "route", "get", address], check=False)
-            return dict(json.loads(told.stdout)[0]) if told.returncode == 0 else {}
-
-        return dict(zip(asked, _each(asked, way), strict=True))
+        asked: dict[str, list[str]] = {}
+        for host, address, _, _ in found.destinations(topology):
+            asked.setdefault(host, []).append(address)
+        answers = _each(asked, lambda host: looked.ways(self.hosts[host], asked[host]))
+        return {
+            (host, address): way for host, told in zip(asked, answers, strict=True) for address, way in told.items()
+        }
 
     def _too_small(self, topology: Topology) -> list[Problem]:
         """Links that do not carry packets of their ports' size whole: a probe that must not be cut up."""
@@ -258,8 +260,9 @@ class Finding:
         before = drift.look(lab)
         lab.on_close(partial(_compare, lab, before))
         _each(lab.topology.ports, lambda port: lab.apply(Offload(port.host, port.name)))
+        delayed = {"packet-line", "netem"} & set(lab.mechanism.values())
         ends = [host.name for host in lab.topology.hosts if host.role is Role.CLIENT] + [lab.topology.service.host]
-        if len(ends) == 2 and ends[0] != ends[1] and not lab.lines:
+        if len(ends) == 2 and ends[0] != ends[1] and not delayed:
             milliseconds = measure_idle_rtt(lab, ends[0], ends[1]) / 1e6
             if milliseconds >= NO_DELAY_MS:
                 lab.topology = lab.topology.with_rtt(round(milliseconds, 3))
@@ -269,6 +272,14 @@ def _line(box: Hands, middle: Middle, link: Link) -> dict[str, Any]:
     near, far = ({"netns": "/proc/self/ns/net", "port": port} for port in middle.ports)
     control = str(box.directory / "line.json")
     return {"kind": "packet", "a": near, "b": far, "control": control, "seed": 1, **line_options(link.impairment)}
+
+
+def _has_netem(box: Hands) -> bool:
+    """Its kernel has netem, or has it as a module; loading it is left to the kernel."""
+    try:
+        return box.run(["modprobe", "-n", "-q", "sch_netem"], check=False).returncode == 0
+    except ToolMissing:
+        return False
 
 
 def _of_topology(file: Path, topology: str) -> Path:

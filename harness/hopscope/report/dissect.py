@@ -149,11 +149,11 @@ def _read(path: str, display_filter: str, loop: asyncio.AbstractEventLoop) -> It
 
     capture = Capture(
         path,
-        display_filter=display_filter,
         eventloop=loop,
         keep_packets=False,
         override_prefs=PREFERENCES,
-        custom_parameters=["-J", "ip ipv6 tcp"],  # layers in whole; -j would leave out the analysis
+        # The filter as pyshark's own option would start another tshark, to ask for its version: half of the time.
+        custom_parameters=["-Y", display_filter, "-J", "ip ipv6 tcp"],  # layers in whole; -j leaves out the analysis
     )
     try:
         for packet in capture:

@@ -50,8 +50,9 @@ class StoredTest:
         return waiting.popleft()
 
     def find(self, call: str, folder: str | None) -> dict[str, Any] | None:
-        """The call of this name that concerned a window (None: an uncaptured one), if it was made."""
-        same = (each for each in self._calls if each["call"] == call and each.get("folder") == folder)
+        """The call of this name that concerned a window (None: an uncaptured one), if it was made: the last, since a
+        window is sealed again when more of it was fetched."""
+        same = (each for each in reversed(self._calls) if each["call"] == call and each.get("folder") == folder)
         return next(same, None)
 
     def file(self, name: str, sealed: Mapping[str, Any]) -> Path:

@@ -21,6 +21,9 @@ _ROWS = 1 << 16
 
 _ONES = 65535
 
+_SUMMED = np.isin(np.arange(256), (TCP, UDP, ICMP, ICMPV6))
+"""By protocol: whether it has a checksum that is known here."""
+
 
 def ip_states(packets: Packets) -> NDArray[np.uint8]:
     """ChecksumState of each IPv4 header; ABSENT for anything else."""
@@ -36,9 +39,10 @@ def ip_states(packets: Packets) -> NDArray[np.uint8]:
 def l4_states(packets: Packets) -> NDArray[np.uint8]:
     """ChecksumState of the TCP, UDP or ICMP checksum of each row."""
     states = np.full(len(packets), ChecksumState.ABSENT, np.uint8)
-    known = np.isin(packets.proto, (TCP, UDP, ICMP, ICMPV6)) & (packets.family > 0)
+    known = _SUMMED[packets.proto] & (packets.family > 0)
     states[known] = ChecksumState.UNVERIFIABLE
-    states[np.isin(packets.malformed, (Malformed.NETWORK, Malformed.TRANSPORT))] = ChecksumState.MALFORMED
+    broken = (packets.malformed == Malformed.NETWORK) | (packets.malformed == Malformed.TRANSPORT)
+    states[broken] = ChecksumState.MALFORMED
     kept = packets.l4_offset + packets.l4_len <= packets.offset + packets.caplen
     rows = np.flatnonzero(known & (packets.l4_offset >= 0) & kept & ~packets.fragment)
     if len(rows):
@@ -58,7 +62,7 @@ def _verify(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     # ICMP over IPv4 is the only one without a pseudo-header.
     covered[proto == ICMP] = 0
     total = (sums(packets.data, at, at + length) + covered) % _ONES
-    partial = (field % _ONES == covered) & np.isin(proto, (TCP, UDP))
+    partial = (field % _ONES == covered) & ((proto == TCP) | (proto == UDP))
     none = (proto == UDP) & (field == 0) & (packets.family[rows] == 4)
     return np.asarray(
         np.select(

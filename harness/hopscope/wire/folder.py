@@ -49,7 +49,7 @@ def read(
     reader: Callable[[Path], Packets] | None = None,
     placed: Mapping[tuple[str, str | None], Position] | None = None,
 ) -> Content:
-    """Read all captures of a folder, with ``reader`` (default: whole files).
+    """Read all captures of a folder, with ``reader`` one by one (default: whole files, small ones together).
 
     ``placed`` says by file and interface where each capture was taken, instead of its packets. Raises HarnessFault: no
     folder, none named after a host, or one that cannot be read.
@@ -59,7 +59,7 @@ def read(
     said = sidecar.read(path / SIDECAR)
     entries = said.taps
     notes: list[str] = [*said.notes]
-    candidates: list[Candidate] = []
+    chosen: list[tuple[Path, str, Mapping[str, Any]]] = []
     for file in sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES and p.is_file()):
         entry = entries.get(file.name) or {}
         host = str(entry.get("role") or entry.get("host") or "").lower()
@@ -71,8 +71,13 @@ def read(
             continue
         if entry.get("problem"):
             notes.append(f"{file.name}: {entry['problem']}")
+        chosen.append((file, host, entry))
+    files = [file for file, _, _ in chosen]
+    opened = pcap.every(files) if reader is None else map(reader, files)
+    candidates: list[Candidate] = []
+    for file, host, entry in chosen:
         progress(f"reading {file.name}")
-        candidates += _candidates(file, host, entry, said, reader or pcap.read)
+        candidates += _candidates(file, host, entry, said, next(opened))
     missing = tuple(name for name in entries if not (path / name).is_file())
     notes += [f"{name}: named in {SIDECAR} and not there" for name in missing]
     if not candidates:
@@ -98,11 +103,9 @@ def read(
     )
 
 
-def _candidates(
-    file: Path, host: str, entry: Mapping[str, Any], said: Sidecar, reader: Callable[[Path], Packets]
-) -> list[Candidate]:
+def _candidates(file: Path, host: str, entry: Mapping[str, Any], said: Sidecar, packets: Packets) -> list[Candidate]:
     """One for the file, or one for each port where it holds several (`tcpdump -i any`, pcapng)."""
-    packets = replace(reader(file), vouched=entry.get("thinned") is True)
+    packets = replace(packets, vouched=entry.get("thinned") is True)
     health, doubts = sidecar.health(entry)
     tap = Tap(
         file=file.name,

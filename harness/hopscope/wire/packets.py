@@ -6,7 +6,7 @@ say what a row has. Nothing here copies payload: ``data`` is the mapped file and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
@@ -56,7 +56,7 @@ class Packets:
     path: str
     """File the rows come from."""
     data: NDArray[np.uint8]
-    """The whole file, mapped read-only."""
+    """The whole file, mapped read-only; several small files that were read together, one after the other."""
     truncated: bool
     """The file ends in the middle of a record, or a record is damaged: rows end there."""
 
@@ -128,6 +128,8 @@ class Packets:
 
     vouched: bool = False
     """The host that took the capture has cut the payload out of segments whose TCP checksum it found right."""
+    of: tuple[Packets, slice] | None = field(default=None, repr=False)
+    """The rows of several files that these are a part of: what is worked out later is worked out for all at once."""
 
     def __len__(self) -> int:
         return len(self.time)
@@ -160,15 +162,26 @@ class Packets:
         """The same capture with some of its rows (indices or mask); frame numbers stay those of the file."""
         kept = {f.name: getattr(self, f.name) for f in fields(self)}
         for name, value in kept.items():
-            if name not in ("path", "data", "truncated", "vouched"):
+            if isinstance(value, np.ndarray) and name != "data":
                 kept[name] = value[rows]
-        return Packets(**kept)
+        return Packets(**kept | {"of": None})
+
+    def part(self, rows: slice, path: str, *, truncated: bool) -> Packets:
+        """The rows of one file, of those of several."""
+        columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, value in columns.items():
+            if isinstance(value, np.ndarray) and name != "data":
+                columns[name] = value[rows]
+        frame = np.arange(1, len(columns["time"]) + 1, dtype=np.int64)
+        return Packets(**columns | {"path": path, "truncated": truncated, "frame": frame, "of": (self, rows)})
 
     @cached_property
     def sack(self) -> NDArray[np.uint32]:
         """Edges of the SACK blocks, shape (n, 8): left, right, left, right …, zeros behind the last block."""
         from hopscope.wire import gather, options
 
+        if self.of is not None:
+            return self.of[0].sack[self.of[1]]
         out = np.zeros((len(self), 8), np.uint32)
         rows = np.flatnonzero(self.sack_count)
         if not len(rows):
@@ -183,14 +196,14 @@ class Packets:
         """ChecksumState of the IPv4 header of each row."""
         from hopscope.wire import checksum
 
-        return checksum.ip_states(self)
+        return checksum.ip_states(self) if self.of is None else self.of[0].ip_checksum[self.of[1]]
 
     @cached_property
     def l4_checksum(self) -> NDArray[np.uint8]:
         """ChecksumState of the TCP, UDP or ICMP checksum of each row; that of a segment that was cut is vouched for."""
         from hopscope.wire import checksum
 
-        return checksum.l4_states(self)
+        return checksum.l4_states(self) if self.of is None or self.vouched else self.of[0].l4_checksum[self.of[1]]
 
 
 def address(hi: int, lo: int) -> IPv4Address | IPv6Address:

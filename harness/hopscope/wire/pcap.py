@@ -8,7 +8,7 @@ be opened, raises.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,9 @@ MAGIC = {
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd", b"\x04\x22": "lz4", b"\xfd\x37": "xz", b"BZ": "bzip2"}
 
+_SMALL = 2 << 20
+"""Bytes of all captures of a folder that are read together."""
+
 _FILE_HEADER = 24
 _RECORD_HEADER = 16
 
@@ -37,6 +40,15 @@ def read(path: Path) -> Packets:
     """Columns of a capture file. Raises HarnessFault for a file that cannot be read or is no capture."""
     data = mapped(path)
     return decode.columns(str(path), data, index(path, data))
+
+
+def every(paths: Sequence[Path]) -> Iterator[Packets]:
+    """Columns of one capture file after the other, as ``read`` gives them; of small ones all at once."""
+    files = [(path, mapped(path)) for path in paths]
+    if sum(len(data) for _, data in files) > _SMALL:
+        yield from (decode.columns(str(path), data, index(path, data)) for path, data in files)
+    elif files:
+        yield from decode.together([(str(path), data, index(path, data)) for path, data in files])
 
 
 def windows(path: Path, span: int = SPAN) -> Iterator[Packets]:

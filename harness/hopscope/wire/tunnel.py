@@ -229,7 +229,12 @@ def echoes(capture: Capture, tag: bytes) -> list[Echo]:
 
 
 def _trace(path: Path, tunnel: Mapping[str, Any], entries: Mapping[str, Mapping[str, Any]]) -> TunnelTrace:
-    captures = {name: _capture(path / name, entry) for name, entry in entries.items() if (path / name).is_file()}
+    ahead_ns = tunnel.get("ahead_ns", {})
+    captures = {
+        name: _capture(path / name, entry, int(ahead_ns.get(entry["host"], 0)))
+        for name, entry in entries.items()
+        if (path / name).is_file()
+    }
     sides, used = [], set()
     for host, end in tunnel["ends"].items():
         mine = [each for each in captures.values() if each.host == host]
@@ -256,9 +261,13 @@ def _trace(path: Path, tunnel: Mapping[str, Any], entries: Mapping[str, Mapping[
     )
 
 
-def _capture(file: Path, entry: Mapping[str, Any]) -> Capture:
-    """A capture as far as the side-car counts it: one that is still going on may have grown since."""
+def _capture(file: Path, entry: Mapping[str, Any], ahead_ns: int) -> Capture:
+    """A capture as far as the side-car counts it: one that is still going on may have grown since. Its times are on the
+    clock of what was said then, which its own is ahead of by ``ahead_ns``."""
     packets = pcap.read(file)
+    if ahead_ns:
+        packets = replace(packets, time=packets.time - ahead_ns)
+        entry = {**entry, **{key: entry[key] - ahead_ns for key in ("live_ns", "end_ns") if entry.get(key)}}
     health, doubts = sidecar.health(entry)
     if health is not None and not doubts and len(packets) > health.captured:
         packets = replace(packets.take(np.arange(health.captured)), truncated=False)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hopscope import data
-from hopscope.aws import guards, userdata
+from hopscope.aws import guards, quotas, userdata
 from hopscope.aws.audit import Actual, Line, Status, after_repair, audit, summary
 from hopscope.aws.desired import EXISTS, Request, facts, guest_routes, legal, of_others, rows, rules, vpc_range
 from hopscope.aws.fragment import fragment
@@ -174,3 +174,24 @@ def test_a_run_that_could_cost_more_than_meant_is_not_begun(given, hours: float,
 
 def test_the_estimate_is_the_sum_of_its_parts() -> None:
     assert guards.check(CHAIN, request(1)) == pytest.approx(4 * (0.097 + 0.005 + 0.0011), rel=0.01)
+
+
+def test_what_is_needed_of_an_account_is_what_is_not_there_yet() -> None:
+    of_nothing = quotas.needs(CHAIN, request(types={"server": "c6i.xlarge"}), Actual())
+    assert of_nothing == {"vpcs": 1, "gateways": 1, "addresses": 4, "vcpus": 10}
+    half = Actual(ids={"vpc": "vpc-1", "instance client": "i-1", "address client": "eip-1"})
+    assert quotas.needs(CHAIN, request(), half) == {"vpcs": 0, "gateways": 1, "addresses": 3, "vcpus": 6}
+
+
+@pytest.mark.parametrize(("limit", "short"), [(None, False), (9, False), (8, True)])
+def test_a_quota_is_short_where_its_limit_is_known(limit: int | None, short: bool) -> None:
+    quota = quotas.Quota("VPCs", "vpc", "L-1", used=5, needed=4, limit=limit, why="not allowed")
+    assert quota.short is short
+    assert ("ask for more" in str(quota)) is short
+
+
+def test_every_type_with_a_price_has_its_number_of_processors() -> None:
+    types = [name for name in guards.prices() if "." in name]
+    assert {quotas.vcpus(name) for name in types} == {2, 4}
+    with pytest.raises(UsageError, match="sizes are"):
+        quotas.vcpus("p5.48xlarge")

@@ -195,3 +195,18 @@ def test_a_device_that_went_with_its_daemon_is_a_doubt_and_a_port_that_ended_is_
     assert "disappeared" in json.loads((tmp_path / "out/taps.json").read_text())["taps"]["client-tun0.pcap"]["problem"]
     session.stop()
     assert ["disappeared" in report.problem for report in session.reports] == [False, True]
+
+
+def test_flows_that_are_asked_for_later_are_fetched_with_those_before(
+    make_lab: Callable[..., Any], tmp_path: Path
+) -> None:
+    asked: list[Any] = []
+    session = CaptureSession(make_lab(), tmp_path / "out")
+    assert not session.thinned
+    session._stopped = [SimpleNamespace(thinned=True, bring=asked.append, forget=lambda: None)]  # type: ignore[list-item]
+    assert session.thinned
+    for flows in (["a > b"], ["a > b"], ["c > d"]):
+        session.bring(flows)
+    assert asked == [("a > b",), ("a > b", "c > d")]
+    session.forget()
+    assert not session.thinned

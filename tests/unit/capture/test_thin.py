@@ -15,15 +15,18 @@ from hopscope.capture import thin
 from hopscope.checks.judge import judge_folder
 from hopscope.checks.verdict import Outcome
 from hopscope.wire import pcap
+from hopscope.wire.taps import Position
+from hopscope.wire.trace import Trace
 from hopscope.wire.writer import write_pcap
 from support import golden
 from support.golden import TAPS, Recipe
+from support.grids import sparse
 
 BETWEEN = ("clientnic-eth0", "clientnic-eth1", "servernic-eth0", "servernic-eth1")
 
 
-def thinned(source: Path, target: Path) -> tuple[int, int]:
-    argv = [sys.executable, "-I", "-S", thin.__file__, str(source), str(target)]
+def thinned(source: Path, target: Path, *flows: str) -> tuple[int, int]:
+    argv = [sys.executable, "-I", "-S", thin.__file__, str(source), str(target), *flows]
     told = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True).stdout.split()
     return int(told[0]), int(told[1])
 
@@ -41,14 +44,17 @@ def in_between(folder: Path) -> int:
     return cut
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [Recipe("plain"), Recipe("hold"), Recipe("stamp"), Recipe("stamp", client="fd00:1::10", server="fd00:2::10")],
-    ids=["plain", "hold", "stamp", "IPv6"],
-)
-@pytest.mark.parametrize("spoil", ["", "l4", "partial"])
-def test_verdicts_are_those_of_the_whole_captures(tmp_path: Path, recipe: Recipe, spoil: str) -> None:
-    chain = golden.build(recipe)
+RECIPES = {
+    "plain": Recipe("plain"),
+    "hold": Recipe("hold"),
+    "stamp": Recipe("stamp"),
+    "IPv6": Recipe("stamp", client="fd00:1::10", server="fd00:2::10"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "recipe"), sparse(["", "l4", "partial"], list(RECIPES), every=2))
+def test_verdicts_are_those_of_the_whole_captures(tmp_path: Path, recipe: str, spoil: str) -> None:
+    chain = golden.build(RECIPES[recipe])
     if spoil:
         golden.change(chain, TAPS[3], "request", spoil=spoil)
     whole, thin_one = (golden.write(chain, tmp_path / name) for name in ("whole", "thin"))
@@ -90,3 +96,21 @@ def test_what_cannot_be_vouched_for_is_copied(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-1])
     assert thinned(file, tmp_path / "thin.pcap") == (4, 0)
     assert thinned(folder / "client-eth0.pcap", tmp_path / "thin.pcap")[0] == len(packets)
+
+
+@pytest.mark.parametrize("ends", [{}, {"client": "fd00:1::10", "server": "fd00:2::10"}], ids=["IPv4", "IPv6"])
+def test_a_flow_that_is_named_stays_whole_and_every_frame_has_its_number(tmp_path: Path, ends: dict[str, str]) -> None:
+    folder = golden.write(golden.build(Recipe("stamp", flows=2, **ends)), tmp_path / "whole")
+    file = folder / "servernic-eth0.pcap"
+    trace = Trace.load(folder)
+    named, other = (trace.flows[flow].rows(Position.SERVERNIC_WAN) for flow in (0, 1))
+    thinned(file, tmp_path / "thin.pcap", f"{trace.flows[0].label} #2")
+    before, after = pcap.read(file), pcap.read(tmp_path / "thin.pcap")
+    assert all(after.frame_bytes(row) == before.frame_bytes(row) for row in named)
+    assert after.cut[other].any()
+    assert not after.cut[named].any()
+
+
+def test_what_names_no_flow_is_told() -> None:
+    with pytest.raises(SystemExit, match="no flow: client"):
+        thin.both_ways("client > server")

@@ -60,6 +60,18 @@ def test_what_is_lost_and_repeated_is_not_counted(load):
     assert identities()(load(Recipe("stamp"), lossy)).outcome is Outcome.INCONCLUSIVE
 
 
+def test_an_end_that_is_sent_again_is_repetition(load):
+    """A box that holds it already need not pass it on a second time."""
+
+    def again(chain):
+        for tap in TAPS[:2]:
+            fin = chain.find(tap, "fin-client")[0]
+            chain.taps[tap].append(golden.replace(fin, time_ns=fin.time_ns + 7_000_000))
+
+    verdict = identities()(load(Recipe("hold", lose=False), again))
+    assert (verdict.outcome, verdict.judged) == (Outcome.PASS, 2)
+
+
 def test_plain_tcp_is_not_concerned(load):
     assert identities()(load(Recipe("plain"))).outcome is Outcome.NOT_APPLICABLE
 

@@ -113,6 +113,7 @@ def events(*told, spans=()):
     [
         (((-1, 3), (4, 2), (6, 2)), "2 flows"),
         (((-1, 3), (5.5, 0)), "empty only after 5500.000 ms"),
+        (((-1, 0), (-0.1, 3), (5.5, 0)), "empty only after 5500.000 ms"),
     ],
 )
 def test_rejects_tables_that_are_not_empty(told, reason, rejects):
@@ -125,6 +126,7 @@ def test_rejects_tables_that_are_not_empty(told, reason, rejects):
         (((-1, 3), (0.5, 0)), "flow table of clientnic empty 500.000 ms"),
         (((-1, 3), (2, 1), (4.9, 0)), "flow table of clientnic empty 4900.000 ms"),
         (((-1, 3), (-0.5, 0)), "not told in time"),
+        (((-1, 3), (-0.1, 0), (7.9, 0)), "not told in time"),
     ],
 )
 def test_tables_that_are_empty_or_not_told_pass(told, note, load):

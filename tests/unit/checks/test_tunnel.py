@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -267,3 +268,17 @@ def test_a_stored_window_is_judged_again_by_all_that_was_said(tmp_path):
     assert [tap.position for tap in judgement.taps] == ["left tun0", "left eth0", "right tun0", "right eth0"]
     assert "4 captures, tunnel golden over tcp port 1194 of right\n" in render(judgement)
     assert judgement.to_json()["subject"] == "tunnel golden over tcp port 1194 of right"
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_an_end_whose_clock_is_another_one_is_judged_by_what_is_known_of_it(tmp_path, told):
+    ahead = 3_000 * MS
+    tunnel = golden_tunnel.build()
+    end_ns = tunnel.now + 10**9
+    for tap in ("right-tun0", "right-eth0"):
+        tunnel.taps[tap] = [replace(frame, time=frame.time + ahead) for frame in tunnel.taps[tap]]
+        tunnel.facts[tap] = {"live_ns": START - 10**9 + ahead, "end_ns": end_ns + ahead}
+    if told:
+        tunnel.said["ahead_ns"] = {"right": ahead}
+    outcomes = {each.check: each.outcome for each in everything(TunnelTrace.load(tunnel.write(tmp_path)))}
+    assert (set(outcomes.values()) == {PASS}) is told, outcomes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,14 @@ FOLDERS = {"topology": "topologies", "sut": "suts"}
 BUILT_IN = [(kind, file) for kind, folder in FOLDERS.items() for file in sorted((FIXTURES / folder).glob("*.yaml"))]
 
 
+@cache
+def validator(kind: str) -> Any:
+    """Of a schema that is taken to be one: only the first test looks."""
+    return jsonschema.Draft202012Validator(schema_of(kind))
+
+
 def accepts(kind: str, document: Any) -> bool:
-    return bool(jsonschema.Draft202012Validator(schema_of(kind)).is_valid(document))
+    return bool(validator(kind).is_valid(document))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -36,7 +43,7 @@ def test_it_is_a_schema_and_the_command_prints_it(capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize(("kind", "file"), BUILT_IN, ids=lambda value: getattr(value, "name", value))
 def test_what_we_ship_is_valid(kind: str, file: Path) -> None:
-    jsonschema.validate(yaml.safe_load(file.read_text()), schema_of(kind))
+    validator(kind).validate(yaml.safe_load(file.read_text()))
 
 
 GOOD = """
@@ -87,7 +94,7 @@ def closed(schema: Any) -> Any:
     return [closed(each) for each in schema] if isinstance(schema, list) else schema
 
 
-JUDGED = closed(schema_of("judgement"))
+JUDGED = jsonschema.Draft202012Validator(closed(schema_of("judgement")))
 
 
 @pytest.mark.parametrize(
@@ -104,12 +111,12 @@ def test_what_judge_prints_is_as_documented(capsys: pytest.CaptureFixture[str], 
     folder, *more = arguments
     cli.main(["judge", str(CAPTURES / folder), "--json", *more])
     document = json.loads(capsys.readouterr().out)
-    jsonschema.validate(document, JUDGED, jsonschema.Draft202012Validator)
+    JUDGED.validate(document)
 
 
 def test_a_tunnel_s_judgement_is_as_documented(tmp_path: Path) -> None:
     judgement = judge_folder(golden_tunnel.build().write(tmp_path))
-    jsonschema.validate(judgement.to_json() | {"folder": ""}, JUDGED, jsonschema.Draft202012Validator)
+    JUDGED.validate(judgement.to_json() | {"folder": ""})
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from hopscope.lab import identity
 
 HERE: Any = SimpleNamespace(here=True, python=sys.executable)
@@ -57,3 +59,13 @@ def test_a_package_is_its_folder_and_one_hash_over_all_of_it() -> None:
     assert identity.module(["python", "-m", "hopscope_nic"], HERE) == {}
     assert identity.module([sys.executable, "-m", "this"], HERE) == {}
     assert identity.module([sys.executable, "-m", "no_such_module_at_all"], HERE) == {}
+
+
+def test_of_a_package_git_is_asked_as_a_whole_and_not_for_each_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(identity, "_git", lambda folder, *words: asked.append(words) or "told")
+    for kept in (identity._checkout, identity._identify, identity._sha256):
+        kept.cache_clear()
+    assert identity.package("hopscope_nic")["git"] == "told+"
+    assert len(asked) == 3
+    identity._checkout.cache_clear()  # what was told here is not so

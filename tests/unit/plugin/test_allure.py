@@ -77,22 +77,20 @@ TESTS = """
 
 
 @pytest.fixture
-def results(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
+def results(run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
     """Run the tests above with arguments, and give results by the name of the test."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PATH", "/nowhere")  # tshark is for the integration tests
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(TESTS)
 
-    def run(*args: str) -> dict[str, dict]:
-        fixed = ("-p", "hopscope.plugin", "-p", "allure_pytest.plugin", "--lab-provider=nowhere", "--alluredir=results")
-        pytester.runpytest_subprocess(*fixed, *args, timeout=60)
+    def reported(*args: str) -> dict[str, dict]:
+        run("-p", "allure_pytest.plugin", "--lab-provider=nowhere", "--alluredir=results", *args)
         found = [json.loads(file.read_text()) for file in pytester.path.glob("results/*-result.json")]
         assert len(found) == 10
         return {result["name"]: result for result in found}
 
-    return run
+    return reported
 
 
 def attached(result) -> dict[str, dict]:
@@ -178,9 +176,8 @@ def test_a_broken_renderer_costs_no_test(pytester, results):
     assert found["test_product"]["status"] == "failed"
 
 
-def test_an_answer_that_is_none_of_the_three_is_refused(pytester, monkeypatch):
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    result = pytester.runpytest_subprocess("-p", "hopscope.plugin", "--lab-attach=sometimes", timeout=60)
+def test_an_answer_that_is_none_of_the_three_is_refused(run):
+    result = run("--lab-attach=sometimes")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*--lab-attach sometimes: must be one of failed, always, never*"])
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hopscope import data
 from hopscope.errors import EnvironmentFault, UsageError
-from hopscope.plugin.impaired import changed
+from hopscope.plugin.impaired import changed, out_of_reach
 
 CHAIN = data.topology("chain")
 LAN, WAN, _ = (link.name for link in CHAIN.links)
@@ -41,3 +42,13 @@ def test_a_bare_wire_cannot_be_impaired_and_a_link_that_is_not_there_neither() -
         changed(CHAIN, [("wan", {"loss": 0.1})])
     with pytest.raises(UsageError, match="has 0 impaired links"):
         changed(data.topology("chain-lan"), [(None, {"loss": 0.1})])
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "marks", "refused"), [("found", 1, True), ("found", 0, False), ("netem", 1, False)]
+)
+def test_links_of_found_hosts_are_what_they_are(mechanism: str, marks: int, refused: bool) -> None:
+    """The test is not run there, whether or not the link that was found happens to be slow."""
+    item: Any = SimpleNamespace(iter_markers=lambda name: [pytest.mark.lab_impair(loss=0.01).mark] * marks)
+    chain: Any = SimpleNamespace(lab=SimpleNamespace(mechanism={LAN: mechanism, WAN: mechanism}))
+    assert (out_of_reach(item, chain) is not None) is refused

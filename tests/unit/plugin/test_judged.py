@@ -67,6 +67,16 @@ def test_verdicts_are_written_before_they_are_raised(tmp_path: Path) -> None:
     assert [(each["check"], each["outcome"]) for each in written] == [("a", "PASS"), ("b", "FAIL")]
 
 
+def test_flows_that_failed_are_fetched_whole_and_no_others(tmp_path: Path) -> None:
+    brought: list[Any] = []
+    trace: Any = SimpleNamespace(taps={}, missing=(), sut_events=())
+    judged = Judged(trace, tmp_path, bring=brought.append)
+    judged.judge(Said(PASS), Said(UNSEEN), Said(ENVIRONMENT))
+    assert brought == []
+    judged.judge(Said(FAIL), Said(FAIL))
+    assert brought == [("x>y",)]
+
+
 def test_verdicts_keep_the_claim_under_which_they_were_reached(tmp_path: Path) -> None:
     judged = Judged(SimpleNamespace(taps={}, missing=(), sut_events=()), tmp_path)  # type: ignore[arg-type]
     judged.judge(Said(PASS))

@@ -7,12 +7,6 @@ import pytest
 pytest_plugins = ["pytester"]
 
 
-@pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    return lambda *args: pytester.runpytest_subprocess("-p", "hopscope.plugin", "--strict-markers", *args, timeout=60)
-
-
 def test_the_header_says_what_will_be_used(pytester, run):
     pytester.makepyfile("def test_x(): pass")
     result = run("--lab-rtt", "5", "--lab-sut", "hold", "--lab-strict")
@@ -45,6 +39,9 @@ def test_an_unknown_provider_is_a_usage_error_that_lists_the_known(pytester, run
         (["--lab-source", "find"], "--lab-source is for --lab-provider aws"),
         (["--lab-provider", "aws", "--lab-source", "borrow"], "--lab-source borrow: must be one of build, find, adopt"),
         (["--lab-provider", "aws", "--lab-aws-max-usd", "much"], "--lab-aws-max-usd much: must be a number*"),
+        (["--lab-aws-chains", "2"], "--lab-aws-chains is for --lab-provider aws*"),
+        (["--lab-provider", "aws", "--lab-source", "find", "--lab-aws-chains", "2"], "*for stacks that are built"),
+        (["--lab-provider", "aws", "--lab-aws-chains", "0"], "--lab-aws-chains 0: must be a number from 1 to 16"),
         (["--lab-provider", "aws", "--lab-keep", "always"], "--lab-keep is for labs of this machine*"),
     ],
 )
@@ -52,6 +49,19 @@ def test_options_of_aws_that_make_no_sense_are_usage_errors(pytester, run, given
     result = run(*given)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"*{says}*"])
+
+
+def test_chains_of_aws_share_what_they_may_cost(pytester, run):
+    pytester.makepyfile(
+        """
+        from hopscope.plugin.options import resolve
+
+        def test_x(pytestconfig):
+            options = resolve(pytestconfig)
+            assert (options.places, options.aws["max_usd"]) == (3, 2.0)
+        """
+    )
+    run("--lab-provider", "aws", "--lab-aws-chains", "3", "--lab-aws-max-usd", "6").assert_outcomes(passed=1)
 
 
 def test_nobody_gets_doubles_of_aws_by_an_ini_file(pytester, run):

@@ -203,14 +203,12 @@ def spoil(file: Path, change) -> None:
     file.write_bytes(change(file.read_bytes()))
 
 
-@pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
-    """pytest in a home with the tests and their stored run, where no tool can be found."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+@pytest.fixture(autouse=True)
+def home(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests and their stored run, where no tool can be found."""
     monkeypatch.setenv("PATH", "/nonexistent")
     pytester.makeini("[pytest]\nttfb_budget_ms = 1\nlab_sut = nothing-of-this-name\n")
     pytester.makepyfile(test_mine=TESTS)
-    return lambda *args: pytester.runpytest_subprocess("-p", "hopscope.plugin", "--strict-markers", *args, timeout=90)
 
 
 @pytest.mark.parametrize("workers", [[], ["-p", "xdist", "-n", "2"]], ids=["one process", "two workers"])

@@ -186,14 +186,12 @@ def stored(root: Path) -> Path:
     return run.finish()
 
 
-def test_each_test_of_a_tunnel_is_judged_again_or_says_why_not(pytester, monkeypatch):
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+def test_each_test_of_a_tunnel_is_judged_again_or_says_why_not(pytester, run, monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     pytester.makepyfile(test_mine=TESTS)
-    run = stored(pytester.path / ".hopscope" / "runs")
-    before = digest(run)
-    asked = ("-p", "hopscope.plugin", "--strict-markers", f"--lab-replay={run.name}", "--junitxml=junit.xml")
-    result = pytester.runpytest_subprocess(*asked, timeout=90)
+    stored_run = stored(pytester.path / ".hopscope" / "runs")
+    before = digest(stored_run)
+    result = run(f"--lab-replay={stored_run.name}", "--junitxml=junit.xml")
 
     seen = reached(pytester.path / "junit.xml")
     assert {name: outcome for name, (outcome, _) in seen.items()} == {
@@ -204,4 +202,4 @@ def test_each_test_of_a_tunnel_is_judged_again_or_says_why_not(pytester, monkeyp
     result.stdout.fnmatch_lines(["  test_mine.py::test_better_today: was FAIL, is PASS"])
     result.stdout.no_fnmatch_line("*test_everything: was*")
     result.stdout.fnmatch_lines(["*its log*"])
-    assert digest(run) == before, "a stored run is only read"
+    assert digest(stored_run) == before, "a stored run is only read"

@@ -45,10 +45,9 @@ ASKS = """
 @pytest.mark.parametrize(
     ("given", "mine", "others"), [([], "tunnel", "chain"), (["--lab-topology", "mine.yaml"], "mine", "mine")]
 )
-def test_tests_of_a_tunnel_have_a_topology_of_their_own(pytester, monkeypatch, given, mine, others) -> None:
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+def test_tests_of_a_tunnel_have_a_topology_of_their_own(pytester, run, given, mine, others) -> None:
     pytester.makepyfile(ASKS)
-    result = pytester.runpytest_subprocess("-p", "hopscope.plugin", "-s", *given, timeout=60)
+    result = run("-s", *given)
     result.assert_outcomes(passed=3)
     lines = [f"*of a tunnel: {mine}.yaml*", f"*of a chain: {others}.yaml*", "*of its own: tunnel-routed.yaml*"]
     result.stdout.fnmatch_lines_random(lines)
@@ -60,7 +59,7 @@ class Running:
     def __init__(self, topology: str = "tunnel", mtus: tuple[int, int] = (1500, 1400)) -> None:
         self.lab = SimpleNamespace(topology=data.topology(topology), hosts={})
         for host in self.lab.topology.hosts:
-            self.lab.hosts[host.name] = SimpleNamespace(name=host.name)
+            self.lab.hosts[host.name] = SimpleNamespace(name=host.name, here=True)
         self.sut = data.sut("openvpn")
         self.tunnel = self.sut.tunnel
         self.laid = lay(self.lab.topology, self.sut)

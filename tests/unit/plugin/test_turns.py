@@ -137,6 +137,21 @@ def test_one_worker_has_the_hosts_until_it_ends_and_the_next_is_told_which(monke
     one.end()
     with other.turn(budget=False, lab=True):
         pass
-    assert said == ["waiting for gw0, which has the hosts of the inventory"]
+    assert said == ["waiting for gw0, which has the hosts"]
     with Turns("two", said.append, alone="gw0").turn(budget=False, lab=True):
+        pass
+
+
+def test_as_many_workers_as_there_are_places_have_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    one, two, three = (Turns("one", said.append, alone=name, places=2) for name in ("gw0", "gw1", "gw2"))
+    for each in (one, two):
+        with each.turn(budget=False, lab=True):
+            pass
+    monkeypatch.setattr(turns, "HOSTS_PATIENCE_S", 0.15)
+    with pytest.raises(HarnessFault, match="its turn did not come"), three.turn(budget=False, lab=True):
+        pass
+    assert said == ["waiting for gw0 and gw1, which have the hosts"]
+    two.end()
+    with three.turn(budget=False, lab=True), one.turn(budget=False, lab=True):
         pass

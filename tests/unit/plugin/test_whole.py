@@ -9,12 +9,6 @@ from hopscope.plugin import options
 pytest_plugins = ["pytester"]
 
 
-@pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    return lambda *args: pytester.runpytest_subprocess("-p", "hopscope.plugin", "--strict-markers", *args, timeout=60)
-
-
 UNBUILT = """
     import pytest
     pytestmark = pytest.mark.lab_topology("chian.yaml")

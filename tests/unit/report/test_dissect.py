@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 
@@ -35,6 +36,17 @@ def test_a_bad_checksum_is_seen_because_tshark_is_told_to_look(tmp_path: Path) -
     data[-1] ^= 1  # the last frame is an ACK with time stamps
     (tmp_path / "bad.pcap").write_bytes(data)
     assert dissect({tmp_path / "bad.pcap": "tcp"})[tmp_path / "bad.pcap"][-1].tcp_checksum == BAD
+
+
+@there
+def test_tshark_is_started_once_for_a_capture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting it takes longer than a capture: pyshark would start another, to ask for its version."""
+    counted = tmp_path / "tshark"
+    counted.write_text(f'#!/bin/sh\necho "$1" >> {tmp_path}/starts\nexec {shutil.which("tshark")} "$@"\n')
+    counted.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert dissect({CAPTURE: "tcp.port==40001"})[CAPTURE]
+    assert len((tmp_path / "starts").read_text().splitlines()) == 1
 
 
 @there

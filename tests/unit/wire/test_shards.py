@@ -13,7 +13,7 @@ from hopscope.wire import shards
 from support import golden, mutations
 from support.golden import Recipe
 
-VARIANTS = [*random.Random(4).sample(list(mutations.wrong()), 4), *list(mutations.harmless(4))]
+VARIANTS = [*random.Random(4).sample(list(mutations.wrong()), 2), *list(mutations.harmless(2))]
 
 
 def in_shards(folder: Path, count: int, spill: Path, expect: str | None = None) -> Judgement:

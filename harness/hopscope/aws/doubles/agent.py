@@ -54,6 +54,7 @@ class Invocation:
     started: float | None = None
     ended: float | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
+    done: threading.Event = field(default_factory=threading.Event)
 
     @property
     def over(self) -> bool:
@@ -61,6 +62,7 @@ class Invocation:
 
     def end(self, status: str, details: str, code: int = -1) -> None:
         self.status, self.details, self.code, self.ended = status, details, code, time.time()
+        self.done.set()
 
 
 def execution_seconds(asked: str) -> float:
@@ -75,7 +77,8 @@ def cut(text: bytes, most: int) -> str:
 
 
 class Agent:
-    """The agent on ``host``. ``reachable`` cleared is an instance that has lost its way to the service."""
+    """The agent on ``host``. ``reachable`` cleared is an instance that has lost its way to the service; what lies in
+    ``directory / "sbin"`` is a program of this instance, before all others."""
 
     def __init__(self, instance: str, host: NetnsExecutor, region: str, directory: Path) -> None:
         self.instance = instance
@@ -83,7 +86,7 @@ class Agent:
         self.reboots = 0
         self.reachable = threading.Event()
         self.reachable.set()
-        self._scripts = directory
+        self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self._environment = ENVIRONMENT | {"AWS_SSM_INSTANCE_ID": instance, "AWS_SSM_REGION_NAME": region}
         self.room: Process = host.spawn(
@@ -147,7 +150,7 @@ class Agent:
 
     def _execute(self, invocation: Invocation, deadline: float) -> tuple[str, int, bytes, bytes]:
         """Why it was ended by us (or nothing), its code, and both outputs."""
-        script = self._scripts / f"{invocation.command}.sh"
+        script = self.directory / f"{invocation.command}.sh"
         script.write_text(invocation.script)
         script.chmod(0o700)
         # Executed itself only for the sake of its first line: a file written a moment ago may be busy (ETXTBSY).

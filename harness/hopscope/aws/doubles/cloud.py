@@ -16,17 +16,18 @@ from typing import Self
 from hopscope.aws import cloud
 from hopscope.aws.audit import Actual
 from hopscope.aws.cloud import Cloud
-from hopscope.aws.desired import eni_key
 from hopscope.aws.doubles.agent import Agent
 from hopscope.aws.doubles.control import Control
 from hopscope.aws.doubles.ssm import SsmDouble
+from hopscope.aws.guests import in_aws
 from hopscope.errors import UsageError
 from hopscope.hosts.netns import NetnsExecutor
 from hopscope.hosts.ssm_command import Pace
 from hopscope.lab.lab import Lab
-from hopscope.model.topology import Link, Port, Topology
+from hopscope.model.topology import Topology
 
 STALE_SECONDS = 0.5
+ANSWER_SECONDS = 2.0
 REGION = "eu-central-1"
 PACE = Pace(first=0.03, longest=0.2, patience=30.0)
 
@@ -43,6 +44,7 @@ class Doubles:
         self._stale = 0.0
         self.ssm = SsmDouble(self._running, beyond=self.control.url)
         self._stack.callback(self.ssm.close)
+        self.ssm.weather.answer_seconds = ANSWER_SECONDS
         endpoints = dict.fromkeys(cloud.SERVICES, self.control.url) | {"ssm": self.ssm.url}
         self.cloud: Cloud = cloud.connect(REGION, pace=PACE, endpoints=endpoints)
 
@@ -58,13 +60,12 @@ class Doubles:
             self.agents[agent.instance] = agent
 
     def plane(self, topology: Topology, actual: Actual) -> Topology:
-        """The topology with the MACs that the interfaces of the stack have."""
-        enis = {each["NetworkInterfaceId"]: each for each in self.cloud.listed("describe_network_interfaces")}
-        ports = {
-            port.key: port.model_copy(update={"mac": enis[actual.ids[eni_key(port)]]["MacAddress"].lower()})
-            for port in topology.ports
-        }
-        return with_ports(topology, ports)
+        """The topology with the addresses and MACs that the interfaces of the stack have."""
+        return in_aws(self.cloud, topology, actual)
+
+    def forget(self) -> None:
+        """Ask moto anew which instances run."""
+        self._stale = 0.0
 
     def close(self) -> None:
         self._stack.close()
@@ -84,15 +85,3 @@ class Doubles:
             self._now = {each["InstanceId"] for each in found}
             self._stale = time.monotonic() + STALE_SECONDS
         return {instance: agent for instance, agent in self.agents.items() if instance in self._now}
-
-
-def with_ports(topology: Topology, ports: Mapping[str, Port]) -> Topology:
-    """The topology with other ports by their keys."""
-    links = tuple(
-        Link(a=ports[link.a.key], b=ports[link.b.key], impairment=link.impairment, mtu=link.mtu)
-        for link in topology.links
-    )
-    hosts = tuple(
-        host.model_copy(update={"ports": tuple(ports[port.key] for port in host.ports)}) for host in topology.hosts
-    )
-    return topology.model_copy(update={"links": links, "hosts": hosts})

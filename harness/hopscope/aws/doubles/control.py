@@ -7,7 +7,8 @@ server through its own loopback (``door``), at the same port: an address that wa
 from __future__ import annotations
 
 import logging
-import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -18,6 +19,9 @@ from hopscope.errors import ToolMissing
 from hopscope.hosts.netns import NetnsExecutor
 from hopscope.hosts.process import Process
 from hopscope.hosts.ready import ListeningPort
+
+SWEEP = Path(__file__).with_name("sweep.py")
+SWEEP_SECONDS = 20.0
 
 
 class Control:
@@ -31,6 +35,10 @@ class Control:
             raise ToolMissing("the doubles of AWS need moto: pip install 'hopscope[aws-doubles]'") from error
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._folder = Path(tempfile.mkdtemp(prefix="hopscope-"))  # a name short enough for a socket
+        self._sweeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(SWEEP)], stdin=subprocess.PIPE, text=True, start_new_session=True
+        )
+        self.sweep(self._folder)
         self._folder.chmod(0o711)
         self._socket = self._folder / "aws"
         app: Any = DomainDispatcherApplication(create_backend_app)
@@ -83,9 +91,15 @@ class Control:
         )
         iam.managed_policies[POLICY] = policy
 
+    def sweep(self, directory: Path) -> None:
+        """Have a directory taken away when we have gone, however we went."""
+        assert self._sweeper.stdin is not None
+        self._sweeper.stdin.write(f"{directory}\n")
+        self._sweeper.stdin.flush()
+
     def close(self) -> None:
         for server, thread in zip(self._servers, self._threads, strict=True):
             server.shutdown()
             thread.join()
             server.server_close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._sweeper.communicate(timeout=SWEEP_SECONDS)

@@ -40,11 +40,13 @@ class Refused(Exception):
 class Weather:
     """What a day at the service is like. ``unseen_seconds`` is how long an invocation does not exist after it was sent;
     ``errors`` maps an operation to the errors it gives before it works again, in order; the next ``held`` commands are
-    started beside something that keeps their pipes open."""
+    started beside something that keeps their pipes open. An answer about a command that still runs comes when it has
+    ended, or after ``answer_seconds``: so it is asked about less often, and each time costs processor time."""
 
     unseen_seconds: float = 0.02
     errors: dict[str, list[str]] = field(default_factory=dict)
     held: int = 0
+    answer_seconds: float = 0.0
 
 
 class SsmDouble:
@@ -140,6 +142,7 @@ class SsmDouble:
 
     def _get(self, asked: dict[str, Any]) -> dict[str, Any]:
         invocation = self._invocation(asked["CommandId"], asked["InstanceId"])
+        invocation.done.wait(self.weather.answer_seconds)
         answer = {
             "CommandId": invocation.command,
             "InstanceId": invocation.instance,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,13 @@ ENDS = ("a", "b")  # the two ports in the middle of a link
 
 @dataclass
 class NetemImpairment:
-    """A link with netem on both ways out of its middle. ``host`` is the link's name."""
+    """A link with netem on both ways out of its middle. ``host`` is the link's name, ``ports`` are those in the middle;
+    where they have no netem yet, they have none afterwards."""
 
     host: str
     impairment: Impairment
-    _before: dict[str, list[str]] | None = field(default=None, init=False, repr=False)
+    ports: tuple[str, str] = ENDS
+    _before: dict[str, list[str] | None] | None = field(default=None, init=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -38,14 +41,14 @@ class NetemImpairment:
 
     def read(self, executor: Executor) -> str:
         """Delay and loss of one direction; of both where they differ."""
-        return " / ".join(dict.fromkeys(_text(parse_netem(_qdiscs(executor, end))) for end in ENDS))
+        return " / ".join(dict.fromkeys(_text(parse_netem(_qdiscs(executor, port))) for port in self.ports))
 
     def apply(self, executor: Executor) -> None:
         if self.impairment.reorder:
             raise EnvironmentFault("netem cannot hold single packets back: reordering needs the delay line")
-        self._before = {end: netem_arguments(parse_netem(_qdiscs(executor, end))) for end in ENDS}
+        self._before = {port: _netem_before(executor, port) for port in self.ports}
         wanted = netem_arguments({"delay_ms": self.impairment.rtt_ms / 2, "loss": self.impairment.loss})
-        self._write(executor, dict.fromkeys(ENDS, wanted))
+        self._write(executor, dict.fromkeys(self.ports, wanted))
 
     def verify(self, executor: Executor) -> str:
         return read_back(self, executor)
@@ -54,9 +57,12 @@ class NetemImpairment:
         if self._before is not None:
             self._write(executor, self._before)
 
-    def _write(self, executor: Executor, arguments: dict[str, list[str]]) -> None:
-        for end, words in arguments.items():
-            executor.run(["tc", "qdisc", "replace", "dev", end, "root", "handle", "1:", "netem", *words], check=False)
+    def _write(self, executor: Executor, arguments: Mapping[str, list[str] | None]) -> None:
+        for port, words in arguments.items():
+            change = ["del", "dev", port, "root"]
+            if words is not None:
+                change = ["replace", "dev", port, "root", "handle", "1:", "netem", *words]
+            executor.run(["tc", "qdisc", *change], check=False)
 
 
 @dataclass
@@ -117,6 +123,19 @@ def ask_line(process: Process, sig: int) -> dict[str, Any]:
 def _qdiscs(executor: Executor, end: str) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = json.loads(executor.run(["tc", "-j", "qdisc", "show", "dev", end]).stdout or b"[]")
     return listed
+
+
+def _netem_before(executor: Executor, port: str) -> list[str] | None:
+    """What netem is told at a port now, None where it has none. EnvironmentFault for a queue that somebody has made:
+    the kernel's own have the handle 0: and come back by themselves."""
+    root = [each for each in _qdiscs(executor, port) if each.get("root")]
+    if any(each["kind"] == "netem" for each in root):
+        return netem_arguments(parse_netem(root))
+    if others := [each["kind"] for each in root if each.get("handle", "0:") != "0:"]:
+        raise EnvironmentFault(
+            f"{port} has a queue of its own ({', '.join(others)}), which netem would replace", host=executor.name
+        )
+    return None
 
 
 def parse_netem(qdiscs: list[dict[str, Any]]) -> dict[str, float]:

@@ -49,6 +49,38 @@ class TestNetem:
     def test_no_netem_reads_as_nothing(self) -> None:
         assert impairment.parse_netem([{"kind": "noqueue", "options": {}}]) == {"delay_ms": 0.0, "loss": 0.0}
 
+    def test_ports_of_somebody_elses_box_have_no_netem_afterwards(self, tmp_path: Path) -> None:
+        default = json.dumps([{"kind": "fq_codel", "handle": "0:", "root": True, "options": {}}])
+        world = {"ens4": default, "ens5": default}
+
+        def answer(argv: Sequence[str], stdin: bytes | None) -> str:
+            port = argv[argv.index("dev") + 1]
+            if "replace" in argv:
+                world[port] = self.qdisc(float(argv[argv.index("delay") + 1].removesuffix("us")) / 1e6, 0)
+            elif "del" in argv:
+                world[port] = default
+            return world[port]
+
+        executor = fake_host(tmp_path, answer)
+        setting = impairment.NetemImpairment("wan", Impairment(rtt_ms=40), ("ens4", "ens5"))
+        setting.apply(executor)
+        assert setting.verify(executor) == "delay_ms=20 loss=0"
+        again = impairment.NetemImpairment("wan", Impairment(rtt_ms=60), ("ens4", "ens5"))
+        again.apply(executor)
+        assert again.verify(executor) == "delay_ms=30 loss=0"
+        again.undo(executor)
+        assert setting.verify(executor) == "delay_ms=20 loss=0"
+        setting.undo(executor)
+        assert set(world.values()) == {default}
+
+    def test_a_queue_that_somebody_has_made_is_not_replaced(self, tmp_path: Path) -> None:
+        theirs = json.dumps([{"kind": "htb", "handle": "1:", "root": True, "options": {}}])
+        executor = fake_host(tmp_path, lambda argv, stdin: theirs)
+        setting = impairment.NetemImpairment("wan", Impairment(rtt_ms=40), ("ens4", "ens5"))
+        with pytest.raises(EnvironmentFault, match=r"ens4 has a queue of its own \(htb\)"):
+            setting.apply(executor)
+        assert not [argv for argv in executor.commands if "show" not in argv]
+
     def test_reordering_is_not_netems(self, tmp_path: Path) -> None:
         setting = impairment.NetemImpairment("wan", Impairment(rtt_ms=20, reorder=0.1))
         with pytest.raises(EnvironmentFault, match="delay line"):
