@@ -5,7 +5,8 @@
     nox -s nightly report                                      # all of them, and one report
 
 nox is not in requirements.lock: `pip install nox`. A leg runs in `.venv`, as it does on a runner; a session makes no
-environment of its own. Legs of other Pythons than nox's are skipped; the image of a runner is not to be had here.
+environment of its own. Legs of other Pythons than nox's are skipped, and of legs that differ by their image alone there
+is one: images are not to be had here.
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import leg as matrix  # noqa: E402
 
 RESULTS, KEPT = ROOT / ".hopscope" / "allure-results", ROOT / ".hopscope" / "legs"
-PULL_REQUEST, NIGHTLY = matrix.legs(["pull-request"]), matrix.legs(["nightly", "nightly-unit"])
+
+
+def _here(*groups: str) -> list[matrix.Leg]:
+    """One leg of those that differ by their runner's image alone."""
+    return list({(leg.group, leg.python, leg.datapath, leg.placement): leg for leg in matrix.legs(groups)}.values())
+
+
+PULL_REQUEST, NIGHTLY = _here("pull-request"), _here("nightly", "nightly-unit")
 
 nox.options.sessions = ["pull-request"]
 nox.options.default_venv_backend = "none"
