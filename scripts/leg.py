@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tomllib
@@ -22,6 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / ".github" / "legs.toml"
 OTHER = {"stamp": "hold", "hold": "stamp"}
+GRACE = 15
+"""Minutes that a job has beside its leg: to set up its runner, and to keep what a leg left that took too long."""
 RESULTS = "--alluredir=.hopscope/allure-results --clean-alluredir"
 
 
@@ -69,7 +72,7 @@ def legs(groups: Iterable[str] = ()) -> list[Leg]:
 def main(argv: list[str]) -> int:
     try:
         if argv[:1] == ["list"]:
-            listed = [{"name": leg.name, **asdict(leg)} for leg in legs(argv[1:])]
+            listed = [{"name": leg.name, "limit": leg.minutes + GRACE, **asdict(leg)} for leg in legs(argv[1:])]
             print(f"legs={json.dumps(listed)}")
             return 0
         if argv[:1] == ["run"] and len(argv) == 2:
@@ -82,14 +85,18 @@ def main(argv: list[str]) -> int:
 
 
 def run(leg: Leg) -> int:
+    """The exit code of its command, which is ended with all that it started when its time is over: 1 then."""
     told = leg.environment()
     print(f"leg {leg.name}:", *(f"{key}={shlex.quote(value)}" for key, value in told.items()), *leg.run, flush=True)
-    try:
-        ended = subprocess.run(leg.run, cwd=ROOT, env={**os.environ, **told}, timeout=leg.minutes * 60, check=False)
-    except subprocess.TimeoutExpired:
-        print(f"leg {leg.name}: did not end in {leg.minutes} minutes", file=sys.stderr)
-        return 1
-    return ended.returncode
+    with subprocess.Popen(leg.run, cwd=ROOT, env={**os.environ, **told}, process_group=0) as process:
+        try:
+            return process.wait(leg.minutes * 60)
+        except subprocess.TimeoutExpired:
+            print(f"leg {leg.name}: did not end in {leg.minutes} minutes", file=sys.stderr)
+            return 1
+        finally:  # Ctrl-C comes by here as well, and labs end with the session that has them
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,15 @@ import re
 import sys
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from hopscope.hosts.wait import wait_until
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -184,22 +187,36 @@ def test_a_leg_runs_what_there_is_on_an_image_that_has_a_version(one):
     assert all((ROOT / path).exists() for path in paths)
 
 
-def test_a_leg_tells_its_command_by_variables(capsys, monkeypatch):
-    (one,) = [one for one in LEGS if one.name == "nightly-ubuntu-2404-py311-bpf-stamp"]
-    seen = {}
+ONE = next(one for one in LEGS if one.name == "nightly-ubuntu-2404-py311-bpf-stamp")
 
-    def run(argv: tuple[str, ...], **given: Any) -> types.SimpleNamespace:
-        seen.update(argv=argv, **given)
-        return types.SimpleNamespace(returncode=3)
 
-    monkeypatch.setattr(leg.subprocess, "run", run)
-    assert leg.main(["run", one.name]) == 3
-    assert seen["argv"] == ("make", "nightly")
-    assert seen["timeout"] == one.minutes * 60
-    assert seen["env"]["HOPSCOPE_DATAPATH"] == "bpf"
-    assert seen["env"]["PYTEST_ARGS"] == (
-        'tests/integration --lab-strict --alluredir=.hopscope/allure-results --clean-alluredir -k "not hold"'
-    )
+def test_a_leg_tells_its_command_by_variables():
+    assert ONE.run == ("make", "nightly")
+    assert ONE.environment() == {
+        "HOPSCOPE_DATAPATH": "bpf",
+        "PYTEST_ARGS": "tests/integration --lab-strict "
+        '--alluredir=.hopscope/allure-results --clean-alluredir -k "not hold"',
+    }
+
+
+def test_the_exit_code_of_a_leg_is_its_commands():
+    program = "import os, sys; sys.exit(3 if os.environ['HOPSCOPE_DATAPATH'] == 'bpf' else 4)"
+    assert leg.run(replace(ONE, run=(sys.executable, "-S", "-c", program))) == 3
+
+
+def test_a_leg_that_takes_too_long_is_ended_with_all_that_it_started(capfd):
+    assert leg.run(replace(ONE, run=("sh", "-c", "sleep 31 & echo child $!; wait"), minutes=0.005)) == 1
+    told = capfd.readouterr()
+    assert "did not end in" in told.err
+    child = int(re.findall(r"child (\d+)", told.out)[0])
+    wait_until(lambda: not _runs(child), timeout=5, what="its child has ended")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_a_leg_of_all_datapaths_and_placements_says_nothing_of_them():
