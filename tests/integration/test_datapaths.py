@@ -234,9 +234,10 @@ def test_the_kernel_goes_on_while_the_process_stands_still(box_lab, start):
     assert client(box_lab, 3, 100_000)["good"] == 3, "handshake, translation and data"
     for process in boxes.values():
         process.signal(signal.SIGCONT)
-    for name, process in boxes.items():
+    for process in boxes.values():
         wait_until(lambda process=process: emptied(counters(process)), timeout=8, interval=0.2, what="an empty table")
-        assert not counters(process)["dropped"], f"{name} has its books in order"
+    assert counters(boxes["clientnic"])["syn_answered"] == 3
+    assert counters(boxes["servernic"])["synack_learnt"] == 3
 
 
 @pytest.mark.parametrize("datapath", ["afpacket"])
