@@ -1,11 +1,13 @@
 # The two commands are `make demo` and `make test`; both set up what they need and are quick the second time.
-.PHONY: help setup demo test unit lint bench nightly report page judge bpf ssh-lab ssh-lab-down lock clean
+.PHONY: help setup demo test unit lint bench nightly report page judge bpf ssh-lab ssh-lab-down reference lock clean
 
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 # Without bytecode, each of hundreds of processes would compile anew what pytest rewrites: a second each.
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST_ARGS ?=
+# Of `make report`: folders of results, each an environment of one report. None: the last demo or test.
+LEGS ?=
 # All extras but dask, which is large: its one test installs it by itself, at night.
 LOCKED := ssh aws scapy wireshark allure xdist tunnel
 RESULTS := --alluredir=.hopscope/allure-results --clean-alluredir
@@ -37,7 +39,7 @@ nightly: setup ## everything that takes long: soaks, long property tests, repeti
 	@HYPOTHESIS_PROFILE=nightly $(PYTHON) -m pytest -p no:cacheprovider -m "nightly or not nightly" --timeout 3600 $(PYTEST_ARGS)
 
 report: setup ## an HTML report (Allure) of the last demo or test, with captures of what failed; needs Node.js
-	@$(PYTHON) scripts/report.py
+	@$(PYTHON) scripts/report.py $(LEGS)
 
 page: setup ## the newest run as one HTML page, without network or Node.js
 	@$(PYTHON) -m hopscope report .hopscope/runs/latest
@@ -58,6 +60,9 @@ ssh-lab-down: ## ends them
 
 bpf: ## the BPF object of the rewriters, from its source (needs clang, llvm and libbpf-dev)
 	@bash scripts/bpf.sh
+
+reference: setup ## docs/reference.md, from the code
+	@$(PYTHON) scripts/reference.py
 
 lock: ## renew requirements.lock (needs uv)
 	uv pip compile pyproject.toml $(LOCKED:%=--extra %) --group dev --generate-hashes --no-emit-index-url --python-version 3.11 --universal --upgrade -q -o requirements.lock

@@ -12,11 +12,29 @@ import numpy  # noqa: F401  (before pytester, which forgets modules that came du
 import pytest
 from hypothesis import HealthCheck, settings
 
+from hopscope import data
+from hopscope.model.sut import Sut
+
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 
 settings.register_profile("default", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("nightly", deadline=None, max_examples=5000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_hopscope_sut(name: str) -> Sut | None:
+    """A leg of the matrix (.github/legs.toml) has the reference rewriters by the datapath that it names."""
+    datapath = os.environ.get("HOPSCOPE_DATAPATH")
+    if datapath is None or name not in ("stamp", "hold"):
+        return None
+    sut = data.sut(name)
+    boxes = {
+        host: box.model_copy(update={"argv": (*box.argv, "--datapath", datapath)})
+        for host, box in sut.boxes.items()
+        if box.argv is not None
+    }
+    return sut.model_copy(update={"boxes": boxes})
 
 
 @pytest.fixture(autouse=True)

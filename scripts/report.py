@@ -1,23 +1,30 @@
 """Builds the HTML report of the newest test results with Allure 3: ``make report``. Tests never need it.
 
+    python scripts/report.py            # of the last `make demo` or `make test`
+    python scripts/report.py LEG…       # of the results in these folders, each an environment of one report
+
 Exit codes: 0 built, 2 something is not there (it is said what, and the line that mends it).
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "fixtures" / "allure"
 STATE = ROOT / ".hopscope"
 RESULTS, REPORT, HISTORY = STATE / "allure-results", STATE / "report", STATE / "report-history.jsonl"
+MERGED, LEG = STATE / "merged-results", "leg"
+OF_ONE = ("environment.properties", "executor.json", "categories.json")
+"""Files that tell about one session, or that the report has from elsewhere."""
 TOOL = STATE / "allure"
 CONFIG = "allurerc.mjs"
 LOCKED = ("package.json", "package-lock.json", ".npmrc")
@@ -32,9 +39,12 @@ class Absent(Exception):
 
 
 def main(argv: list[str]) -> int:
-    results = Path(argv[0]) if argv else RESULTS
+    folders = [Path(each) for each in argv]
     try:
-        index = build(results, REPORT)
+        if len(folders) > 1:
+            index = build(MERGED, REPORT, merge(folders, MERGED))
+        else:
+            index = build(folders[0] if folders else RESULTS, REPORT)
     except Absent as absent:
         print(f"report: {absent}", file=sys.stderr)
         return 2
@@ -43,13 +53,38 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def build(results: Path, report: Path) -> Path:
-    """The report's first page. Raises Absent."""
+def merge(folders: list[Path], into: Path) -> list[str]:
+    """All results in one folder, each labelled with its leg: its folder's name, which is returned. Raises Absent.
+
+    A leg without results, one that ended before its first test, is left out and said.
+    """
+    shutil.rmtree(into, ignore_errors=True)
+    into.mkdir(parents=True)
+    legs = []
+    for folder in folders:
+        name = folder.name.removeprefix("results-")
+        results = sorted(folder.glob("*-result.json"))
+        if not results:
+            print(f"report: no results in {folder}", file=sys.stderr)
+            continue
+        legs.append(name)
+        for file in folder.iterdir():
+            if file.name not in OF_ONE and file not in results:
+                shutil.copyfile(file, into / file.name)
+        for file in results:
+            result = json.loads(file.read_text())
+            result["labels"] = [*result.get("labels", []), {"name": LEG, "value": name}]
+            (into / file.name).write_text(json.dumps(result))
+    return legs
+
+
+def build(results: Path, report: Path, legs: Iterable[str] = ()) -> Path:
+    """The report's first page; ``legs`` are its environments. Raises Absent."""
     if not any(results.glob("*-result.json")):
         raise Absent(f"no results in {results}: run `make demo` or `make test` first")
     program = tool(shutil.which)
     shutil.rmtree(report, ignore_errors=True)
-    environment = {**os.environ, "HOPSCOPE_REPORT_HISTORY": str(HISTORY)}
+    environment = {**os.environ, "HOPSCOPE_REPORT_HISTORY": str(HISTORY), "HOPSCOPE_REPORT_LEGS": " ".join(legs)}
     command = [
         "node",
         str(program),

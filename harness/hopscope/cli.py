@@ -15,7 +15,7 @@ from hopscope.report import preflight
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse ``argv`` (default: the process's), run, and return the exit code. Never a traceback for a known fault."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)
@@ -40,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(64)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="hopscope",
         description="Integration tests for what sits in the middle of a network path.",

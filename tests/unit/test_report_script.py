@@ -54,6 +54,46 @@ def test_without_results_it_says_what_to_run_and_ends_with_2(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_legs_are_merged_each_under_its_name(tmp_path, capsys):
+    for leg in ("results-one", "results-two", "results-empty"):
+        (tmp_path / leg).mkdir()
+    for leg in ("one", "two"):
+        folder = tmp_path / f"results-{leg}"
+        (folder / f"{leg}-result.json").write_text(
+            json.dumps({"name": "x", "labels": [{"name": "suite", "value": "s"}]})
+        )
+        (folder / f"{leg}-attachment.txt").write_text(leg)
+        (folder / "environment.properties").write_text(f"leg={leg}")
+    into = tmp_path / "merged"
+    into.mkdir()
+    (into / "old-result.json").write_text("{}")
+    assert report.merge(sorted(tmp_path.glob("results-*")), into) == ["one", "two"]
+    assert {file.name for file in into.iterdir()} == {
+        "one-result.json", "one-attachment.txt", "two-result.json", "two-attachment.txt",
+    }  # fmt: skip
+    labels = json.loads((into / "two-result.json").read_text())["labels"]
+    assert labels == [{"name": "suite", "value": "s"}, {"name": "leg", "value": "two"}]
+    assert "no results in" in capsys.readouterr().err
+
+
+def test_legs_are_told_to_allure(tmp_path, monkeypatch):
+    seen = {}
+    (tmp_path / "x-result.json").write_text("{}")
+    (tmp_path / "report").mkdir()
+
+    def run(command, timeout, environment):
+        seen.update(environment)
+        (tmp_path / "report").mkdir()
+        (tmp_path / "report" / "index.html").write_text(PAGE)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(report, "tool", lambda which: Path("cli.js"))
+    monkeypatch.setattr(report, "_run", run)
+    report.build(tmp_path, tmp_path / "report", ["one", "two"])
+    assert seen["HOPSCOPE_REPORT_LEGS"] == "one two"
+    assert "HOPSCOPE_REPORT_LEGS" in (report.SOURCE / report.CONFIG).read_text()
+
+
 def test_allure_is_pinned_and_its_lock_names_no_registry():
     folder = ROOT / "fixtures" / "allure"
     package = json.loads((folder / "package.json").read_text())

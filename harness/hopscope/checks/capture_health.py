@@ -1,4 +1,8 @@
-"""Are the captures evidence? Nothing lost, live before the first flow, something seen everywhere, a common window."""
+"""Are the captures evidence? Nothing lost, live before the first flow, something seen everywhere, a common window.
+
+Cannot prove: that a quiet tap would have seen more. What a switch, a router or a card lost before the tap is lost on
+the path.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,9 @@
 Carried by the kernel means that the server's real SYN-ACK, or a segment without its flow's delta, crosses the box that
 should translate. It is judged from what crosses, never from who forwards: a program in the kernel may well route what
 it has rewritten.
+
+Cannot prove: how a box forwards. A program that lets the kernel route what it has rewritten, and one that sends by
+itself, look the same.
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 A packet whose field holds the pseudo-header's sum alone (CHECKSUM_PARTIAL) was to be finished by hardware. On a tap
 whose host is known to offload, or where nobody told, such packets are counted and not judged. Where offloads are known
 to be off, they show that the setting does not hold: a failure of the environment, not of the product.
+
+Cannot prove: that the bytes are right: one's complement sums miss swapped words (RFC 1071). What hardware was to finish
+is not judged.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ sent          ``side`` (client, server), ``flow`` (from the frame's source to it
               (tcpdump's letters, optional): this segment left the box's port on that side.
 counters      ``sent_client``, ``sent_server``, ``syn_answered``: at least so many frames, and SYN-ACKs, left the port.
               The last ones before the box was started again count; ``ready`` begins a new run.
+
+Cannot prove: that a box says all that it does: silence is judged by nobody.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ clock   the TSval of a segment that is not behind any other is not lower than on
 
 What an end does itself, before the box, is not the box's doing. That a box shifts timestamps by one constant is judged
 by ``translation``.
+
+Cannot prove: that a clock runs at the right speed: only that it does not go back and is echoed truly.
 """
 
 from __future__ import annotations

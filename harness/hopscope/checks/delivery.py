@@ -3,6 +3,9 @@
 The end's own tap (or the tap nearest to it) says what was sent, the other end's what arrived. Segments may be cut anew
 and sent again on the way; ranges of bytes and their contents count. What must have arrived: everything that was
 acknowledged to its sender, and everything sent more than a second before the capture, or an RST, ended it.
+
+Cannot prove: what an application made of the bytes, nor what was still on its way when the capture ended and nobody had
+acknowledged it.
 """
 
 from __future__ import annotations

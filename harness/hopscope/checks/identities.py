@@ -7,6 +7,8 @@
 
 They hold for flows without loss and repetition, which are the ones counted. Reported for every trace; among the
 standard checks a verdict only for systems that promise them (``promises: [identities]`` in the YAML of a SUT).
+
+Cannot prove: anything of flows with loss or repetition, which are left out; there ``correlation`` tells by bytes.
 """
 
 from __future__ import annotations

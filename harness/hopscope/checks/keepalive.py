@@ -1,4 +1,7 @@
-"""A tunnel that claims to keep itself alive: while nothing is sent through it, something passes outside that often."""
+"""A tunnel that claims to keep itself alive: while nothing is sent through it, something passes outside that often.
+
+Cannot prove: that a peer would notice silence; only that there was none.
+"""
 
 from __future__ import annotations
 

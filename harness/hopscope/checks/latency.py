@@ -4,6 +4,9 @@
     trace().expect(budget("ttfb", limit_ms=45))          # the test's own
 
 Slow is told apart from broken: a flow that never shows the metric is later than any limit, and is counted by itself.
+
+Cannot prove: anything about other machines: a limit in ms is one of this machine and load. Where plain TCP is the
+measure, ``compare``.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 ``tx`` counts what the daemon has read from the device. A tap sees a packet before that, so a daemon that never reads
 its device leaves ``tx`` where it was while packets go by.
+
+Cannot prove: what moved the counters, where something else sent through the device meanwhile.
 """
 
 from __future__ import annotations

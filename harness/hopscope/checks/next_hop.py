@@ -3,6 +3,9 @@
 A rewriter that sends on layer 2 keeps the addresses of the frame it received: the next hop drops it in silence, and
 only the captures show why. The addresses of ports come from the side-car, or are learnt: from ARP, from what a port
 sends, from what is sent to it.
+
+Cannot prove: anything of ports whose address no side-car tells and no frame shows; nor of hops with a router within,
+which rewrites addresses.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ after it  towards an end come no timestamps and no SACK blocks that this end has
 
 A promise that the server does not keep is no fault of this check as long as the box makes it good: it takes the
 timestamps out again, scales windows, cuts segments.
+
+Cannot prove: anything of options that the captures' flows did not use, nor sizes where offloads are on, or nobody told.
 """
 
 from __future__ import annotations

@@ -10,6 +10,9 @@ clock   where all hosts share a clock, the SYN-ACK reaches the client before the
 
 A flow fails when any clause that was judged fails. A first payload that is late although the client was free in time
 (a SYN-ACK that it accepted was there, the window open) was held back by its own application: such a flow is undecided.
+
+Cannot prove: that the box was quick enough for a shorter round trip than the captures have. Where hosts share no clock,
+the clause of the clock is not judged.
 """
 
 from __future__ import annotations

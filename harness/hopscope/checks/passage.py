@@ -2,6 +2,8 @@
 
 What a box has lost, TCP repairs; it is told with every judgement (``observations``), and lost for good it fails
 ``delivery``. What a box has changed fails ``translation`` and ``delivery``. A copy that a box has made fails here.
+
+Cannot prove: that nothing was lost, and nothing of bare acknowledgements, of which a box may send its own.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 What ping(8) says is a claim. An echo counts as carried when its request was seen leaving by the device of one end and
 arriving by the device of the other, and its reply likewise. One that is answered and was seen on neither device went
 another way.
+
+Cannot prove: that anything but ICMP of these sizes gets through.
 """
 
 from __future__ import annotations

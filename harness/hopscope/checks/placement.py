@@ -1,4 +1,7 @@
-"""The claim of ``--expect``: every whole flow was rewritten in the placement that was named, or in none ("plain")."""
+"""The claim of ``--expect``: every whole flow was rewritten in the placement that was named, or in none ("plain").
+
+Cannot prove: that it was done rightly, only what was done: that is for the other checks.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ Needles are taken from the captures of the devices: the first bytes of the inner
 that does not look like filling. They are looked for in every frame outside of the tunnel, and in the transport's
 stream put together, as a packet may lie across two segments. Data that is compressed or disguised without a key is
 not found by this.
+
+Cannot prove: that it is encrypted well, or at all: it shows what could be read.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ Every FIN must reach the other end and be acknowledged there and back; an RST at
 unless that end had already finished. No RST of an established flow may be a box's own (see ``resets``). Where the
 system under test tells (counters with an open-flow number), its tables must be empty five seconds after the last
 segment (see ``tables``).
+
+Cannot prove: that a box holds no memory of a flow, unless it tells how many flows it has open.
 """
 
 from __future__ import annotations

@@ -11,6 +11,9 @@ SACK     every edge;
 TSval    shifted by one constant per flow towards the client, TSecr by the same constant back (RFC 7323);
 stamp    in the ack field of every SYN on the WAN, and zeroed before the server;
 SYN-ACK  acknowledges the client's ISN + 1.
+
+Cannot prove: that bytes arrive: a segment that never came out of the box has nothing to be held against; that is for
+``delivery``.
 """
 
 from __future__ import annotations

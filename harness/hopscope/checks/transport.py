@@ -1,6 +1,8 @@
 """The transport of a tunnel: segments both ways, seen on both underlays, and nobody ended the connection unasked.
 
 What the harness did itself (a link cut, a daemon restarted) is told in the trace, and excuses what falls into its span.
+
+Cannot prove: that the connection was the one that ought to have been: no certificate is looked at.
 """
 
 from __future__ import annotations

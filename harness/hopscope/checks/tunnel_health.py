@@ -1,4 +1,7 @@
-"""Are the captures of a tunnel evidence? Nothing lost, and one of the device and of the underlay of each end."""
+"""Are the captures of a tunnel evidence? Nothing lost, and one of the device and of the underlay of each end.
+
+Cannot prove: that a device's capture began with its first packet: taps begin when the device is there.
+"""
 
 from __future__ import annotations
 

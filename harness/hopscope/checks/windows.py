@@ -6,6 +6,9 @@ tap where it is seen: a box that announces another scale has to shift windows by
 edge    every segment out of a box offers what its twin offered before the box, up to what the coarser of both scales
         can say and to the field's largest value; on a link its window is the same number;
 shrink  what a box offered, in its own SYN-ACK or by itself, is not taken back later, unless the end itself shrinks.
+
+Cannot prove: anything of flows whose handshake no capture has, as their scales are unknown; nor that an offer could
+have been kept.
 """
 
 from __future__ import annotations

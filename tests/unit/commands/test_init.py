@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 
 import pytest
 
@@ -28,6 +29,15 @@ def test_its_documents_are_ours(own):
     assert (own / keys["pytest"]["lab_topology"]).is_file()
     assert keys["pytest"]["lab_sut"] == "mine"
     assert {str(file.relative_to(own)) for file in own.rglob("*") if file.is_file()} == set(FILES)
+
+
+def test_a_program_of_ones_own_is_shown_as_it_is_written(own):
+    shown, _, below = (own / "mine.yaml").read_text().partition("    # A program of your own")
+    program = re.sub(r"^    # ", "    ", below.partition("\n")[2], flags=re.MULTILINE)
+    (own / "mine.yaml").write_text(shown + program)
+    box = load_sut(own / "mine.yaml").boxes["clientnic"]
+    assert box.argv == ("{host_dir}/rewriter",)
+    assert box.ready is not None
 
 
 def test_its_tests_are_collected_with_its_own_ini_file(own, pytester, monkeypatch):
