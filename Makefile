@@ -25,7 +25,7 @@ test: setup ## all tests: unit and integration
 	@PYTHON=$(PYTHON) bash scripts/test.sh $(PYTEST_ARGS)
 
 unit: setup ## the tests that need neither root nor network
-	@$(PYTHON) -m pytest -p no:cacheprovider -n 2 tests/unit $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest -p no:cacheprovider -n 3 tests/unit $(PYTEST_ARGS)
 
 lint: setup ## ruff and mypy --strict
 	@$(PYTHON) -m ruff check .

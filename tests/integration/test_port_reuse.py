@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.zero_rtt]
 USES = 4
 
 
-@pytest.mark.parametrize("sut", ["stamp", "hold", "kernel"])
+@pytest.mark.parametrize("sut", ["stamp", "hold", pytest.param("kernel", marks=pytest.mark.nightly)])
 def test_a_port_is_used_again_while_its_last_flow_is_still_remembered(chain, trace, test_directory, sut):
     """After a close by the server (which keeps TIME_WAIT) and after a reset, each well within a rewriter's memory."""
     for port, caller, server, from_port in ((8080, "last", "first", 38000), (8081, "reset", "last", 38001)):

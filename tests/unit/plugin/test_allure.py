@@ -152,6 +152,7 @@ def test_each_test_has_what_its_end_asks_for(pytester, results):
     assert (folder / "categories.json").read_bytes() == data.path("allure/categories.json").read_bytes()
 
 
+@pytest.mark.nightly
 def test_workers_write_results_and_the_controller_what_there_is_one_of(pytester, results):
     pytester.makepyfile(spy="""
         from hopscope.report import allure_files

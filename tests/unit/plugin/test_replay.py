@@ -211,7 +211,13 @@ def home(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     pytester.makepyfile(test_mine=TESTS)
 
 
-@pytest.mark.parametrize("workers", [[], ["-p", "xdist", "-n", "2"]], ids=["one process", "two workers"])
+@pytest.mark.parametrize(
+    "workers",
+    [
+        pytest.param([], id="one process"),
+        pytest.param(["-p", "xdist", "-n", "2"], id="two workers", marks=pytest.mark.nightly),
+    ],
+)
 def test_each_test_of_a_stored_run_is_judged_again_or_says_why_not(pytester, run, workers):
     stored_run = stored(pytester.path / ".hopscope" / "runs")
     before = digest(stored_run)
