@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # All tests, or those that the arguments name. Tests on labs leave results for `make report`; those of the unit tests
 # would be 16,000 files that tell nobody anything, so they run on their own; where one fails, the labs are not asked.
-# Both on three workers, for two processors: most tests on a lab wait for something, and budgets have the machine to
-# themselves.
+# Unit tests on three workers, for two processors, because some wait; those on labs on two, because a third one makes
+# them late. Budgets have the machine to themselves.
 set -uo pipefail
 pytest=("${PYTHON:-python}" -m pytest -p no:cacheprovider)
 results=(--alluredir=.hopscope/allure-results --clean-alluredir)
@@ -13,7 +13,7 @@ nothing=5  # what pytest says where an argument leaves no test
 "${pytest[@]}" -n 3 tests/unit "$@"
 unit=$?
 [ $unit -eq 0 ] || [ $unit -eq $nothing ] || exit $unit
-"${pytest[@]}" -n 3 --dist worksteal tests/integration "${results[@]}" "$@"
+"${pytest[@]}" -n 2 --dist worksteal tests/integration "${results[@]}" "$@"
 integration=$?
 [ $integration -eq $nothing ] && exit $unit
 exit $integration

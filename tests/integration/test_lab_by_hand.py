@@ -69,7 +69,7 @@ def test_a_lab_is_built_walked_into_watched_and_ended(labs: Path) -> None:
     assert watch.stdout is not None
     assert "watching servernic:eth0" in watch.stdout.readline()
     ping = hopscope(labs, "exec", "mine", "client", "--", "ping", "-n", "-c", "1", "10.1.2.10").stdout
-    assert 10 <= float(ping.partition("time=")[2].split()[0]) < 12
+    assert 10 <= float(ping.partition("time=")[2].split()[0]) < 20, "less than the topology's own"
     out, _ = watch.communicate(timeout=20)
     request, answer = out.splitlines()
     assert "10.1.0.10 > 10.1.2.10  ICMP len" in request
