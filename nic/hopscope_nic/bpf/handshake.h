@@ -136,7 +136,7 @@ static __always_inline int keep(struct __sk_buff *skb, struct segment *seg, stru
 	flow->ack.id = seg->ip.id;
 	flow->ack.ttl = seg->ip.ttl;
 	flow->ack.tos = seg->ip.tos;
-	flow->seen[CLIENT] = bpf_ktime_get_ns();
+	flow->seen[CLIENT] = bpf_ktime_get_coarse_ns();
 	flow->kept = 1;
 	if (!moved(flow, GREETED, AWAITED))
 		return 0;

@@ -52,7 +52,7 @@ static __always_inline int pass(struct __sk_buff *skb, int side, struct segment 
 		return TC_ACT_UNSPEC;
 	}
 	if (flow && state == GREETED && !(flow->ends & OVER)) {
-		flow->seen[side & 1] = bpf_ktime_get_ns();
+		flow->seen[side & 1] = bpf_ktime_get_coarse_ns();
 		if (seg->tcp.rst || flow->seen[~side & 1])
 			flow->ends = OVER;
 	}
@@ -96,7 +96,7 @@ static __always_inline int translate(struct __sk_buff *skb, int side, struct seg
 		return give(seg, side);
 	if (state == OPEN && !is_caught_up(seg, side))
 		return give(seg, side);
-	flow->seen[side & 1] = bpf_ktime_get_ns();
+	flow->seen[side & 1] = bpf_ktime_get_coarse_ns();
 	if (state == OWN && (flow->ends || seg->tcp.fin || seg->tcp.rst))
 		note_end(flow, seg, side);
 	if (side == CLIENT ? to_server(skb, seg) : to_client(skb, seg))

@@ -11,64 +11,83 @@ static __always_inline int replace(struct __sk_buff *skb, __u32 at, __u32 from, 
 	return bpf_l4_csum_replace(skb, SUM_AT, from, to, 4) || bpf_skb_store_bytes(skb, at, &to, 4, 0);
 }
 
-static __always_inline int scale(struct __sk_buff *skb, const struct segment *seg, __s32 shift)
+/* Fields of one segment, replaced one after the other; the checksum follows once, at the end. */
+struct edit {
+	__u64 difference;	/* of what the checksum covers, a sum of 32-bit words */
+	int failed;
+};
+
+static __always_inline void put(struct __sk_buff *skb, struct edit *edit, __u32 at, __u32 from, __u32 to)
+{
+	if (from == to)
+		return;
+	edit->difference += (__u64)(__u32)~from + to;
+	edit->failed |= bpf_skb_store_bytes(skb, at, &to, 4, 0);
+}
+
+/* The window stands behind offset and flags, so it is replaced with them. */
+static __always_inline void scale(struct __sk_buff *skb, struct edit *edit, const struct segment *seg, __s32 shift)
 {
 	__u32 old = bpf_ntohs(seg->tcp.window), new;
-	__be16 from = seg->tcp.window, to;
+	__u32 word = *(const __u32 *)((const __u8 *)&seg->tcp + 12);
 
 	if (!shift)
-		return 0;
+		return;
 	new = shift > 0 ? old << (shift & 15) : old >> (-shift & 15);
 	if (new > 0xffff)
 		new = 0xffff;
-	if (new == old)
-		return 0;
-	to = bpf_htons(new);
-	return bpf_l4_csum_replace(skb, SUM_AT, from, to, 2) ||
-	       bpf_skb_store_bytes(skb, TCP_AT + offsetof(struct tcphdr, window), &to, 2, 0);
+	put(skb, edit, FLAGS_AT, word, bpf_htonl((bpf_ntohl(word) & 0xffff0000) | new));
+}
+
+static __always_inline int finish(struct __sk_buff *skb, struct edit *edit)
+{
+	__u64 sum = (edit->difference & 0xffffffff) + (edit->difference >> 32);
+
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return edit->failed || (edit->difference && bpf_l4_csum_replace(skb, SUM_AT, 0, sum, 0));
 }
 
 /* Without the ACK flag neither ack nor TSecr means anything. */
 static __always_inline int to_server(struct __sk_buff *skb, struct segment *seg)
 {
 	struct flow *flow = seg->flow;
+	struct edit edit = {};
 	__u32 edge, i, at;
 
 	if (seg->tcp.ack) {
-		if (replace(skb, TCP_AT + offsetof(struct tcphdr, ack_seq), seg->tcp.ack_seq,
-			    bpf_htonl(bpf_ntohl(seg->tcp.ack_seq) - flow->delta)))
-			return -1;
+		put(skb, &edit, TCP_AT + offsetof(struct tcphdr, ack_seq), seg->tcp.ack_seq,
+		    bpf_htonl(bpf_ntohl(seg->tcp.ack_seq) - flow->delta));
 		if (seg->stamped && flow->ts_delta) {
 			edge = *(__u32 *)(seg->options + 8);
-			if (replace(skb, OPTIONS_AT + 8, edge, bpf_htonl(bpf_ntohl(edge) - flow->ts_delta)))
-				return -1;
+			put(skb, &edit, OPTIONS_AT + 8, edge, bpf_htonl(bpf_ntohl(edge) - flow->ts_delta));
 		}
 		for (i = 0; i < 8; i++) {
 			if (i >= seg->edges)
 				break;
 			at = OPTIONS_AT + seg->sack_at + 4 * i;
-			if (bpf_skb_load_bytes(skb, at, &edge, 4) ||
-			    replace(skb, at, edge, bpf_htonl(bpf_ntohl(edge) - flow->delta)))
+			if (bpf_skb_load_bytes(skb, at, &edge, 4))
 				return -1;
+			put(skb, &edit, at, edge, bpf_htonl(bpf_ntohl(edge) - flow->delta));
 		}
 	}
-	return scale(skb, seg, flow->to_server_shift);
+	scale(skb, &edit, seg, flow->to_server_shift);
+	return finish(skb, &edit);
 }
 
 static __always_inline int to_client(struct __sk_buff *skb, struct segment *seg)
 {
 	struct flow *flow = seg->flow;
+	struct edit edit = {};
 	__u32 stamp;
 
-	if (replace(skb, TCP_AT + offsetof(struct tcphdr, seq), seg->tcp.seq,
-		    bpf_htonl(bpf_ntohl(seg->tcp.seq) + flow->delta)))
-		return -1;
+	put(skb, &edit, TCP_AT + offsetof(struct tcphdr, seq), seg->tcp.seq,
+	    bpf_htonl(bpf_ntohl(seg->tcp.seq) + flow->delta));
 	if (seg->stamped && flow->ts_delta) {
 		stamp = *(__u32 *)(seg->options + 4);
-		if (replace(skb, OPTIONS_AT + 4, stamp, bpf_htonl(bpf_ntohl(stamp) + flow->ts_delta)))
-			return -1;
+		put(skb, &edit, OPTIONS_AT + 4, stamp, bpf_htonl(bpf_ntohl(stamp) + flow->ts_delta));
 	}
-	return scale(skb, seg, flow->to_client_shift);
+	scale(skb, &edit, seg, flow->to_client_shift);
+	return finish(skb, &edit);
 }
 
 static __always_inline int is_at_or_after(__u32 left, __u32 right)
