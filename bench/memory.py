@@ -88,7 +88,10 @@ def maps(process: Process) -> int:
     """Bytes that the kernel set aside for the BPF maps that a process holds, as it loaded them."""
     total = 0
     for each in Path(f"/proc/{process.pid}/fdinfo").iterdir():
-        text = each.read_text()
+        try:
+            text = each.read_text()
+        except FileNotFoundError:  # closed by now: no map
+            continue
         if "map_type:" in text:
             total += int(re.findall(r"^memlock:\s+(\d+)", text, re.MULTILINE)[0])
     return total
