@@ -44,6 +44,7 @@ CONNECTING, SENDING, RECEIVING, CLOSING, DONE = range(5)
 #: How far the established rate may be judged: fewer samples, or a burst, say nothing about a rate.
 EDGE = 0.05
 TCP_CONGESTION = 13
+TCP_FASTOPEN_CONNECT = 30
 IP_BIND_ADDRESS_NO_PORT = 24
 OTHER_FILES = 64
 """Open files that are no connection."""
@@ -210,6 +211,8 @@ class Generator:
             if self.options.source:
                 sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((self.options.source[connection.index % len(self.options.source)], 0))
+            if self.options.fast_open:
+                sock.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
             self.request(connection)
             connection.start_ns = time.time_ns()
             code = sock.connect_ex((self.options.target, connection.port))
@@ -423,6 +426,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--response", type=int, default=1024, help="bytes")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--cc", help="congestion control of each socket")
+    parser.add_argument("--fast-open", action="store_true", help="requests in the SYN once a server gave a cookie")
     parser.add_argument("--deadline", type=float, default=10.0, help="seconds for each connection, from its start")
     parser.add_argument("--grace", type=float, default=0.0, help="seconds to watch on after a missed deadline")
     parser.add_argument("--close", choices=("fin", "rst"), default="fin")
