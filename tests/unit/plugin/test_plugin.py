@@ -120,6 +120,19 @@ def test_inconclusive_fails_when_strict(pytester, run):
     result.stdout.fnmatch_lines(["*tap not live*", "*2 packets were dropped*"])
 
 
+@pytest.mark.parametrize(("options", "outcome"), [((), "skipped"), (("--lab-strict",), "failed")])
+def test_a_test_that_would_change_the_link_of_somebody_else_is_not_run(pytester, run, options, outcome):
+    pytester.makepyfile(
+        """
+        from hopscope.errors import NotOurs
+        def test_x(): raise NotOurs("the link is of hosts that were found")
+        """
+    )
+    result = run("-rs", *options)
+    result.assert_outcomes(**{outcome: 1})
+    result.stdout.fnmatch_lines(["*the link is of hosts that were found*"])
+
+
 def test_a_failure_says_whose_fault_it_is(pytester, run):
     pytester.makepyfile(
         """
