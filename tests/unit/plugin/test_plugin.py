@@ -38,6 +38,8 @@ def test_an_unknown_provider_is_a_usage_error_that_lists_the_known(pytester, run
         (["--lab-aws-doubles"], "--lab-aws-doubles is for --lab-provider aws"),
         (["--lab-source", "find"], "--lab-source is for --lab-provider aws"),
         (["--lab-provider", "aws", "--lab-source", "borrow"], "--lab-source borrow: must be one of build, find, adopt"),
+        (["--lab-provider", "aws", "--lab-aws-access", "door"], "--lab-aws-access door: must be one of addresses, *"),
+        (["--lab-aws-access", "endpoints"], "--lab-aws-access is for --lab-provider aws"),
         (["--lab-provider", "aws", "--lab-aws-max-usd", "much"], "--lab-aws-max-usd much: must be a number*"),
         (["--lab-aws-chains", "2"], "--lab-aws-chains is for --lab-provider aws*"),
         (["--lab-provider", "aws", "--lab-source", "find", "--lab-aws-chains", "2"], "*for stacks that are built"),
