@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 
 from hopscope.model.topology import Impairment
@@ -15,13 +17,27 @@ LINKS = {
     "reorders": Impairment(reorder=0.05, reorder_ms=2.0),
 }
 DAY = 40_000
-NIGHT = 16 * 1024 * 1024
+NIGHT = 1024 * 1024
 """Bytes of a stream in one direction: 1 GiB in all."""
+
+
+@contextmanager
+def paced(chain):
+    """Both ends send no faster than six captures of everything keep up with."""
+    tbf = ["root", "tbf", "rate", "300mbit", "burst", "64kb", "latency", "400ms"]
+    hosts = [chain.host(end) for end in ("client", "server")]
+    try:
+        for host in hosts:
+            host.run(["tc", "qdisc", "add", "dev", "eth0", *tbf])
+        yield
+    finally:
+        for host in hosts:
+            host.run(["tc", "qdisc", "del", "dev", "eth0", "root"], check=False)
 
 
 def _carried(chain, traffic, trace, sut, link, *, up, down):
     wan = next(link for link in chain.topology.links if link.impairment.active)
-    with chain.lab.applied(chain.lab.impairment(wan.name, LINKS[link])):
+    with paced(chain), chain.lab.applied(chain.lab.impairment(wan.name, LINKS[link])):
         report = traffic.connections(
             count=STREAMS, rate=None, request=up, response=down, cc="cubic", timeout=900, check_rate=False
         )
