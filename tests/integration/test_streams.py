@@ -17,7 +17,7 @@ LINKS = {
     "reorders": Impairment(reorder=0.05, reorder_ms=2.0),
 }
 DAY = 40_000
-NIGHT = 1024 * 1024
+NIGHT = 16 * 1024 * 1024
 """Bytes of a stream in one direction: 1 GiB in all."""
 
 
