@@ -11,14 +11,14 @@ from hopscope.model.topology import Impairment
 pytestmark = [pytest.mark.integration, pytest.mark.zero_rtt]
 
 STREAMS = 64
-SUTS = ["stamp", "hold", "stamp-afpacket", "hold-afpacket"]
 LINKS = {
     "loses": Impairment(loss=0.01),
     "reorders": Impairment(reorder=0.05, reorder_ms=2.0),
 }
+"""The delay line adds none of its own: impairment without a round trip."""
 DAY = 40_000
-NIGHT = 16 * 1024 * 1024
-"""Bytes of a stream in one direction: 1 GiB in all."""
+NIGHT = 4 * 1024 * 1024
+"""Bytes of a stream: 1 GiB of each datapath, over both links and directions. All of it lies in six captures."""
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def test_many_streams_at_once(chain, traffic, trace, sut, link):
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("direction", ["up", "down"])
 @pytest.mark.parametrize("link", LINKS)
-@pytest.mark.parametrize("sut", SUTS)
+@pytest.mark.parametrize("sut", ["stamp", "stamp-afpacket"])
 def test_a_gigabyte_of_streams(chain, traffic, trace, sut, link, direction):
     up, down = (NIGHT, 1024) if direction == "up" else (100, NIGHT)
     _carried(chain, traffic, trace, sut, link, up=up, down=down)
