@@ -24,7 +24,7 @@ NIGHT = 4 * 1024 * 1024
 @contextmanager
 def paced(chain):
     """Both ends send no faster than six captures of everything keep up with."""
-    tbf = ["root", "tbf", "rate", "300mbit", "burst", "64kb", "latency", "400ms"]
+    tbf = ["root", "tbf", "rate", "150mbit", "burst", "64kb", "latency", "400ms"]
     hosts = [chain.host(end) for end in ("client", "server")]
     try:
         for host in hosts:
@@ -49,8 +49,7 @@ def _carried(chain, traffic, trace, sut, link, *, up, down):
     assert seen >= STREAMS * (up + down)
 
 
-@pytest.mark.parametrize("link", LINKS)
-@pytest.mark.parametrize("sut", ["stamp", "hold-afpacket"])
+@pytest.mark.parametrize(("sut", "link"), [("stamp", "loses"), ("hold-afpacket", "reorders")])
 def test_many_streams_at_once(chain, traffic, trace, sut, link):
     _carried(chain, traffic, trace, sut, link, up=DAY, down=DAY)
 
