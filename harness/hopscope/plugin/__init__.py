@@ -31,6 +31,7 @@ from hopscope.plugin.fixtures import (
     traffic,
     tunnel,
 )
+from hopscope.plugin.heartbeat import Heartbeat
 from hopscope.plugin.lastmile import explain, lastmile
 from hopscope.plugin.session import COMPARED, VERDICTS, Session, attach, session_of
 from hopscope.plugin.workers import Workers
@@ -67,6 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
     markers.register(config)
     attach(config, options.resolve(config))
     allure.register(config)
+    config.pluginmanager.register(Heartbeat(session_of(config).teller.say), "hopscope-heartbeat")
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(Workers(config), "hopscope-workers")
 

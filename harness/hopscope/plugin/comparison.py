@@ -19,6 +19,7 @@ from hopscope.checks.verdict import Verdict
 from hopscope.errors import EnvironmentFault, HarnessFault, ProductFault, UsageError
 from hopscope.plugin.judged import Judged, raise_for
 from hopscope.plugin.window import Window
+from hopscope.run.doing import doing
 from hopscope.traffic.report import RATE_TOLERANCE, TrafficReport
 from hopscope.traffic.traffic import Traffic
 from hopscope.wire import metrics
@@ -147,7 +148,8 @@ def compare(
         for variant in (baseline, sut) if pair % 2 == 0 else (sut, baseline):
             window.start_sut(variant)
             start_ns = window.moment()
-            report = traffic.connections(count=size, rate=rate, check_rate=False, **load)
+            with doing(lambda: f"block {len(blocks) + 1} of {2 * ALTERNATIONS}"):
+                report = traffic.connections(count=size, rate=rate, check_rate=False, **load)
             end_ns = window.moment()
             window.settle()
             window.stop_sut()
