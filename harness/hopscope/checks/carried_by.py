@@ -23,6 +23,8 @@ from hopscope.wire.packets import ACK, RST, SYN
 from hopscope.wire.taps import BOXES, Position
 from hopscope.wire.trace import Placement, Trace
 
+NAME = "carried_by"
+
 
 @dataclass(frozen=True)
 class CarriedBy:
@@ -32,7 +34,7 @@ class CarriedBy:
     """
 
     claim: str | None = None
-    name: str = "carried_by"
+    name: str = NAME
 
     def __call__(self, trace: Trace) -> Verdict:
         dead = died(trace)

@@ -72,6 +72,11 @@ def test_a_failure_says_what_whose_fault_which_flow_and_which_frames(failed):
     assert re.search(
         r"172\.31\.7\.20:51000 > \S+ ClientNIC-ens5.pcap frame 7: expected only the box's own", failed.text
     )
+    assert re.search(
+        r"not the system under test that carried this: 2 flows \S.* carried by the kernel\. "
+        r"172\.31\.7\.20:51000 > \S+ : ClientNIC-ens5.pcap, frame 7, is the server's real SYN-ACK",
+        failed.text,
+    )
     assert "hopscope judge " in failed.text
     assert "ip.addr==172.31.7.20 && tcp.port==51000" in failed.text
     opened = [a for a in failed.of("details") if "open" in a]
