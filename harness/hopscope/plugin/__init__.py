@@ -176,8 +176,8 @@ def pytest_runtest_makereport(
     session.conclude(item, report, call.excinfo)
     tunnel: Any = getattr(item, "funcargs", {}).get("tunnel")
     if report.when == "call" and report.failed and isinstance(getattr(tunnel, "running", None), _tunnel_class()):
-        session = session_of(item.config)
-        told = explain(tunnel, session.run.test_directory(item.nodeid), session.options.repair)
+        where = session.directories.get(item.nodeid) or session.run.test_directory(item.nodeid)
+        told = explain(tunnel, where, session.options.repair)
         report.sections.append(("hopscope: the last mile", told))
     if call.excinfo is not None and isinstance(call.excinfo.value, HopscopeError):
         if report.failed and item.config.getoption("tbstyle") == "auto":

@@ -146,13 +146,13 @@ def compare(
     for pair in range(ALTERNATIONS):
         size = count // ALTERNATIONS + (pair < count % ALTERNATIONS)
         for variant in (baseline, sut) if pair % 2 == 0 else (sut, baseline):
-            window.start_sut(variant)
-            start_ns = window.moment()
             with doing(lambda: f"block {len(blocks) + 1} of {2 * ALTERNATIONS}"):
+                window.start_sut(variant)
+                start_ns = window.moment()
                 report = traffic.connections(count=size, rate=rate, check_rate=False, **load)
-            end_ns = window.moment()
-            window.settle()
-            window.stop_sut()
+                end_ns = window.moment()
+                window.settle()
+                window.stop_sut()
             completed += report.completed
             reports[variant].append(report)
             blocks.append(Block(variant, pair, start_ns, end_ns))

@@ -93,6 +93,17 @@ def test_the_chain_is_told_hop_by_hop_in_a_picture_and_a_table(tmp_path):
     assert chain["role"] == "img"
 
 
+def test_what_captures_that_lost_packets_call_lost_is_said_to_be_no_more_than_that(tmp_path):
+    case = runs.case(tmp_path)
+    told = json.loads((case.windows[0] / "taps.json").read_text())
+    told["taps"]["servernic-eth0.pcap"] |= {"dropped": 3}
+    write_json(case.windows[0] / "taps.json", told)
+    found = Page(page(runs.ended(case, "INCONCLUSIVE")))
+    assert (
+        "servernic-eth0.pcap may have missed some of them: what is called lost was not seen, and no more" in found.text
+    )
+
+
 def test_what_did_not_pass_comes_first_and_is_linked(tmp_path):
     passed = runs.case(tmp_path)
     runs.ended(passed, "PASS", nodeid="a.py::first")
