@@ -28,26 +28,27 @@ class Heartbeat:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
-        with self._beating(item):
+        with self._beating(item, "being set up"):
             return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
-        with self._beating(item):
+        with self._beating(item, "its own body runs"):
             return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None]:
-        with self._beating(item):
+        with self._beating(item, "being taken down"):
             return (yield)
 
     @contextmanager
-    def _beating(self, item: pytest.Item) -> Iterator[None]:
+    def _beating(self, item: pytest.Item, otherwise: str) -> Iterator[None]:
+        """``otherwise`` is said where nobody says what is being done."""
         if lab_of(item) is None:
             yield
             return
         ended = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(item.nodeid, ended), name="hopscope-heartbeat", daemon=True)
+        thread = threading.Thread(target=self._beat, args=(item.nodeid, otherwise, ended), daemon=True)
         thread.start()
         try:
             yield
@@ -55,11 +56,11 @@ class Heartbeat:
             with self._lock:  # nothing is said from here on, though the thread may still be asking what is done
                 ended.set()
 
-    def _beat(self, nodeid: str, ended: threading.Event) -> None:
+    def _beat(self, nodeid: str, otherwise: str, ended: threading.Event) -> None:
         began, pause = time.monotonic(), FIRST_S
         while not ended.wait(pause):
-            told = doing.now()
+            told = doing.now() or otherwise
             with self._lock:
                 if not ended.is_set():
-                    self._say(f"{nodeid}: {time.monotonic() - began:.0f} s{', ' if told else ''}{told}")
+                    self._say(f"{nodeid}: {time.monotonic() - began:.0f} s, {told}")
             pause = min(pause * 2, MOST_S)

@@ -46,7 +46,7 @@ class Judged:
         if not checks and self.more:
             checks = (*standard(), *self.more)
         checks = tuple(configured(check, self.limits) for check in checks)
-        with stages(f"Judging {len(self.trace):,} flows") as progress:
+        with stages("Judging") as progress:
             reached = expectation(*checks, placement=placement).judge(self.trace, progress)
         self.record(reached, placement)
         return reached

@@ -41,6 +41,22 @@ def test_it_is_told_and_what_the_test_prints_stays_captured(pytester, run, way):
         result.stdout.fnmatch_lines(["*Captured stdout call*", "printed before", "printed after"])
 
 
+def test_where_nobody_says_what_is_done_it_is_the_phase_that_is_told(pytester, run):
+    pytester.makeconftest(IMPATIENT)
+    pytester.makepyfile(
+        """
+        import threading, pytest
+        @pytest.fixture
+        def slow(chain):
+            threading.Event().wait(0.3)
+        def test_x(slow): pass
+        """
+    )
+    result = run()
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["hopscope: *::test_x: 0 s, being set up"])
+
+
 def test_what_is_soon_over_and_what_needs_no_lab_say_nothing(pytester, run):
     pytester.makeconftest(IMPATIENT)
     pytester.makepyfile(
