@@ -200,6 +200,19 @@ def test_a_leg_tells_its_command_by_variables():
     }
 
 
+def test_a_leg_of_some_of_its_tests_is_the_same_leg():
+    one = ONE.of(["tests/integration/test_ordering.py"])
+    assert one.name == ONE.name
+    assert one.environment()["PYTEST_ARGS"].startswith("tests/integration/test_ordering.py --lab-strict --alluredir")
+    assert ONE.of([]) == ONE
+
+
+@pytest.mark.parametrize("name", ["pull-request-ubuntu-2404-py311", ONE.name])
+def test_tests_that_a_leg_has_not_are_wrong_usage(name, capsys):
+    assert leg.main(["run", name, "tests/unit"]) == 64
+    assert "and not tests/unit alone" in capsys.readouterr().err
+
+
 def test_the_exit_code_of_a_leg_is_its_commands():
     program = "import os, sys; sys.exit(3 if os.environ['HOPSCOPE_DATAPATH'] == 'bpf' else 4)"
     assert leg.run(replace(ONE, run=(sys.executable, "-S", "-c", program))) == 3

@@ -19,6 +19,7 @@ from hopscope.checks.verdict import Verdict
 from hopscope.errors import EnvironmentFault, HarnessFault, ProductFault, UsageError
 from hopscope.plugin.judged import Judged, raise_for
 from hopscope.plugin.window import Window
+from hopscope.run.doing import doing
 from hopscope.traffic.report import RATE_TOLERANCE, TrafficReport
 from hopscope.traffic.traffic import Traffic
 from hopscope.wire import metrics
@@ -148,14 +149,15 @@ def compare(
     for pair in range(ALTERNATIONS):
         size = count // ALTERNATIONS + (pair < count % ALTERNATIONS)
         for variant in (baseline, sut) if pair % 2 == 0 else (sut, baseline):
-            if variant != on_the_path:
-                window.stop_sut()
-                window.start_sut(variant)
-                on_the_path = variant
-            start_ns = window.moment()
-            report = traffic.connections(count=size, rate=rate, check_rate=False, **load)
-            end_ns = window.moment()
-            window.settle()
+            with doing(lambda: f"block {len(blocks) + 1} of {2 * ALTERNATIONS}"):
+                if variant != on_the_path:
+                    window.stop_sut()
+                    window.start_sut(variant)
+                    on_the_path = variant
+                start_ns = window.moment()
+                report = traffic.connections(count=size, rate=rate, check_rate=False, **load)
+                end_ns = window.moment()
+                window.settle()
             completed += report.completed
             reports[variant].append(report)
             blocks.append(Block(variant, pair, start_ns, end_ns))
