@@ -13,7 +13,7 @@ import pytest
 
 from hopscope import __version__
 from hopscope.errors import HarnessFault, HopscopeError
-from hopscope.plugin import allure, asked, diffs, failing, faults, markers, newhooks, options, outcomes
+from hopscope.plugin import allure, asked, diffs, ended, failing, faults, markers, newhooks, options, outcomes
 from hopscope.plugin.ahead import lab_of
 from hopscope.plugin.fixtures import (
     _hopscope_capture,
@@ -65,7 +65,8 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     markers.register(config)
-    attach(config, options.resolve(config))
+    session = attach(config, options.resolve(config))
+    config.pluginmanager.register(ended.Interrupts(session), "hopscope-ended")
     allure.register(config)
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(Workers(config), "hopscope-workers")
@@ -241,3 +242,4 @@ def pytest_exception_interact(node: pytest.Item | pytest.Collector, report: obje
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """After pytest's own, in which the last fixtures end and a lab may be kept."""
     session_of(session.config).finish()
+    ended.forget()

@@ -2,6 +2,7 @@
 
     RUN/manifest.json            what ran, on what, with which settings
     RUN/outcomes.jsonl           what each test on a lab came to, with the outcome of each of its checks
+    RUN/phases.jsonl             what was being done to a lab, and since when: see ``phase``
     RUN/labs/TOPOLOGY/           how the lab was built and proven; logs and preflight where it could not be
     RUN/tests/SLUG/test.json     which test it is, on which lab
     RUN/tests/SLUG/story.jsonl   what was done, step by step, for people
@@ -26,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from hopscope.errors import HopscopeError, UsageError
+from hopscope.run import phase
+from hopscope.run.phase import Phase
 
 KEEP_RUNS = 20
 KEEP_BYTES = 5 * 10**9
@@ -108,6 +111,10 @@ class Run:
     def append(self, key: str, value: Any) -> None:
         self._manifest.setdefault(key, []).append(value)
         self._write()
+
+    def enter(self, begins: Phase) -> None:
+        """Note what is done from now on."""
+        phase.enter(self.directory, begins)
 
     def note_outcome(self, outcome: Mapping[str, Any]) -> None:
         """What a test came to, as a line of its own: a manifest is written anew as a whole each time."""
