@@ -35,13 +35,15 @@ TABLE = os.environ.get("HOPSCOPE_RELIABILITY")
 
 @dataclass(frozen=True)
 class Fault:
-    """``halted``: it is there before the phase goes on. ``ends`` are the exit codes that tell the truth, ``words`` one
-    of which has to be said where the session does not pass."""
+    """``halted``: it is there before the phase goes on. ``ends`` are the exit codes that tell the truth; where the
+    session does not pass, one of ``words`` has to be said, and every test that did not pass is laid to one of
+    ``blames``."""
 
     name: str
     inject: Callable[[Child], None]
     ends: frozenset[int]
-    words: tuple[str, ...] = ()
+    words: tuple[str, ...] = ("",)
+    blames: frozenset[str] = frozenset()
     halted: bool = False
     phases: tuple[Phase, ...] = ALL
     more: tuple[str, ...] = ()
@@ -109,7 +111,7 @@ def _end(word: bytes) -> Callable[[Child], None]:
     return end
 
 
-CAUSES = ("environment", "harness", "INCONCLUSIVE")
+NOT_THE_PRODUCT = frozenset({"environment", "harness"})
 FAULTS = {
     fault.name: fault
     for fault in (
@@ -118,14 +120,16 @@ FAULTS = {
         Fault("Ctrl-C", _interrupt, frozenset({2}), ("ended by Ctrl-C while",)),
         Fault("Ctrl-C twice", _interrupt_twice, frozenset({2, -2}), ("KeyboardInterrupt", "ended by Ctrl-C while")),
         Fault("worker crash", _crash_worker, frozenset({1}), ("crashed",), more=("-n", "1")),
-        Fault("out of memory", _no_memory, frozenset({0, 1, 2, 3}), ("MemoryError", "memory", "thread"), halted=True),
-        Fault("full disk", _no_room, frozenset({0, 1}), ("No space left", "no room", "are free on its disk"), halted=True),
-        Fault("lost hosts", _lose_hosts, frozenset({0, 1}), CAUSES, halted=True),
-        Fault("tools gone", _lose_tools, frozenset({0, 1}), CAUSES, halted=True),
-        Fault("taps killed", _end(b"recorder"), frozenset({1}), ("ended by itself",), halted=True,
+        Fault("out of memory", _no_memory, frozenset({0, 1, 2, 3}), ("MemoryError", "memory", "thread"),
+              NOT_THE_PRODUCT | {"test"}, halted=True),
+        Fault("full disk", _no_room, frozenset({0, 1}), ("No space left", "no room", "are free on its disk"),
+              NOT_THE_PRODUCT, halted=True),
+        Fault("lost hosts", _lose_hosts, frozenset({0, 1}), blames=NOT_THE_PRODUCT, halted=True),
+        Fault("tools gone", _lose_tools, frozenset({0, 1}), ("no program",), NOT_THE_PRODUCT, halted=True),
+        Fault("taps killed", _end(b"recorder"), frozenset({1}), ("ended by itself",), frozenset({"harness"}), halted=True,
               phases=(Phase.LOADING, Phase.DRAINING)),
-        Fault("box killed", _end(b"hopscope_nic"), frozenset({1}), ("ended by itself",), halted=True,
-              phases=(Phase.LOADING, Phase.DRAINING)),
+        Fault("box killed", _end(b"hopscope_nic"), frozenset({1}), ("ended by itself",), frozenset({"product"}),
+              halted=True, phases=(Phase.LOADING, Phase.DRAINING)),
     )
 }  # fmt: skip
 CELLS = [(fault.name, each) for fault in FAULTS.values() for each in fault.phases]
@@ -148,7 +152,7 @@ def test_there_are_enough_cells() -> None:
     assert set(CELLS) >= BY_DAY
 
 
-@pytest.mark.parametrize(("name", "at"), _parameters())
+@pytest.mark.parametrize(("name", "at"), list(_parameters()))
 def test_a_session_that_is_hit_tells_the_truth_and_leaves_nothing(tmp_path: Path, name: str, at: Phase) -> None:
     fault = FAULTS[name]
     before = machine.links(), machine.named_namespaces()
@@ -217,16 +221,16 @@ class Cell:
             verdicts = [json.loads(file.read_text()) for file in self.child.work.rglob("verdicts.json")]
             assert verdicts, "it passed and judged nothing"
             assert {each["outcome"] for file in verdicts for each in file} <= {"PASS", "NOT_APPLICABLE"}
-        elif self.fault.words:
+        else:
             assert any(word in self.said for word in self.fault.words), self.said
+            blamed = {str(each["kind"]) for each in self.outcomes if each["outcome"] != "PASS"}
+            assert not self.fault.blames or blamed <= self.fault.blames, (blamed, self.said)
         run = self.child.run
         if self.code == -9:
             assert run is not None
             assert "ended_ns" not in (rundir.read_manifest(run) or {}), "a killed run says that it ended"
             assert not rundir.alive(run)
-            assert ALL.index(phase.last(run) or Phase.BUILDING) >= 0
-        if told in ("product",):
-            assert self.fault.name == "box killed", self.said
+            assert ALL.index(phase.last(run) or ALL[0]) >= ALL.index(self.at), "it says that it was killed before that"
 
     def check_captures(self) -> None:
         """Whatever was captured is there and can be read, up to where it was cut off."""
