@@ -1,12 +1,13 @@
 """Changes one thing at a time in the pure rooms `checks` and `wire`, and asks their tests whether they notice.
 
     python scripts/mutate.py run [--count 1000] [--seed 1] [--minutes M]   # goes on where it was ended
-    python scripts/mutate.py again [--wide]          # those that nobody noticed: by today's tests, or by all of both rooms
+    python scripts/mutate.py again [--wide]          # what nobody noticed: by today's tests, or by all of both rooms
     python scripts/mutate.py report                  # score, and the mutants that nobody noticed
 
 Each mutant runs in a process forked from one that has imported all but those rooms, with the tests of its
-module, until one fails; more than its time is a failure too. Results are lines of JSON in `.hopscope/mutants/`. Mutants that
-change nothing that anybody could see are listed in `tests/equivalent_mutants.txt`, each with its reason, and do not count.
+module, until one fails; more than its time is a failure too. Results are lines of JSON in `.hopscope/mutants/`.
+Mutants that change nothing that anybody could see are listed in `tests/equivalent_mutants.txt`, each with its reason,
+and do not count.
 """
 
 from __future__ import annotations
@@ -142,13 +143,23 @@ def walk(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.AST, str]]:
 
 def sites(module: str) -> list[Site]:
     source = file_of(module).read_text()
+    lines = source.encode().splitlines()
     found = []
     for number, (node, _, where) in enumerate(walk(ast.parse(source))):
         if (operator := _operator(node)) is not None:
-            before = " ".join((ast.get_source_segment(source, node) or "").split())
+            before = " ".join(_segment(lines, node).split())
             shown = before.partition(":")[0] if isinstance(node, ast.If | ast.While) else before
-            found.append(Site(module, number, operator, node.lineno, where or "-", shown[:90]))  # type: ignore[attr-defined]
+            line: int = node.lineno  # type: ignore[attr-defined]
+            found.append(Site(module, number, operator, line, where or "-", shown[:90]))
     return found
+
+
+def _segment(lines: list[bytes], node: Any) -> str:
+    """The source of a node; ``ast.get_source_segment`` splits the whole file for each."""
+    piece = lines[node.lineno - 1 : node.end_lineno]
+    piece[-1] = piece[-1][: node.end_col_offset]
+    piece[0] = piece[0][node.col_offset :]
+    return b"\n".join(piece).decode()
 
 
 def mutated(site: Site) -> CodeType:
@@ -187,7 +198,7 @@ COMMON = ("tests/unit/checks/test_golden.py", "tests/unit/checks/test_mutations.
 
 @cache
 def _imported_by(file: Path) -> frozenset[str]:
-    """Dotted names of what a test file imports."""
+    """Dotted names of what a file imports."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -198,11 +209,12 @@ def _imported_by(file: Path) -> frozenset[str]:
 
 
 def tests_of(module: str, *, wide: bool) -> list[str]:
-    """Test files in the order in which they are asked: the module's own, those that import it, those of whole traces;
-    ``wide`` are all of both rooms, for what survived those."""
+    """Test files in the order in which they are asked: the module's own, those that import it, those of modules that
+    import it, those of whole traces; ``wide`` are all of both rooms, for what survived those."""
     files = [file for folder in TESTS for file in sorted((ROOT / folder).glob("test_*.py"))]
     own = f"test_{module.rpartition('.')[2]}.py"
-    near = [file for file in files if file.name == own or module in _imported_by(file)]
+    users = {f"test_{each.rpartition('.')[2]}.py" for each in modules() if module in _imported_by(file_of(each))}
+    near = [file for file in files if file.name in {own, *users} or module in _imported_by(file)]
     named = [str(file.relative_to(ROOT)) for file in sorted(near, key=lambda file: file.name != own)]
     more = [str(file.relative_to(ROOT)) for file in files] if wide else list(COMMON)
     return list(dict.fromkeys([*named, *more]))
@@ -230,8 +242,8 @@ class Instead:
         return importlib.util.spec_from_file_location(name, file, loader=Loader(name, file))
 
 
-def judge(site: Site, tests: list[str]) -> tuple[str, str]:
-    """What became of a mutant: ``killed``, ``timeout``, ``survived``; and the test that noticed."""
+def judge(site: Site | None, tests: list[str]) -> tuple[str, str]:
+    """What became of a mutant: ``killed``, ``timeout``, ``survived``; and the test that noticed. None is no mutant."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -248,10 +260,12 @@ def judge(site: Site, tests: list[str]) -> tuple[str, str]:
         time.sleep(0.02)
     with os.fdopen(read) as said:
         state, _, by = said.read().partition(" ")
+    if state.startswith("broken"):
+        raise RuntimeError(f"pytest ended with {state} and no test had failed: {site}")
     return state or ("timeout" if ended[1] in (signal.SIGXCPU, signal.SIGKILL) else "killed"), by
 
 
-def _become(site: Site, tests: list[str], write: int) -> None:
+def _become(site: Site | None, tests: list[str], write: int) -> None:
     import pytest
 
     null = os.open(os.devnull, os.O_RDWR)
@@ -260,7 +274,8 @@ def _become(site: Site, tests: list[str], write: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     os.environ["HYPOTHESIS_PROFILE"] = "default"
-    sys.meta_path.insert(0, Instead(site))  # type: ignore[arg-type]
+    if site is not None:
+        sys.meta_path.insert(0, Instead(site))  # type: ignore[arg-type]
 
     class Noticed:
         by = ""
@@ -269,10 +284,13 @@ def _become(site: Site, tests: list[str], write: int) -> None:
             if report.failed:
                 self.by = self.by or report.nodeid
 
+        pytest_collectreport = pytest_runtest_logreport
+
     noticed = Noticed()
-    argv = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", "--timeout", "0", *tests]
+    argv = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", "--timeout", "0",
+            "-W", "ignore::pytest.PytestAssertRewriteWarning", *tests]  # fmt: skip
     code = pytest.main(argv, plugins=[noticed])
-    state = "survived" if code == pytest.ExitCode.OK else "killed"
+    state = "survived" if code == pytest.ExitCode.OK else "killed" if noticed.by else f"broken:{code}"
     os.write(write, f"{state} {noticed.by}".encode())
     os._exit(0)
 
@@ -287,6 +305,8 @@ def run(count: int, seed: int, minutes: float, *, again: bool = False, wide: boo
     known, file = equivalents(), RESULTS / f"seed-{seed}.jsonl"
     latest = {(each["key"], each["number"]): each["state"] for each in results(file)}
     ends = time.monotonic() + minutes * 60
+    if (whole := judge(None, [*COMMON])) != ("survived", ""):
+        raise RuntimeError(f"without any mutant: {whole}")
     for site in sample(count, seed):
         state = latest.get((site.key, site.number))
         if site.key in known or (state != "survived" if again else state is not None):
@@ -331,7 +351,10 @@ def report(count: int, seed: int) -> int:
             print(f"{each['key']}  (line {each['line']})")
     left_out = sum(key in known for key, _ in wanted)
     share = len(noticed) / len(judged) if judged else 0.0
-    print(f"{len(noticed)} of {len(judged)} noticed: {share:.1%}; {left_out} of {len(wanted)} change nothing that can be seen")
+    print(
+        f"{len(noticed)} of {len(judged)} noticed: {share:.1%}; "
+        f"{left_out} of {len(wanted)} change nothing that can be seen"
+    )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a session that is hit by a fault, at each phase: nothing leaks, what was captured can be read, and its
+"""What becomes of a session that is hit by a fault, at each phase: nothing leaks, captures can be read, and its
 exit code and words tell the truth.
 
 Each cell is a session of its own with a lab of its own. The few by day are those that have most to lose; all of them
@@ -74,7 +74,9 @@ def _asleep(child: Child) -> bool:
     """It has taken the signal: nothing is pending any more."""
     with suppress(OSError):
         status = Path(f"/proc/{child.process.pid}/status").read_text()
-        return all(line.split()[1].strip("0") == "" for line in status.splitlines() if line.startswith(("ShdPnd", "SigPnd")))
+        return all(
+            line.split()[1].strip("0") == "" for line in status.splitlines() if line.startswith(("ShdPnd", "SigPnd"))
+        )
     return True
 
 
@@ -126,8 +128,8 @@ FAULTS = {
               NOT_THE_PRODUCT, halted=True),
         Fault("lost hosts", _lose_hosts, frozenset({0, 1}), blames=NOT_THE_PRODUCT, halted=True),
         Fault("tools gone", _lose_tools, frozenset({0, 1}), ("no program",), NOT_THE_PRODUCT, halted=True),
-        Fault("taps killed", _end(b"recorder"), frozenset({1}), ("ended by itself",), frozenset({"harness"}), halted=True,
-              phases=(Phase.LOADING, Phase.DRAINING)),
+        Fault("taps killed", _end(b"recorder"), frozenset({1}), ("ended by itself",), frozenset({"harness"}),
+              halted=True, phases=(Phase.LOADING, Phase.DRAINING)),
         Fault("box killed", _end(b"hopscope_nic"), frozenset({1}), ("ended by itself",), frozenset({"product"}),
               halted=True, phases=(Phase.LOADING, Phase.DRAINING)),
     )

@@ -141,7 +141,11 @@ def small_disk(home: Path) -> Iterator[tuple[Path, tuple[str, ...], int]]:
         assert keeps.stdout is not None
         assert keeps.stdout.readline() == "mounted\n"
         there = ("sh", "-c", 'cd "$0" && exec "$@"', str(home / "work"))
-        yield Path(f"/proc/{keeps.pid}/root{home}/work"), ("nsenter", "--mount", f"--target={keeps.pid}", *there), keeps.pid
+        yield (
+            Path(f"/proc/{keeps.pid}/root{home}/work"),
+            ("nsenter", "--mount", f"--target={keeps.pid}", *there),
+            keeps.pid,
+        )
         keeps.communicate()
 
 
@@ -169,8 +173,8 @@ def session(
     _link_tools(home / "bin")
     (work / "test_loads.py").write_text(TEST)
     (work / "conftest.py").write_text(CONFTEST)
-    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:sugar", "-q", "-ra",
-            "--lab-topology", "chain-lan", "--lab-sut", "stamp", "--lab-strict", "--lab-run-dir", "runs",
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:sugar", "-q",
+            "-ra", "--lab-topology", "chain-lan", "--lab-sut", "stamp", "--lab-strict", "--lab-run-dir", "runs",
             "--rootdir", ".", "test_loads.py", *more]  # fmt: skip
     wanted = {
         "HALT_AT": str(halt_at or ""),

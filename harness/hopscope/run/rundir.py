@@ -23,10 +23,10 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from hopscope.errors import HopscopeError, UsageError
+from hopscope.errors import HarnessFault, HopscopeError, UsageError
 from hopscope.run import phase
 from hopscope.run.phase import Phase
 
@@ -56,6 +56,13 @@ def slug(nodeid: str) -> str:
     return _SLUG_BAD.sub("-", name).strip("-.")[:_SLUG_LENGTH] or "test"
 
 
+def below(directory: Path, name: object) -> Path:
+    """What a file of a run names within it. HarnessFault for a name that leads out: a run may be a stranger's."""
+    if not isinstance(name, str) or "\0" in name or PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+        raise HarnessFault(f"{directory}: it names {name!r}, which is no place within it")
+    return directory / name
+
+
 class Run:
     """A run directory that is being written. Create with :meth:`create`."""
 
@@ -75,7 +82,7 @@ class Run:
         name += f"-{worker}" if worker else ""
         directory = root / name
         try:
-            directory.mkdir(parents=True)
+            directory.mkdir(0o700, parents=True)  # captures are what was sent: nobody else's
         except OSError as error:
             raise UsageError(
                 f"cannot make the run directory {directory}: {error.strerror}; see --lab-run-dir"
