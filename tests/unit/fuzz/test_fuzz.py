@@ -91,16 +91,8 @@ LINES = [shlex.split(line) for line in (
 @counts(400, 100_000)
 def test_command_lines(count: int) -> None:
     parser, ends = cli.parser(), {0: 0, 64: 0}
-    words = sorted({word for line in LINES for word in line}) + [
-        "--",
-        "-",
-        "",
-        "-1",
-        "--help=1",
-        "é",
-        "9" * 30,
-        "\ud800",
-    ]
+    odd = ("--", "-", "", "-1", "--help=1", "é", "9" * 30, "\ud800")
+    words = [*sorted({word for line in LINES for word in line}), *odd]
     for rng in many(count, seed=2):
         line = list(rng.choice(LINES))
         for _ in range(rng.randint(1, 3)):
