@@ -10,6 +10,7 @@
      |    |-- WaitTimeout               a condition did not come true before its deadline
      |    |-- ConnectionLost            the way to a host broke while something ran there
      |    |-- SettingRefused            a setting that did not read back as it was written
+     |    |-- NotOurs                   a link of hosts that were found is what it is, and a test wanted it to change
      |    `-- LabFailed                 hosts or links could not be built, or are gone
      |-- ProductFault                1  a check failed: the system under test did wrong
      `-- HarnessFault                3  could not see: nothing may be concluded
@@ -86,6 +87,10 @@ class ConnectionLost(EnvironmentFault):
 
 
 class SettingRefused(EnvironmentFault):
+    pass
+
+
+class NotOurs(EnvironmentFault):
     pass
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hopscope.aws.audit import MISSING, Actual
 from hopscope.aws.cloud import Cloud, tags_of
 from hopscope.aws.desired import (
+    ADDRESSES,
+    ENDPOINTS,
     EXISTS,
     TAG,
     eni_key,
@@ -16,10 +18,11 @@ from hopscope.aws.desired import (
     subnet_key,
     table_key,
 )
-from hopscope.errors import EnvironmentFault
+from hopscope.errors import EnvironmentFault, UsageError
 from hopscope.model.topology import Topology
 
 ENDED = ("terminated", "shutting-down")
+ENDPOINT_ENDED = ("deleting", "deleted")
 POLICY = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
 NOT_ALLOWED = ("AccessDenied", "UnauthorizedOperation")
 Thing = Mapping[str, Any]
@@ -30,15 +33,26 @@ def stack_name(run: str) -> str:
     return f"hopscope-{run}"
 
 
-def read(cloud: Cloud, topology: Topology, run: str, *, vpc: str | None = None) -> Actual:
+def read(cloud: Cloud, topology: Topology, run: str, *, vpc: str | None = None, access: str = ADDRESSES) -> Actual:
     """``vpc`` is one that somebody else made: what is in it is known by its place. Things that may not be looked at are
     unknown, with the reason, and not missing."""
-    return _Reading(cloud, topology, run, vpc).read()
+    return _Reading(cloud, topology, run, vpc, access).read()
+
+
+def access_of(cloud: Cloud, run: str, asked: str | None = None) -> str:
+    """How the hosts of a run reach Systems Manager: as it was built, else as ``asked``. UsageError where it was built
+    in the other way."""
+    built = {tags_of(vpc).get(f"{TAG}access", ADDRESSES) for vpc in cloud.listed("describe_vpcs", run=run)}
+    if asked is not None and built - {asked}:
+        raise UsageError(
+            f"run {run} was built with {', '.join(built)}, and not with {asked}: reap it, or leave that out"
+        )
+    return asked or next(iter(built), ADDRESSES)
 
 
 class _Reading:
-    def __init__(self, cloud: Cloud, topology: Topology, run: str, vpc: str | None) -> None:
-        self.cloud, self.topology, self.run, self.vpc = cloud, topology, run, vpc
+    def __init__(self, cloud: Cloud, topology: Topology, run: str, vpc: str | None, access: str) -> None:
+        self.cloud, self.topology, self.run, self.vpc, self.access = cloud, topology, run, vpc, access
         self.filters: dict[str, str | list[str]] = {"run": run} if vpc is None else {"vpc_id": vpc}
         self.ids: dict[str, str] = {}
         self.seen: dict[tuple[str, str], str] = {}
@@ -58,7 +72,7 @@ class _Reading:
             ("eni", self._enis),
             ("instance", self._attached),
             ("table", self._tables),
-            ("address", self._addresses),
+            *((("address", self._addresses),) if self.access == ADDRESSES else (("endpoint", self._endpoints),)),
             *((("role", self._role), ("profile", self._profile), ("bucket", self._bucket)) if self.vpc is None else ()),
         ):
             self._try(kind, look)
@@ -92,6 +106,15 @@ class _Reading:
     def _vpc(self) -> None:
         for vpc in self.cloud.listed("describe_vpcs", **self.filters):
             self.note("vpc", vpc["VpcId"], vpc, vpc["CidrBlock"])
+            for each in vpc.get("CidrBlockAssociationSet", ()):
+                self.seen["vpc", f"range {each['CidrBlock']}"] = each["CidrBlockState"]["State"]
+            if self.access == ENDPOINTS:
+                asked = {
+                    name: self.cloud.ask("ec2", "describe_vpc_attribute", VpcId=vpc["VpcId"], Attribute=name)
+                    for name in ("enableDnsSupport", "enableDnsHostnames")
+                }
+                has = all(told[f"E{name[1:]}"]["Value"] for name, told in asked.items())
+                self.seen["vpc", "names"] = "of its own" if has else "none"
 
     def _gateway(self) -> None:
         filters = self.filters if self.vpc is None else {"attachment__vpc_id": self.vpc}
@@ -219,6 +242,22 @@ class _Reading:
             if key is not None:
                 self.note(key, address["AllocationId"], address, "allocated")
                 self.seen[key, "interface"] = self.key(address.get("NetworkInterfaceId"))
+
+    def _endpoints(self) -> None:
+        for endpoint in self.cloud.listed("describe_vpc_endpoints", **self.filters):
+            key = self._tagged(endpoint, "endpoint")
+            if key is None or endpoint["State"].lower() in ENDPOINT_ENDED:
+                continue
+            kind, service = endpoint["VpcEndpointType"].lower(), endpoint["ServiceName"].rpartition(".")[2]
+            self.note(key, endpoint["VpcEndpointId"], endpoint, f"{kind} of {service}")
+            self.seen[key, "state"] = endpoint["State"].lower()
+            self.seen[key, "subnet"] = self._keys(endpoint.get("SubnetIds"))
+            self.seen[key, "groups"] = self._keys(each["GroupId"] for each in endpoint.get("Groups", ()))
+            self.seen[key, "tables"] = self._keys(endpoint.get("RouteTableIds"))
+            self.seen[key, "names"] = "of the service" if endpoint.get("PrivateDnsEnabled") else "its own"
+
+    def _keys(self, identities: Iterable[str] | None) -> str:
+        return ", ".join(sorted(map(self.key, identities or ()))) or "none"
 
     def _role(self) -> None:
         name = stack_name(self.run)

@@ -15,6 +15,7 @@ MANUAL = {
     ("instance", "interfaces"): "end the instance, and call repair: it is made anew with the right interfaces",
     ("subnet", EXISTS): "take the stack down and build it: a subnet's range cannot be changed",
     ("vpc", EXISTS): "take the stack down and build it: a VPC's range cannot be changed",
+    ("endpoint", EXISTS): "delete the endpoint, and call repair: it is made anew",
     ("eni", EXISTS): "take the stack down and build it: an interface's subnet cannot be changed",
 }
 """What is there and wrong, and cannot be changed as it is."""

@@ -23,6 +23,7 @@ LISTS = {
     "describe_route_tables": "RouteTables",
     "describe_addresses": "Addresses",
     "describe_volumes": "Volumes",
+    "describe_vpc_endpoints": "VpcEndpoints",
 }
 
 

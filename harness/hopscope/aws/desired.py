@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Interface, IPv4Network
@@ -22,11 +22,19 @@ ANYWHERE = "0.0.0.0/0"
 RESERVED = 4
 """Addresses at the start of each subnet that AWS keeps for itself, with the network's own."""
 LARGEST_VPC = 16
+MOST_RANGES = 5
+PRIVATE = tuple(IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+"""Ranges that are added to a VPC have to be of the same private network as its first."""
 RUN = re.compile(r"[a-z0-9][a-z0-9-]{1,40}")
 """Names of runs: they become names of buckets and roles."""
 IMAGE = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 TAG = "hopscope:"
 BYPASS = "traffic goes past {box} and nothing is tested"
+ADDRESSES, ENDPOINTS = "addresses", "endpoints"
+"""How hosts reach Systems Manager: by public addresses, or by endpoints within a VPC that has no way out."""
+INTERFACES = ("ssm", "ssmmessages", "ec2messages")
+ACCESS_PREFIX = 28
+NO_AGENT = "Systems Manager does not reach {whom}"
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class Request:
     instance_type: str = "c6i.large"
     types: Mapping[str, str] = field(default_factory=dict)
     image: str = IMAGE
+    access: str = ADDRESSES
 
     def type_of(self, host: str) -> str:
         return self.types.get(host, self.instance_type)
@@ -67,6 +76,7 @@ class Request:
             f"{TAG}run": self.run,
             f"{TAG}owner": self.owner,
             f"{TAG}expires": self.expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            f"{TAG}access": self.access,
         }
 
     @property
@@ -111,17 +121,44 @@ def network(link: Link) -> IPv4Network:
     return found[0]
 
 
-def vpc_range(topology: Topology) -> IPv4Network:
-    """The smallest network with all subnets in it."""
-    subnets = [network(link) for link in topology.links]
-    whole = subnets[0]
-    while not all(subnet.subnet_of(whole) for subnet in subnets):
-        if whole.prefixlen <= LARGEST_VPC:
-            raise UsageError(
-                f"the subnets of topology {topology.name} are in no common /{LARGEST_VPC}, as a VPC's must be"
-            )
-        whole = whole.supernet()
-    return whole
+def vpc_ranges(topology: Topology, *, access: bool = False) -> tuple[IPv4Network, ...]:
+    """The smallest networks with all subnets in them, and with ``access_subnet`` if that is wanted: the VPC's first,
+    and what is added to it. UsageError where no VPC could have them."""
+    found: list[IPv4Network] = []
+    for subnet in map(network, topology.links):
+        for place, whole in enumerate(found):
+            common = whole
+            while not subnet.subnet_of(common) and common.prefixlen > LARGEST_VPC:
+                common = common.supernet()
+            if subnet.subnet_of(common):
+                found[place] = common
+                break
+        else:
+            found.append(subnet)
+    where = {next((each for each in PRIVATE if whole.subnet_of(each)), None) for whole in found}
+    if len(found) > MOST_RANGES or (len(found) > 1 and len(where) > 1):
+        raise UsageError(
+            f"the subnets of topology {topology.name} are in no common /{LARGEST_VPC}, and not in {MOST_RANGES} of one "
+            "private network either, as a VPC's must be"
+        )
+    if access and _free(topology, found) is None:
+        if found[0].prefixlen <= LARGEST_VPC:
+            raise UsageError(f"topology {topology.name} leaves no room for a subnet of endpoints in {found[0]}")
+        found[0] = found[0].supernet()
+    return tuple(found)
+
+
+def access_subnet(topology: Topology) -> IPv4Network:
+    """Where the endpoints are: on no link, as rows of route tables send what goes to those through the boxes."""
+    free = _free(topology, vpc_ranges(topology, access=True))
+    assert free is not None
+    return free
+
+
+def _free(topology: Topology, ranges: Iterable[IPv4Network]) -> IPv4Network | None:
+    taken = [network(link) for link in topology.links]
+    candidates = (each for whole in ranges for each in whole.subnets(new_prefix=max(ACCESS_PREFIX, whole.prefixlen)))
+    return next((each for each in candidates if not any(each.overlaps(other) for other in taken)), None)
 
 
 def subnet_key(link: Link) -> str:
@@ -165,19 +202,27 @@ def guest_routes(topology: Topology, host: str) -> list[tuple[str, str, str]]:
 
 
 def rules(topology: Topology) -> dict[str, str]:
-    """The three rules that the security group needs, by name. All are needed: default is to deny."""
-    whole = vpc_range(topology)
+    """The three rules that the security group needs, by name. All are needed: default is to deny. Those of ranges that
+    were added to the VPC have the range in their name."""
+    first, *added = vpc_ranges(topology)
     ports = topology.service.ports
-    return {
-        "rule service": f"tcp {min(ports)}-{max(ports)} from {whole}",
-        "rule icmp": f"icmp all from {whole}",
-        "rule members": "all all from group",
-    }
+    found = {}
+    for suffix, whole in (("", first), *((f" {each}", each) for each in added)):
+        found[f"rule service{suffix}"] = f"tcp {min(ports)}-{max(ports)} from {whole}"
+        found[f"rule icmp{suffix}"] = f"icmp all from {whole}"
+    return {**found, "rule members": "all all from group"}
 
 
 def facts(topology: Topology, request: Request) -> tuple[Fact, ...]:
     """Everything, in the order in which it can be made."""
-    parts = (_ground(topology), _interfaces(topology), _tables(topology), _instances(topology, request))
+    private = request.access == ENDPOINTS
+    parts = (
+        _ground(topology, private),
+        _interfaces(topology),
+        _tables(topology, private),
+        _endpoints(topology) if private else (),
+        _instances(topology, request),
+    )
     return tuple(each for part in parts for fact in part for each in (fact, *_tagged(fact)))
 
 
@@ -186,9 +231,9 @@ def of_others(facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
     return tuple(
         fact
         for fact in facts
-        if fact.kind not in ("role", "profile", "bucket", "address", "gateway")
+        if fact.kind not in ("vpc", "role", "profile", "bucket", "address", "gateway", "endpoint")
         and fact.aspect not in ("tags", f"route {ANYWHERE}")
-        and (fact.kind, fact.aspect) not in (("instance", EXISTS), ("eni", EXISTS), ("vpc", EXISTS))
+        and (fact.kind, fact.aspect) not in (("instance", EXISTS), ("eni", EXISTS))
     )
 
 
@@ -197,20 +242,28 @@ def _tagged(fact: Fact) -> Iterator[Fact]:
         yield Fact(fact.key, "tags", "run, owner, expires", "nobody knows whose it is, and it is not reaped")
 
 
-def _ground(topology: Topology) -> Iterator[Fact]:
-    whole = vpc_range(topology)
-    yield Fact("vpc", EXISTS, str(whole), "there is nowhere to build")
-    yield Fact("gateway", EXISTS, "attached to vpc", "Systems Manager does not reach the instances")
+def _ground(topology: Topology, private: bool) -> Iterator[Fact]:
+    first, *added = vpc_ranges(topology, access=private)
+    yield Fact("vpc", EXISTS, str(first), "there is nowhere to build")
+    for whole in added:
+        yield Fact("vpc", f"range {whole}", "associated", f"there is nowhere to build what is in {whole}")
+    if private:
+        yield Fact("vpc", "names", "of its own", f"the endpoints have no names: {NO_AGENT.format(whom='any host')}")
+        yield Fact(
+            f"subnet {access_subnet(topology)}", EXISTS, str(access_subnet(topology)), "there is no place for endpoints"
+        )
+    else:
+        yield Fact("gateway", EXISTS, "attached to vpc", NO_AGENT.format(whom="the instances"))
     for link in topology.links:
         yield Fact(subnet_key(link), EXISTS, str(network(link)), f"there is no link {link.name}")
     yield Fact("group", EXISTS, "in vpc", "the hosts accept nothing")
     effects = {
-        "rule service": "connections to the service time out",
-        "rule icmp": "ping and path MTU discovery fail: large segments vanish",
-        "rule members": "what a box sends with another host's address is dropped",
+        "service": "connections to the service time out",
+        "icmp": "ping and path MTU discovery fail: large segments vanish",
+        "members": "what a box sends with another host's address is dropped",
     }
     for name, wanted in rules(topology).items():
-        yield Fact("group", name, wanted, effects[name])
+        yield Fact("group", name, wanted, effects[name.split()[1]])
     yield Fact("role", EXISTS, "for ec2, with AmazonSSMManagedInstanceCore", "the agents cannot register")
     yield Fact("profile", EXISTS, "with role", "the agents cannot register")
     yield Fact("bucket", EXISTS, "private, expiring", "captures are fetched in pieces of 20 kB")
@@ -230,28 +283,47 @@ def _interfaces(topology: Topology) -> Iterator[Fact]:
                 yield Fact(key, "source/dest check", "off", effect)
 
 
-def _tables(topology: Topology) -> Iterator[Fact]:
+def _tables(topology: Topology, private: bool) -> Iterator[Fact]:
     wanted = rows(topology)
     for link in topology.links:
         table = table_key(link)
         yield Fact(table, EXISTS, "in vpc", f"{subnet_key(link)} uses the VPC's main table: the boxes are bypassed")
         yield Fact(table, "subnet", subnet_key(link), f"{subnet_key(link)} uses another table: the boxes are bypassed")
-        yield Fact(table, f"route {ANYWHERE}", "gateway", "Systems Manager does not reach the instances")
+        if not private:
+            yield Fact(table, f"route {ANYWHERE}", "gateway", NO_AGENT.format(whom="the instances"))
         for (of, destination), port in wanted.items():
             if of == table:
                 effect = BYPASS.format(box=port.host)
                 yield Fact(table, f"route {destination}", eni_key(port), effect)
 
 
+def _endpoints(topology: Topology) -> Iterator[Fact]:
+    """Of Systems Manager, an interface each in a subnet of their own, under the names that its clients know; of S3,
+    rows in the hosts' tables."""
+    effect = NO_AGENT.format(whom="the instances")
+    for service in INTERFACES:
+        key = f"endpoint {service}"
+        yield Fact(key, EXISTS, f"interface of {service}", effect)
+        yield Fact(key, "subnet", f"subnet {access_subnet(topology)}", "a box or a table of a link is on the way to it")
+        yield Fact(key, "groups", "group", effect)
+        yield Fact(key, "names", "of the service", effect)
+        yield Fact(key, "state", "available", effect)
+    tables = ", ".join(sorted(map(table_key, topology.links)))
+    without = "hosts install no tools, and captures are fetched in pieces of 20 kB"
+    yield Fact("endpoint s3", EXISTS, "gateway of s3", without)
+    yield Fact("endpoint s3", "tables", tables, without)
+    yield Fact("endpoint s3", "state", "available", without)
+
+
 def _instances(topology: Topology, request: Request) -> Iterator[Fact]:
     for host in topology.hosts:
-        key = f"instance {host.name}"
+        key, address = f"instance {host.name}", f"address {host.name}"
         yield Fact(key, EXISTS, request.type_of(host.name), f"there is no host {host.name}")
         yield Fact(key, "state", "running", f"{host.name} answers nothing")
         enis = ", ".join(eni_key(port) for port in host.ports)
         yield Fact(key, "interfaces", enis, f"{host.name} is not on all its links")
         yield Fact(key, "metadata", "tokens required", "whoever gets a request out of it gets its credentials (IMDSv1)")
-        yield Fact(f"address {host.name}", EXISTS, "allocated", f"Systems Manager does not reach {host.name}")
-        yield Fact(
-            f"address {host.name}", "interface", eni_key(host.ports[0]), f"Systems Manager does not reach {host.name}"
-        )
+        if request.access == ADDRESSES:
+            effect = NO_AGENT.format(whom=host.name)
+            yield Fact(address, EXISTS, "allocated", effect)
+            yield Fact(address, "interface", eni_key(host.ports[0]), effect)

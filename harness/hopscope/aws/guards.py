@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import yaml
 
 from hopscope import data
-from hopscope.aws.desired import Request
+from hopscope.aws.desired import ENDPOINTS, INTERFACES, Request
 from hopscope.errors import UsageError
 from hopscope.model.topology import Topology, suggestion
 
@@ -16,21 +16,22 @@ MAX_HOURS = 24.0
 
 
 def prices() -> dict[str, float]:
-    """USD an hour by instance type, and of an ``address`` and a ``volume``."""
+    """USD an hour by instance type, and of an ``address``, an ``endpoint`` and a ``volume``."""
     document = yaml.safe_load(data.path("aws/prices.yaml").read_text())
-    return {**document["instances"], "address": document["address"], "volume": document["volume"]}
+    return {**document["instances"], **{name: document[name] for name in ("address", "endpoint", "volume")}}
 
 
 def estimate(topology: Topology, request: Request) -> float:
     """USD for the whole time of the run, all hosts. UsageError for an instance type that is not on the list."""
     known = prices()
-    hourly = 0.0
+    private = request.access == ENDPOINTS
+    hourly = len(INTERFACES) * known["endpoint"] if private else 0.0
     for host in topology.hosts:
         kind = request.type_of(host.name)
         if "." not in kind or kind not in known:
             types = [name for name in known if "." in name]
             raise UsageError(f"instance type {kind!r} is not on the list of prices{suggestion(kind, types)}")
-        hourly += known[kind] + known["address"] + known["volume"]
+        hourly += known[kind] + (0 if private else known["address"]) + known["volume"]
     return hourly * (request.expires - datetime.now(UTC)).total_seconds() / 3600
 
 

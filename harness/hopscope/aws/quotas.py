@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hopscope.aws.audit import Actual
 from hopscope.aws.cloud import Cloud
-from hopscope.aws.desired import Request
+from hopscope.aws.desired import ENDPOINTS, Request
 from hopscope.errors import EnvironmentFault, UsageError
 from hopscope.model.topology import Topology
 
@@ -19,6 +19,7 @@ VCPUS = {"small": 2, "medium": 2, "large": 2, "xlarge": 4}
 """By the size of an instance type, of those that have a price."""
 QUOTAS = {
     "vpcs": ("VPCs", "vpc", "L-F678F1CE"),
+    "endpoints": ("gateway endpoints", "vpc", "L-1B52E74A"),
     "gateways": ("internet gateways", "vpc", "L-A4707A72"),
     "addresses": ("elastic addresses", "ec2", "L-0263D0A3"),
     "vcpus": ("vCPUs of standard instances", "ec2", "L-1216C47A"),
@@ -65,10 +66,13 @@ def vcpus(instance_type: str) -> int:
 def needs(topology: Topology, request: Request, actual: Actual) -> dict[str, int]:
     """What is still to be made, by the kind of quota: pure."""
     missing = [host.name for host in topology.hosts if f"instance {host.name}" not in actual.ids]
+    private = request.access == ENDPOINTS
+    without = 0 if private else sum(f"address {host.name}" not in actual.ids for host in topology.hosts)
     return {
         "vpcs": int("vpc" not in actual.ids),
-        "gateways": int("gateway" not in actual.ids),
-        "addresses": sum(f"address {host.name}" not in actual.ids for host in topology.hosts),
+        "endpoints": int(private and "endpoint s3" not in actual.ids),
+        "gateways": int(not private and "gateway" not in actual.ids),
+        "addresses": without,
         "vcpus": sum(vcpus(request.type_of(name)) for name in missing),
     }
 
@@ -84,6 +88,8 @@ def look(cloud: Cloud, needed: Mapping[str, int]) -> list[Quota]:
 
 
 def _used(cloud: Cloud, kind: str) -> int:
+    if kind == "endpoints":
+        return len(cloud.listed("describe_vpc_endpoints", vpc_endpoint_type="Gateway"))
     if kind in COUNTED:
         return len(cloud.listed(COUNTED[kind]))
     cores = [each.get("CpuOptions", {}) for each in cloud.instances(instance_state_name=RUNNING)]

@@ -24,6 +24,7 @@ from hopscope.model.topology import Topology
 ROUNDS = 4
 """What is made may show the next thing to be made; more rounds than these would change nothing."""
 STATE_SECONDS = 180.0
+ENDPOINT_SECONDS = 600.0
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -41,7 +42,7 @@ class Stack:
         self.facts = wanted if vpc is None else of_others(wanted)
 
     def look(self) -> Actual:
-        return actual.read(self.cloud, self.topology, self.request.run, vpc=self.vpc)
+        return actual.read(self.cloud, self.topology, self.request.run, vpc=self.vpc, access=self.request.access)
 
     def audit(self) -> tuple[Line, ...]:
         return audit(self.facts, self.look())
@@ -81,6 +82,7 @@ class _Mender:
     def __init__(self, stack: Stack, now: Actual) -> None:
         self.cloud, self.topology, self.request = stack.cloud, stack.topology, stack.request
         self.now = now
+        self.facts = stack.facts
         self.ids = dict(now.ids)
         self.ours = set(now.owned)
         self.adopted = stack.vpc is not None
@@ -139,6 +141,13 @@ class _Mender:
     def _vpc_exists(self, fact: Fact) -> None:
         vpc = self._make(fact, "create_vpc", "vpc", "Vpc", "VpcId", CidrBlock=fact.wanted)
         self._change("modify_vpc_attribute", VpcId=vpc, EnableDnsSupport={"Value": True})
+
+    def _vpc_range(self, fact: Fact) -> None:
+        self._change("associate_vpc_cidr_block", VpcId=self.ids["vpc"], CidrBlock=fact.aspect.partition(" ")[2])
+
+    def _vpc_names(self, fact: Fact) -> None:
+        for attribute in ("EnableDnsSupport", "EnableDnsHostnames"):  # one at a time is all that EC2 takes
+            self._change("modify_vpc_attribute", VpcId=self.ids["vpc"], **{attribute: {"Value": True}})
 
     def _gateway_exists(self, fact: Fact) -> None:
         if fact.key not in self.ids:
@@ -277,6 +286,68 @@ class _Mender:
             DestinationCidrBlock=fact.aspect.partition(" ")[2],
             **target,
         )
+
+    # -- endpoints ----------------------------------------------------------------------------------------------------
+
+    def _endpoint_exists(self, fact: Fact) -> None:
+        kind, _, service = fact.wanted.partition(" of ")
+        if kind == "gateway":
+            given: dict[str, Any] = {"RouteTableIds": self._of_endpoint(fact.key, "tables")}
+        else:
+            given = {
+                "SubnetIds": self._of_endpoint(fact.key, "subnet"),
+                "SecurityGroupIds": self._of_endpoint(fact.key, "groups"),
+                "PrivateDnsEnabled": True,
+            }
+        self._make(
+            fact,
+            "create_vpc_endpoint",
+            "vpc-endpoint",
+            "VpcEndpoint",
+            "VpcEndpointId",
+            VpcId=self.ids["vpc"],
+            VpcEndpointType=kind.capitalize(),
+            ServiceName=f"com.amazonaws.{self.cloud.region}.{service}",
+            **given,
+        )
+
+    def _of_endpoint(self, key: str, aspect: str) -> list[str]:
+        """Ids of what an endpoint should have."""
+        (wanted,) = (fact.wanted for fact in self.facts if (fact.key, fact.aspect) == (key, aspect))
+        return [self.ids[each] for each in wanted.split(", ")]
+
+    def _endpoint_subnet(self, fact: Fact) -> None:
+        self._endpoint_has(fact, "SubnetIds")
+
+    def _endpoint_groups(self, fact: Fact) -> None:
+        self._endpoint_has(fact, "SecurityGroupIds")
+
+    def _endpoint_tables(self, fact: Fact) -> None:
+        self._endpoint_has(fact, "RouteTableIds")
+
+    def _endpoint_has(self, fact: Fact, name: str) -> None:
+        identity = self.ids[fact.key]
+        (endpoint,) = self.cloud.listed("describe_vpc_endpoints", vpc_endpoint_id=identity)
+        groups = [each["GroupId"] for each in endpoint.get("Groups", ())]
+        there = set(groups if name == "SecurityGroupIds" else endpoint.get(name, ()))
+        wanted = set(self._of_endpoint(fact.key, fact.aspect))
+        changes = {f"Add{name}": sorted(wanted - there), f"Remove{name}": sorted(there - wanted)}
+        self._change("modify_vpc_endpoint", VpcEndpointId=identity, **{key: ids for key, ids in changes.items() if ids})
+
+    def _endpoint_names(self, fact: Fact) -> None:
+        self._change("modify_vpc_endpoint", VpcEndpointId=self.ids[fact.key], PrivateDnsEnabled=True)
+
+    def _endpoint_state(self, fact: Fact) -> None:
+        """It comes up by itself, in a minute or two."""
+
+        def up() -> bool:
+            (endpoint,) = self.cloud.listed("describe_vpc_endpoints", vpc_endpoint_id=self.ids[fact.key])
+            state = endpoint["State"].lower()
+            if state not in ("available", "pending"):
+                raise EnvironmentFault(f"{fact.key} is {state}: {endpoint.get('FailureReason', 'no reason was given')}")
+            return bool(state == "available")
+
+        wait_until(up, timeout=ENDPOINT_SECONDS, interval=self.cloud.pace.longest, what=f"{fact.key} to come up")
 
     # -- instances ----------------------------------------------------------------------------------------------------
 

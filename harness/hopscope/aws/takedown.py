@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
-from hopscope.aws.actual import ENDED, POLICY, stack_name
+from hopscope.aws.actual import ENDED, ENDPOINT_ENDED, POLICY, stack_name
 from hopscope.aws.cloud import Cloud, tags_of
 from hopscope.aws.desired import TAG
 from hopscope.errors import EnvironmentFault, LabFailed
@@ -20,6 +21,7 @@ def runs(cloud: Cloud) -> dict[str, datetime | None]:
     found: dict[str, datetime | None] = {}
     things = [each for operation in _LISTINGS for each in cloud.listed(operation, tag_key=f"{TAG}run")]
     things += [each for each in cloud.instances(tag_key=f"{TAG}run") if each["State"]["Name"] != "terminated"]
+    things += _endpoints_of(cloud, tag_key=f"{TAG}run")
     for tags in map(tags_of, things):
         run, expires = tags[f"{TAG}run"], tags.get(f"{TAG}expires")
         found[run] = datetime.fromisoformat(expires) if expires else found.get(run)
@@ -39,7 +41,9 @@ def take_down(cloud: Cloud, run: str, say: Callable[[str], None] = lambda text: 
 
     def remove(what: str, operation: str, service: str = "ec2", **given: object) -> None:
         try:
-            cloud.ask(service, operation, allowed=[*GONE, *_gone(operation)], **given)
+            told = cloud.ask(service, operation, allowed=[*GONE, *_gone(operation)], **given)
+            for each in told.get("Unsuccessful") or ():  # said of each in an answer that is none
+                raise EnvironmentFault(f"{operation}: {each['ResourceId']}: {each['Error']['Message']}")
             removed.append(what)
             say(f"removed {what}")
         except EnvironmentFault as error:
@@ -47,6 +51,7 @@ def take_down(cloud: Cloud, run: str, say: Callable[[str], None] = lambda text: 
 
     try:
         _instances(cloud, run, remove)
+        _endpoints(cloud, run, remove)
         _network(cloud, run, remove)
         _names(cloud, run, remove)
     except EnvironmentFault as error:
@@ -77,6 +82,7 @@ def _gone(operation: str) -> list[str]:
     return [f"Invalid{name}{tail}.NotFound" for name in names for tail in ("ID", "Id", "")] + [
         "InvalidInstanceID.NotFound",
         "InvalidVolume.NotFound",
+        "InvalidVpcEndpointId.NotFound",
         "Gateway.NotAttached",
     ]
 
@@ -92,6 +98,25 @@ def _instances(cloud: Cloud, run: str, remove: Remove) -> None:
         interval=cloud.pace.longest,
         what="the instances to end",
     )
+
+
+def _endpoints_of(cloud: Cloud, **filters: str | list[str]) -> list[dict[str, Any]]:
+    """Those that have ended linger on in listings."""
+    listed = cloud.listed("describe_vpc_endpoints", **filters)
+    return [each for each in listed if each["State"].lower() != ENDPOINT_ENDED[-1]]
+
+
+def _endpoints(cloud: Cloud, run: str, remove: Remove) -> None:
+    """Their interfaces are in a subnet and a group until they have gone."""
+    left = [each["VpcEndpointId"] for each in _endpoints_of(cloud, run=run)]
+    if left:
+        remove(f"endpoints {', '.join(left)}", "delete_vpc_endpoints", VpcEndpointIds=left)
+        wait_until(
+            lambda: not _endpoints_of(cloud, run=run),
+            timeout=ENDED_SECONDS,
+            interval=cloud.pace.longest,
+            what="the endpoints to go",
+        )
 
 
 def _network(cloud: Cloud, run: str, remove: Remove) -> None:

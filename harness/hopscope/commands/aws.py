@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[Any]
 
 HOURS, MAX_USD, TYPE = 2.0, 2.0, "c6i.large"
+ACCESS = ("addresses", "endpoints")
 
 
 def add(commands: Subparsers) -> None:
     one = commands.add_parser("provision", help="build a stack, or go on with one that was cut off")
     _about(one)
     one.add_argument("--max-usd", metavar="USD", type=float, default=MAX_USD, help="the most it may cost (default: 2)")
+    one.add_argument(
+        "--access", choices=ACCESS, help="how hosts reach Systems Manager: public addresses (default), or endpoints"
+    )
     one.add_argument("--dry-run", action="store_true", help="say what would be made and what it would cost")
     one.set_defaults(command=provision)
 
@@ -134,8 +138,9 @@ def _stack(arguments: argparse.Namespace, run: str, *, vpc: str | None = None) -
     from datetime import UTC, datetime, timedelta
 
     from hopscope import data
+    from hopscope.aws.actual import access_of
     from hopscope.aws.cloud import connect
-    from hopscope.aws.desired import RUN, Request, legal
+    from hopscope.aws.desired import ADDRESSES, RUN, Request, legal
     from hopscope.aws.repair import Stack
 
     if not RUN.fullmatch(run):
@@ -143,8 +148,10 @@ def _stack(arguments: argparse.Namespace, run: str, *, vpc: str | None = None) -
     if not 0 < arguments.hours <= 24:
         raise UsageError(f"--hours {arguments.hours:g}: more than 0, at most 24")
     expires = datetime.now(UTC) + timedelta(hours=arguments.hours)
-    request = Request(run, getpass.getuser(), expires, getattr(arguments, "type", TYPE))
-    return Stack(connect(arguments.region), legal(data.topology(arguments.topology)), request, vpc=vpc)
+    cloud = connect(arguments.region)
+    access = access_of(cloud, run, getattr(arguments, "access", None)) if vpc is None else ADDRESSES
+    request = Request(run, getpass.getuser(), expires, getattr(arguments, "type", TYPE), access=access)
+    return Stack(cloud, legal(data.topology(arguments.topology)), request, vpc=vpc)
 
 
 def _whole(arguments: argparse.Namespace, stack: Stack, *, mend: bool) -> int:

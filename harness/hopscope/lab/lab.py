@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from hopscope.errors import EnvironmentFault, HopscopeError, LabFailed, UsageError
+from hopscope.errors import EnvironmentFault, HopscopeError, LabFailed, NotOurs, UsageError
 from hopscope.hosts.executor import Executor
 from hopscope.hosts.process import Process
 from hopscope.lab.lifeline import Lifeline
@@ -96,7 +96,8 @@ class Lab:
     def impairment(self, link: str, impairment: Impairment) -> Setting:
         """The setting that changes what a link does to packets, for ``apply`` or ``applied``.
 
-        Raises EnvironmentFault for a bare veth: a link that may become impaired has to be built so.
+        Raises EnvironmentFault for a bare veth: a link that may become impaired has to be built so; NotOurs for a link
+        of hosts that were found.
         """
         mechanism = self.mechanism.get(link)
         if mechanism == "netem":
@@ -104,17 +105,20 @@ class Lab:
         if link in self.lines:
             return LineImpairment(link, impairment, self.lines[link], self.host(link).directory / "line.json")
         if mechanism == "found":
-            remedy = "a link of found hosts changes only where the inventory has a box in its middle (docs/ssh.md)"
-        else:
-            remedy = "only a link declared with an impairment can change it"
+            told = "it changes only by a box in its middle (docs/ssh.md)"
+            raise NotOurs(f"link {link} is of hosts that were found: {told}")
+        remedy = "only a link declared with an impairment can change it"
         raise EnvironmentFault(f"link {link} is {mechanism or 'not there'}: {remedy}")
 
     def link_counters(self, link: str) -> dict[str, dict[str, int]]:
         """What a delay line has done so far, by direction (``a_to_b``, ``b_to_a``); empty for other links.
 
         ``lost`` and ``reordered`` were asked for; ``missed`` (a full kernel queue), ``dropped`` (a full queue of ours)
-        and ``refused`` (a port that is down) were not, and spoil a measurement.
+        and ``refused`` (a port that is down) were not, and spoil a measurement. NotOurs for a link of hosts that were
+        found: nobody has counted.
         """
+        if self.mechanism.get(link) == "found":
+            raise NotOurs(f"link {link} is of hosts that were found: what it does to packets is not counted")
         if link not in self.lines:
             return {}
         answer = ask_line(self.lines[link], signal.SIGUSR1)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hopscope import __version__
-from hopscope.errors import HarnessFault, HopscopeError
+from hopscope.errors import HarnessFault, HopscopeError, NotOurs
 from hopscope.plugin import allure, asked, diffs, ended, failing, faults, markers, newhooks, options, outcomes
 from hopscope.plugin.ahead import lab_of
 from hopscope.plugin.fixtures import (
@@ -152,9 +152,12 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
 
 @contextmanager
 def _inconclusive_skips(session: Session) -> Iterator[None]:
-    """What could not be seen is neither a pass nor a failure: a skip with its reason, or a failure when strict."""
+    """What could not be seen, or not be done to this lab, is neither a pass nor a failure: a skip with its reason, or a
+    failure when strict."""
     try:
         yield
+    except NotOurs as fault:
+        session.ahead.refuse(fault.message)
     except HarnessFault as fault:
         if session.options.strict:
             raise

@@ -309,7 +309,8 @@ class Measuring:
 
     def _link(self) -> Link:
         """The link between the ends that can lose packets."""
-        able = [link for link in self.running.laid.links if link.impairment.active]
+        ours = self.running.lab.mechanism  # a link that was found says of itself that it cannot be changed
+        able = [link for link in self.running.laid.links if link.impairment.active or ours[link.name] == "found"]
         if not able:
             names = ", ".join(link.name for link in self.running.laid.links)
             raise EnvironmentFault(f"no link between the ends can be cut: declare one of {names} with an rtt_ms")

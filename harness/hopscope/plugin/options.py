@@ -24,6 +24,7 @@ KEEP = ("never", "failed", "always")
 REPAIR = ("off", "dry-run", "apply")
 ATTACH = ("failed", "always", "never")
 SOURCES = ("build", "find", "adopt")
+ACCESS = ("addresses", "endpoints")
 LIVE = ("provider", "topology", "sut", "rtt", "use", "keep", "pause_on_fail")
 """Options that are about a lab."""
 
@@ -79,6 +80,11 @@ def add(parser: pytest.Parser) -> None:
             "of --lab-provider aws: build a stack, find ours by its tags, adopt another's",
         ),
         ("aws-run", "NAME", "the stack to find, or the id of the VPC to adopt"),
+        (
+            "aws-access",
+            "|".join(ACCESS),
+            "how hosts of a stack that is built reach Systems Manager (default: addresses)",
+        ),
         ("aws-max-usd", "USD", "what a stack that is built may cost until it ends by itself (default: 2)"),
         ("aws-chains", "N", "how many stacks workers of pytest-xdist may have at once, for that sum (default: 1)"),
         ("sut", "NAME[,HOST=NAME…]", "system under test, or a mix: stamp,servernic=mine (default: the topology's)"),
@@ -192,14 +198,18 @@ def _aws(config: pytest.Config, provider: str) -> dict[str, Any]:
         "doubles": config.getoption("lab_aws_doubles") or None,
         "source": _value(config, "lab_source"),
         "run": _value(config, "lab_aws_run"),
+        "access": _value(config, "lab_aws_access"),
         "max_usd": _usd(_value(config, "lab_aws_max_usd")),
     }
     given = {name: value for name, value in given.items() if value is not None}
     if provider != "aws" and given:
-        option = {"doubles": "aws-doubles", "run": "aws-run", "max_usd": "aws-max-usd"}.get(next(iter(given)), "source")
+        first = next(iter(given))
+        option = first if first == "source" else f"aws-{first.replace('_', '-')}"
         raise pytest.UsageError(f"--lab-{option} is for --lab-provider aws")
     if given.get("source", "build") not in SOURCES:
         raise pytest.UsageError(f"--lab-source {given['source']}: must be one of {', '.join(SOURCES)}")
+    if given.get("access", ACCESS[0]) not in ACCESS:
+        raise pytest.UsageError(f"--lab-aws-access {given['access']}: must be one of {', '.join(ACCESS)}")
     if provider == "aws" and (_value(config, "lab_keep") or "never") != "never":
         raise pytest.UsageError("--lab-keep is for labs of this machine: hopscope aws provision makes what stays")
     return given

@@ -11,6 +11,7 @@ import secrets
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from hopscope.aws import guards, quotas, takedown
-from hopscope.aws.actual import stack_name
+from hopscope.aws.actual import access_of, stack_name
 from hopscope.aws.audit import Actual, Status
 from hopscope.aws.cloud import Cloud, connect
-from hopscope.aws.desired import RUN, Request, legal
+from hopscope.aws.desired import ADDRESSES, ENDPOINTS, RUN, Request, legal
 from hopscope.aws.guest_facts import ONLINE
 from hopscope.aws.guests import agents, hands, in_aws
 from hopscope.aws.repair import Stack
@@ -56,6 +57,7 @@ class AwsProvider:
         max_usd: float = guards.MAX_USD,
         instance_type: str = "c6i.large",
         region: str | None = None,
+        access: str | None = None,
     ) -> None:
         if source not in SOURCES:
             raise UsageError(f"source {source!r}: must be one of {', '.join(SOURCES)}")
@@ -63,6 +65,11 @@ class AwsProvider:
             raise UsageError(f"source {source} needs to know which: --lab-aws-run NAME (of adopt: the id of the VPC)")
         if doubles and source != "build":
             raise UsageError("the doubles of AWS are empty: there is nothing to find or adopt; build")
+        if access not in (None, ADDRESSES, ENDPOINTS):
+            raise UsageError(f"access {access!r}: must be {ADDRESSES} or {ENDPOINTS}")
+        if access is not None and source != "build":
+            raise UsageError("how hosts reach Systems Manager is said where a stack is built: --lab-source build")
+        self._access = access
         self._doubles, self._source, self._run, self._region = doubles, source, run, region
         self._hours, self._max_usd, self._instance_type = hours, max_usd, instance_type
         self._say: Callable[[str], None] = lambda text: None
@@ -78,6 +85,8 @@ class AwsProvider:
 
                 doubles = ends.enter_context(Doubles())
             cloud = doubles.cloud if doubles is not None else connect(self._region)
+            if self._source != "adopt":
+                request = replace(request, access=access_of(cloud, request.run, self._access))
             stack = Stack(cloud, topology, request, vpc=self._run if self._source == "adopt" else None)
             if self._source == "build":
                 guards.check(topology, request, self._max_usd)

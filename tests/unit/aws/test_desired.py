@@ -8,7 +8,21 @@ import pytest
 from hopscope import data
 from hopscope.aws import guards, quotas, userdata
 from hopscope.aws.audit import Actual, Line, Status, after_repair, audit, summary
-from hopscope.aws.desired import EXISTS, Request, facts, guest_routes, legal, of_others, rows, rules, vpc_range
+from hopscope.aws.desired import (
+    ANYWHERE,
+    EXISTS,
+    INTERFACES,
+    Request,
+    access_subnet,
+    facts,
+    guest_routes,
+    legal,
+    of_others,
+    rows,
+    rules,
+    table_key,
+    vpc_ranges,
+)
 from hopscope.aws.fragment import fragment
 from hopscope.aws.repair import permission
 from hopscope.errors import UsageError
@@ -75,7 +89,31 @@ def test_a_topology_that_no_vpc_can_be_is_refused() -> None:
     document = data.topology("chain").document()
     document["links"][0] |= {"subnets": ["192.168.0.0/24"], "addresses": [["192.168.0.10"], ["192.168.0.5"]]}
     with pytest.raises(UsageError, match="in no common /16"):
-        vpc_range(from_document(document))
+        vpc_ranges(from_document(document))
+
+
+def test_subnets_that_are_far_apart_are_ranges_of_one_vpc_each_with_its_rules() -> None:
+    routed = legal(data.topology("tunnel-routed"))
+    assert list(map(str, vpc_ranges(routed))) == ["10.20.0.0/22", "10.8.0.0/22"]
+    assert set(rules(routed)) == {
+        "rule service", "rule icmp", "rule service 10.8.0.0/22", "rule icmp 10.8.0.0/22", "rule members",
+    }  # fmt: skip
+    assert ("vpc", "range 10.8.0.0/22") in {(fact.key, fact.aspect) for fact in facts(routed, request())}
+
+
+@pytest.mark.parametrize(
+    ("name", "subnet", "vpc"),
+    [("chain", "10.1.3.0/28", "10.1.0.0/22"), ("tunnel", "10.8.1.0/28", "10.8.0.0/23")],
+    ids=["room", "no room"],
+)
+def test_endpoints_are_in_a_subnet_that_no_box_is_on_the_way_to(name: str, subnet: str, vpc: str) -> None:
+    topology = legal(data.topology(name))
+    assert str(access_subnet(topology)) == subnet
+    wanted = {(fact.key, fact.aspect): fact.wanted for fact in facts(topology, request(access="endpoints"))}
+    assert wanted["vpc", EXISTS] == vpc
+    assert {wanted[f"endpoint {service}", "subnet"] for service in INTERFACES} == {f"subnet {subnet}"}
+    assert wanted["endpoint s3", "tables"] == ", ".join(sorted(map(table_key, topology.links)))
+    assert not [key for key, aspect in wanted if key.startswith(("address", "gateway")) or ANYWHERE in aspect]
 
 
 def test_boxes_alone_forward_and_are_told_so_with_their_ways() -> None:
@@ -178,9 +216,15 @@ def test_the_estimate_is_the_sum_of_its_parts() -> None:
 
 def test_what_is_needed_of_an_account_is_what_is_not_there_yet() -> None:
     of_nothing = quotas.needs(CHAIN, request(types={"server": "c6i.xlarge"}), Actual())
-    assert of_nothing == {"vpcs": 1, "gateways": 1, "addresses": 4, "vcpus": 10}
+    assert of_nothing == {"vpcs": 1, "endpoints": 0, "gateways": 1, "addresses": 4, "vcpus": 10}
     half = Actual(ids={"vpc": "vpc-1", "instance client": "i-1", "address client": "eip-1"})
-    assert quotas.needs(CHAIN, request(), half) == {"vpcs": 0, "gateways": 1, "addresses": 3, "vcpus": 6}
+    assert quotas.needs(CHAIN, request(), half) == {
+        "vpcs": 0,
+        "endpoints": 0,
+        "gateways": 1,
+        "addresses": 3,
+        "vcpus": 6,
+    }
 
 
 @pytest.mark.parametrize(("limit", "short"), [(None, False), (9, False), (8, True)])

@@ -13,6 +13,7 @@ Which test proves that a check can fail (each check's module has a test module o
     placement       test_placement: every claim against every kind of trace
     options         test_options: an option that comes or grows in a box, and what an end has not agreed to
     identities      test_identities: an acknowledgement that went missing, a second answer
+    round_trips     test_round_trips: handshakes that were answered early, of a system that promises to spare its ends
     windows         test_windows: an edge that shrinks, grows, is taken back; a window that a link changes
     clocks          test_clocks: an echo of nothing, a clock that goes back
     passage         test_passage: a copy that a box has made, in either direction
@@ -36,8 +37,8 @@ from support.grids import sparse
 
 REWRITTEN = ("hold", "stamp", "early")
 INFERRED = {"ordering", "carried_by", "translation", "windows", "clocks", "passage"}
-OF_ALL = tuple(check for check in standard() if check.name != "identities")
-"""That one is judged of systems that promise it: see test_identities."""
+OF_ALL = tuple(check for check in standard() if check.name not in ("identities", "round_trips"))
+"""Those are judged of systems that promise them: see test_identities and test_round_trips."""
 SILENT = {"claims"}
 """Plain TCP, and bare captures: no box says anything."""
 

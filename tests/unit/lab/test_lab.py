@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hopscope import data
-from hopscope.errors import CommandFailed, EnvironmentFault, LabFailed, SettingRefused, UsageError
+from hopscope.errors import CommandFailed, EnvironmentFault, LabFailed, NotOurs, SettingRefused, UsageError
 from hopscope.hosts.executor import Executor
 from hopscope.lab.lab import Lab
 from hopscope.lab.setting import SettingRecord, read_back
@@ -173,6 +173,14 @@ def test_an_impairment_is_changed_by_what_makes_the_link(lab: Lab, tmp_path: Pat
     assert isinstance(lab.impairment(WAN, Impairment(rtt_ms=1)), LineImpairment)
     netem = Lab("n", CHAIN, tmp_path, lab.hosts, {WAN: "netem"})
     assert isinstance(netem.impairment(WAN, Impairment(rtt_ms=1)), NetemImpairment)
+
+
+def test_links_of_found_hosts_are_neither_changed_nor_counted(lab: Lab, tmp_path: Path) -> None:
+    there = Lab("n", CHAIN, tmp_path, lab.hosts, {WAN: "found"})
+    with pytest.raises(NotOurs, match="changes only by a box in its middle"):
+        there.impairment(WAN, Impairment(rtt_ms=1))
+    with pytest.raises(NotOurs, match="is not counted"):
+        there.link_counters(WAN)
 
 
 def test_counters_are_those_of_delay_lines(lab: Lab, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ def test_an_unknown_provider_is_a_usage_error_that_lists_the_known(pytester, run
         (["--lab-aws-doubles"], "--lab-aws-doubles is for --lab-provider aws"),
         (["--lab-source", "find"], "--lab-source is for --lab-provider aws"),
         (["--lab-provider", "aws", "--lab-source", "borrow"], "--lab-source borrow: must be one of build, find, adopt"),
+        (["--lab-provider", "aws", "--lab-aws-access", "door"], "--lab-aws-access door: must be one of addresses, *"),
+        (["--lab-aws-access", "endpoints"], "--lab-aws-access is for --lab-provider aws"),
         (["--lab-provider", "aws", "--lab-aws-max-usd", "much"], "--lab-aws-max-usd much: must be a number*"),
         (["--lab-aws-chains", "2"], "--lab-aws-chains is for --lab-provider aws*"),
         (["--lab-provider", "aws", "--lab-source", "find", "--lab-aws-chains", "2"], "*for stacks that are built"),
@@ -118,6 +120,19 @@ def test_inconclusive_fails_when_strict(pytester, run):
     result = run("--lab-strict")
     result.assert_outcomes(failed=1, errors=1)
     result.stdout.fnmatch_lines(["*tap not live*", "*2 packets were dropped*"])
+
+
+@pytest.mark.parametrize(("options", "outcome"), [((), "skipped"), (("--lab-strict",), "failed")])
+def test_a_test_that_would_change_the_link_of_somebody_else_is_not_run(pytester, run, options, outcome):
+    pytester.makepyfile(
+        """
+        from hopscope.errors import NotOurs
+        def test_x(): raise NotOurs("the link is of hosts that were found")
+        """
+    )
+    result = run("-rs", *options)
+    result.assert_outcomes(**{outcome: 1})
+    result.stdout.fnmatch_lines(["*the link is of hosts that were found*"])
 
 
 def test_a_failure_says_whose_fault_it_is(pytester, run):
