@@ -273,11 +273,14 @@ class SsmExecutor(RemoteExecutor):
             expected=max(request.get("wait", 0), seconds - COMMAND_SECONDS),
         )
         try:
-            return dict(json.loads(said))
+            answer = json.loads(said)
         except ValueError:
             raise EnvironmentFault(
                 f"the answer to {request['do']} was cut", host=self.name, evidence=said[-200:]
             ) from None
+        if not isinstance(answer, dict):
+            raise EnvironmentFault(f"the answer to {request['do']} is none", host=self.name, evidence=said[-200:])
+        return answer
 
     def _command(self, script: str, *, what: str) -> None:
         try:
