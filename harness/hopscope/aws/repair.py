@@ -147,7 +147,8 @@ class _Mender:
 
     def _vpc_names(self, fact: Fact) -> None:
         for attribute in ("EnableDnsSupport", "EnableDnsHostnames"):  # one at a time is all that EC2 takes
-            self._change("modify_vpc_attribute", VpcId=self.ids["vpc"], **{attribute: {"Value": True}})
+            given: dict[str, Any] = {attribute: {"Value": True}}
+            self._change("modify_vpc_attribute", VpcId=self.ids["vpc"], **given)
 
     def _gateway_exists(self, fact: Fact) -> None:
         if fact.key not in self.ids:
