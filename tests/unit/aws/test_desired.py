@@ -218,7 +218,13 @@ def test_what_is_needed_of_an_account_is_what_is_not_there_yet() -> None:
     of_nothing = quotas.needs(CHAIN, request(types={"server": "c6i.xlarge"}), Actual())
     assert of_nothing == {"vpcs": 1, "endpoints": 0, "gateways": 1, "addresses": 4, "vcpus": 10}
     half = Actual(ids={"vpc": "vpc-1", "instance client": "i-1", "address client": "eip-1"})
-    assert quotas.needs(CHAIN, request(), half) == {"vpcs": 0, "endpoints": 0, "gateways": 1, "addresses": 3, "vcpus": 6}
+    assert quotas.needs(CHAIN, request(), half) == {
+        "vpcs": 0,
+        "endpoints": 0,
+        "gateways": 1,
+        "addresses": 3,
+        "vcpus": 6,
+    }
 
 
 @pytest.mark.parametrize(("limit", "short"), [(None, False), (9, False), (8, True)])
