@@ -43,7 +43,7 @@ class Outcomes:
         if _WORST.index(outcome) < _WORST.index(self._outcome):
             self._outcome = outcome
             self._kind = _kind(outcome, report, error)
-            self._reason = "" if error is None else str(error.value).partition("\n")[0][:_REASON_LENGTH]
+            self._reason = "" if error is None else _first_line(str(error.value))
         for name, value in report.user_properties:
             if name == self._verdicts and report.when == "call":
                 self._checks = json.loads(str(value))
@@ -120,3 +120,8 @@ def _by_check(verdicts: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
     for each in verdicts:
         found.setdefault(each["check"], []).append(each["outcome"])
     return found
+
+
+def _first_line(text: str) -> str:
+    line = text.partition("\n")[0]
+    return line if len(line) <= _REASON_LENGTH else f"{line[: _REASON_LENGTH - 2]} …"

@@ -19,6 +19,7 @@ from hopscope.lab.wait import wait_until
 from hopscope.model.topology import Port
 from hopscope.plugin.chains import Chain
 from hopscope.run import story, tape
+from hopscope.run.doing import stages
 from hopscope.run.phase import Phase
 from hopscope.run.rundir import VERDICTS
 from hopscope.run.tape import Tape
@@ -179,7 +180,10 @@ class Window:
     def close(self) -> Trace | None:
         """Settle, drain, stop; returns the window's Trace, or None when it was not captured."""
         directory = self.end()
-        return None if directory is None else Trace.load(directory)
+        if directory is None:
+            return None
+        with stages("Loading the captures") as progress:
+            return Trace.load(directory, progress)
 
     def end(self) -> Path | None:
         """Settle, drain, stop; returns the folder of the captures, or None when there are none."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from hopscope.errors import CommandFailed, EnvironmentFault, UsageError
+from hopscope.errors import CommandFailed, EnvironmentFault, HopscopeError, UsageError
 from hopscope.hosts.process import Process, log_tail
 from hopscope.hosts.ready import LogLine
 from hopscope.lab.lab import Lab
 from hopscope.lab.wait import wait_until
 from hopscope.model.topology import Role
 from hopscope.run import story
+from hopscope.run.doing import doing
 from hopscope.traffic.iperf3 import Iperf3Report, iperf3
 from hopscope.traffic.report import TrafficReport, parse
 
@@ -41,6 +43,8 @@ class Traffic:
         self._responder_kind: tuple[str | None, bool] = None, False
         self._runs = 0
         self._first = 0
+        self._asking = threading.Lock()
+        """One question to the responder at a time: an answer is the first that comes after it."""
 
     @property
     def target(self) -> str:
@@ -105,7 +109,9 @@ class Traffic:
         argv += ["--fast-open"] if fast_open else []
         before = self.server_counters()
         with story.step(self._directory, f"Traffic: {count} connections asked for") as step:
-            report = self._generate(argv, (count / rate if rate else 0.0) + timeout + grace + _MARGIN_SECONDS, before)
+            with doing(lambda: self._course(before)):
+                limit = (count / rate if rate else 0.0) + timeout + grace + _MARGIN_SECONDS
+                report = self._generate(argv, limit, before)
             step.title = f"Traffic: {report.completed} of {count} connections completed"
             step.facts |= {"outcomes": report.outcomes, "rate": rate}
         self._first += count
@@ -144,6 +150,10 @@ class Traffic:
         process = self._responder
         if process is None:
             return {}
+        with self._asking:
+            return self._counters(process)
+
+    def _counters(self, process: Process) -> dict[str, int]:
         seen = len(_events(process, "counters"))
         process.signal(signal.SIGUSR1)
         wait_until(
@@ -174,6 +184,14 @@ class Traffic:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _course(self, before: dict[str, int]) -> str:
+        """How far a load is, in words, while it runs."""
+        try:
+            now = self.server_counters()
+        except HopscopeError as error:
+            return f"the server does not say how many have reached it: {error.message}"
+        return f"{now.get('accepted', 0) - before.get('accepted', 0):,} of them accepted by the server so far"
 
     def _generate(self, argv: list[str], timeout: float, before: dict[str, int]) -> TrafficReport:
         host = self._lab.hosts[self._client]

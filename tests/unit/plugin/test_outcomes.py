@@ -30,6 +30,7 @@ def report(when: str, outcome: str, **properties: str) -> Any:
         ([("setup", HarnessFault("when strict")), ("teardown", None)], "INCONCLUSIVE", "when strict"),
         ([("setup", SKIP("INCONCLUSIVE: dropped")), ("teardown", None)], "INCONCLUSIVE", "INCONCLUSIVE: dropped"),
         ([("setup", SKIP("needs a live lab")), ("teardown", None)], "SKIPPED", "needs a live lab"),
+        ([("setup", SKIP("word " * 100)), ("teardown", None)], "SKIPPED", ("word " * 60)[:298] + " …"),
     ],
 )
 def test_the_worst_phase_is_what_a_test_comes_to(phases: list[tuple[str, Any]], outcome: str, reason: str) -> None:
