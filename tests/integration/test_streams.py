@@ -39,7 +39,7 @@ def _carried(chain, traffic, trace, sut, link, *, up, down):
     wan = next(link for link in chain.topology.links if link.impairment.active)
     with paced(chain), chain.lab.applied(chain.lab.impairment(wan.name, LINKS[link])):
         report = traffic.connections(
-            count=STREAMS, rate=None, request=up, response=down, cc="cubic", timeout=900, check_rate=False
+            count=STREAMS, rate=200, request=up, response=down, cc="cubic", timeout=900, check_rate=False
         )
     assert report.completed == STREAMS, report.explain()
     assert report.server["corrupt"] == 0
