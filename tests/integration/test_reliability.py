@@ -24,7 +24,7 @@ from hopscope.run import phase, rundir
 from hopscope.run.phase import Phase
 from hopscope.wire import pcap
 from support import childsession, kept, machine
-from support.childsession import TOOLS, Child
+from support.childsession import Child
 
 pytestmark = pytest.mark.integration
 
@@ -99,11 +99,6 @@ def _lose_hosts(child: Child) -> None:
         os.kill(keeper, signal.SIGKILL)
 
 
-def _lose_tools(child: Child) -> None:
-    for tool in TOOLS:
-        (child.home / "bin" / tool).unlink(missing_ok=True)
-
-
 def _end(word: bytes) -> Callable[[Child], None]:
     def end(child: Child) -> None:
         for pid in child.named(word):
@@ -127,7 +122,6 @@ FAULTS = {
         Fault("full disk", _no_room, frozenset({0, 1}), ("No space left", "no room", "are free on its disk"),
               NOT_THE_PRODUCT, halted=True),
         Fault("lost hosts", _lose_hosts, frozenset({0, 1}), blames=NOT_THE_PRODUCT, halted=True),
-        Fault("tools gone", _lose_tools, frozenset({0, 1}), ("no program",), NOT_THE_PRODUCT, halted=True),
         Fault("taps killed", _end(b"recorder"), frozenset({1}), ("ended by itself",), frozenset({"harness"}),
               halted=True, phases=(Phase.LOADING, Phase.DRAINING)),
         Fault("box killed", _end(b"hopscope_nic"), frozenset({1}), ("ended by itself",), frozenset({"product"}),
@@ -138,7 +132,7 @@ CELLS = [(fault.name, each) for fault in FAULTS.values() for each in fault.phase
 BY_DAY = {
     ("kill -9", Phase.CAPTURING), ("TERM", Phase.LOADING), ("Ctrl-C", Phase.STARTING), ("Ctrl-C twice", Phase.DRAINING),
     ("worker crash", Phase.LOADING), ("full disk", Phase.LOADING), ("lost hosts", Phase.DRAINING),
-    ("tools gone", Phase.BUILDING),
+    ("taps killed", Phase.LOADING),
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """A small session of the plugin as a child process, with a lab of its own, into which a fault is put at a phase.
 
 The child notes its phases in its run directory, as every session does. Where a fault has to be there before the phase
-goes on (a disk that is full, a tool that has gone), the child stands still at its beginning until it is told to go on.
+goes on (a disk that is full, hosts that have gone), the child stands still at its beginning until it is told to go on.
 """
 
 from __future__ import annotations
@@ -46,14 +46,10 @@ def entered(self, begins):
 Run.enter = entered
 """
 
-TOOLS = ("ip", "tc", "nft", "ethtool", "ping", "sysctl", "nsenter", "ss")
-"""What the harness calls by name on a host."""
-
 
 @dataclass
 class Child:
-    """A session that runs. Its working directory (``work``, as it is reached from here), its TMPDIR and what its PATH
-    leads to are its own."""
+    """A session that runs. Its working directory (``work``, as it is reached from here) and its TMPDIR are its own."""
 
     process: subprocess.Popen[str]
     home: Path
@@ -64,10 +60,6 @@ class Child:
     @property
     def temporary(self) -> Path:
         return self.home / "tmp"
-
-    @property
-    def tools(self) -> Path:
-        return self.home / "bin"
 
     @property
     def run(self) -> Path | None:
@@ -170,7 +162,6 @@ def session(
     """``prefix`` runs before the interpreter; ``more`` are further arguments of pytest."""
     work = work or home / "work"
     (home / "tmp").mkdir()
-    _link_tools(home / "bin")
     (work / "test_loads.py").write_text(TEST)
     (work / "conftest.py").write_text(CONFTEST)
     argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:sugar", "-q",
@@ -179,7 +170,6 @@ def session(
     wanted = {
         "HALT_AT": str(halt_at or ""),
         "TMPDIR": str(home / "tmp"),
-        "PATH": str(home / "bin"),
         "PYTEST_ADDOPTS": "-p no:hypothesispytest",
     }
     process = subprocess.Popen(
@@ -196,11 +186,3 @@ def session(
         process.wait(timeout=10)
         assert process.stdout is not None
         process.stdout.close()
-
-
-def _link_tools(folder: Path) -> None:
-    folder.mkdir()
-    for each in os.environ["PATH"].split(":"):
-        for tool in Path(each).glob("*") if Path(each).is_dir() else ():
-            if not (folder / tool.name).is_symlink():
-                (folder / tool.name).symlink_to(tool)
