@@ -1,5 +1,5 @@
 # The two commands are `make demo` and `make test`; both set up what they need and are quick the second time.
-.PHONY: help setup demo test unit lint bench datapath congestion nightly report page judge bpf ssh-lab ssh-lab-down reference lock clean
+.PHONY: help setup demo test unit lint bench datapath congestion nightly report page judge bpf ssh-lab ssh-lab-down reference reliability mutants sbom lock clean
 
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
@@ -73,6 +73,15 @@ bpf: ## the BPF object of the rewriters, from its source (needs clang, llvm and 
 
 reference: setup ## docs/reference.md, from the code
 	@$(PYTHON) scripts/reference.py
+
+reliability: setup ## every fault at every phase of a session, and the table in docs/reliability.md (as root, minutes)
+	@$(PYTHON) scripts/reliability.py
+
+mutants: setup ## mutants of checks and wire that their tests must notice (hours; goes on where it was ended)
+	@$(PYTHON) scripts/mutate.py run
+
+sbom: ## what requirements.lock pins, as CycloneDX JSON on standard output
+	@$(PYTHON) scripts/sbom.py
 
 lock: ## renew requirements.lock (needs uv)
 	uv pip compile pyproject.toml $(LOCKED:%=--extra %) --group dev --generate-hashes --no-emit-index-url --python-version 3.11 --universal --upgrade -q -o requirements.lock

@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,10 @@ import memory
 import report
 from hopscope import data
 from hopscope.capture.session import CaptureSession
-from hopscope.errors import EnvironmentFault
+from hopscope.errors import EnvironmentFault, HopscopeError, WaitTimeout
 from hopscope.hosts.ready import ListeningPort
 from hopscope.lab.lab import Lab
+from hopscope.lab.quiet import wait_quiet
 from hopscope.lab.rtt import check_rtt
 from hopscope.lab.sut import RunningSut
 from hopscope.model.topology import Role
@@ -41,6 +42,7 @@ from ways import KERNEL, Way, every, lab, present, say, turns
 
 BLOCK = 25
 """Connections of one way in one round."""
+SETTLES_S = 3.0
 
 Values = NDArray[np.float64]
 
@@ -85,10 +87,13 @@ def _load(window: Window, built: Lab, ways: Sequence[Way], rounds: int) -> tuple
             other.close()  # they listen on the same ports
             window.start_sut(way.name)
             start = window.moment()
-            done = traffic.connections(BLOCK, rate=100, check_rate=False, fast_open=way.fast_open)
+            done = traffic.connections(
+                BLOCK, rate=100, timeout=3.0, grace=0.0, check_rate=False, fast_open=way.fast_open
+            )
             blocks.append((number, way.name, start, window.moment()))
             completed[way.name] += done.completed
-            window.settle()
+            with suppress(WaitTimeout):  # what was given up may be repeated for long, and is in no block
+                wait_quiet(built, ("client", "server"), rtt_s=window.chain.rtt_ns / 1e9, timeout=SETTLES_S)
             window.stop_sut()
     trace = window.close()
     assert trace is not None
@@ -107,9 +112,11 @@ def _tell_latencies(trace: Trace, blocks: Sequence[Block], ways: Sequence[Way], 
     def told(name: str, way: str, metric: str, unit_ns: float, unit: str) -> None:
         rounds, plain = of(way, metric), of(KERNEL, metric)
         all_of_it, base = np.concatenate(rounds) / unit_ns, float(np.median(np.concatenate(plain))) / unit_ns
+        if not len(all_of_it):
+            return
         ratios = [
             float(np.median(one)) / float(np.median(each)) if np.median(each) > 0 else float("inf")
-            for one, each in zip(plain, rounds, strict=True) if len(each)
+            for one, each in zip(plain, rounds, strict=True) if len(one) and len(each)
         ]  # fmt: skip
         same = way == KERNEL or not np.isfinite(ratios).all()
         report.line(
@@ -127,8 +134,9 @@ def _tell_latencies(trace: Trace, blocks: Sequence[Block], ways: Sequence[Way], 
         saved = [
             float(np.median(plain) - np.median(each)) / rtt_ns
             for plain, each in zip(of(KERNEL, "ttfb"), of(way, "ttfb"), strict=True)
+            if len(plain) and len(each)
         ]
-        if way != KERNEL:
+        if way != KERNEL and saved:
             report.line("rtts_saved", f"{way}/{rtt}", saved, "RTT")
 
 
@@ -179,12 +187,19 @@ def in_turn(
 ) -> None:
     """Measure each way in every round; ``units``: by row, its unit, and 1 or -1 where larger or smaller is better."""
     found: dict[str, dict[str, list[float]]] = {name: {way.name: [] for way in ways} for name in units}
+    failed: set[str] = set()
     for _, way in turns(ways, rounds):
-        for name, value in measure(way).items():
-            found[name][way.name].append(value)
+        if way.name in failed:
+            continue
+        try:
+            for name, value in measure(way).items():
+                found[name][way.name].append(value)
+        except HopscopeError as error:
+            report.absent(way.name, f"{', '.join(units)}: {error}")
+            failed.add(way.name)
     for name, (unit, sign) in units.items():
         plain = found[name][KERNEL]
-        for way in (way.name for way in ways):
+        for way in (way.name for way in ways if not {way.name, KERNEL} & failed):
             if way == KERNEL:
                 report.line(name, way, plain, unit)
                 continue

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import report
+from hopscope.errors import HopscopeError
 from hopscope.hosts.process import Process
 from hopscope.hosts.ready import LogLine
 from hopscope.lab.lab import Lab
@@ -42,13 +43,18 @@ def per_flow(built: Lab, ways: Sequence[Way], directory: Path, count: int) -> No
     """
     plain = 0.0
     for way in ways:
-        with RunningSut(built, way.sut, directory) as sut:
-            processes = [process for host in sut.hosts if (process := sut.process(host)) is not None]
-            own, kernel = _growth(built, directory, count, processes)
+        try:
+            with RunningSut(built, way.sut, directory) as sut:
+                processes = [process for host in sut.hosts if (process := sut.process(host)) is not None]
+                own, kernel = _growth(built, directory, count, processes)
+                loaded = sum(map(maps, processes))
+        except HopscopeError as error:
+            report.absent(way.name, f"memory: {error}")
+        else:
             plain = kernel if way.name == KERNEL else plain
             report.line("memory_bytes_per_flow", way.name, [own / count], "bytes")
             report.line("kernel_bytes_per_flow", way.name, [(kernel - plain) / count], "bytes")
-            report.line("bpf_maps_mib", way.name, [sum(map(maps, processes)) / 2**20], "MiB")
+            report.line("bpf_maps_mib", way.name, [loaded / 2**20], "MiB")
 
 
 def _growth(built: Lab, directory: Path, count: int, processes: Sequence[Process]) -> tuple[float, float]:

@@ -5,30 +5,25 @@ moto forgives what AWS refuses, so what AWS would refuse is put in by hand (``re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from hopscope import data
 from hopscope.aws import quotas, takedown
+from hopscope.aws.actual import access_of
 from hopscope.aws.audit import Line, Status
 from hopscope.aws.cloud import SERVICES, Cloud, connect
-from hopscope.aws.desired import TAG, Request, legal
+from hopscope.aws.desired import ADDRESSES, ENDPOINTS, TAG
 from hopscope.aws.doubles.control import Control
 from hopscope.aws.fragment import fragment
 from hopscope.aws.repair import Stack
-from hopscope.errors import EnvironmentFault, LabFailed
+from hopscope.errors import EnvironmentFault, UsageError
 from support import cloud as support
-from support.vandal import CLIENT, SABOTAGES, SERVER, Vandal
+from support.stacks import CHAIN, RUN, everything, refusing, stack_of
+from support.vandal import CLIENT, OF_ENDPOINTS, SABOTAGES, SERVER, Sabotage, Vandal
 
 pytestmark = [pytest.mark.integration, pytest.mark.lab_uncaptured]
-
-RUN = "chain-1a2b3c4d"
-CHAIN = legal(data.topology("chain"))
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +37,6 @@ def control() -> Iterator[Control]:
 def cloud(control: Control) -> Iterator[Cloud]:
     with support.no_cloud():
         yield connect(support.REGION, pace=support.PACE, endpoints=dict.fromkeys(SERVICES, control.url))
-
-
-def stack_of(cloud: Cloud, run: str = RUN, **given: Any) -> Stack:
-    return Stack(cloud, CHAIN, Request(run, "me", datetime.now(UTC) + timedelta(hours=1)), **given)
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +55,13 @@ def test_what_was_just_built_is_as_it_should_be(stack: Stack) -> None:
     assert stack.repair() == stack.audit()
 
 
-def found_and_repaired(stack: Stack, *names: str) -> None:
+def found_and_repaired(stack: Stack, *names: str, of: Mapping[str, Sabotage] = SABOTAGES) -> None:
     vandal = Vandal(stack)
     for name in names:
-        SABOTAGES[name][0](vandal)
+        of[name][0](vandal)
     found = {f"{line.key}: {line.aspect}": line for line in wrong(stack.audit())}
     for name in names:
-        _, place, effect = SABOTAGES[name]
+        _, place, effect = of[name]
         assert found[place].status is Status.DRIFT, name
         assert effect in found[place].effect
     told = stack.repair()
@@ -102,6 +93,20 @@ def test_a_sabotage_by_itself_shows_in_its_line(stack: Stack, name: str) -> None
     found_and_repaired(stack, name)
 
 
+def test_a_stack_without_a_way_out_has_endpoints_which_are_audited_and_repaired_like_the_rest(cloud: Cloud) -> None:
+    private = stack_of(cloud, "chain-private", access=ENDPOINTS)
+    private.build()
+    assert access_of(cloud, "chain-private") == ENDPOINTS
+    with pytest.raises(UsageError, match="was built with endpoints, and not with addresses"):
+        access_of(cloud, "chain-private", ADDRESSES)
+    assert wrong(private.audit()) == []
+    assert cloud.listed("describe_internet_gateways", run="chain-private") == []
+    assert cloud.listed("describe_addresses", run="chain-private") == []
+    found_and_repaired(private, *OF_ENDPOINTS, of=OF_ENDPOINTS)
+    takedown.take_down(cloud, "chain-private")
+    assert "chain-private" not in takedown.runs(cloud)
+
+
 def test_what_cannot_be_changed_is_left_to_a_person(stack: Stack, cloud: Cloud) -> None:
     instance = stack.look().ids["instance client"]
     cloud.clients["ec2"].stop_instances(InstanceIds=[instance])
@@ -115,74 +120,11 @@ def test_what_cannot_be_changed_is_left_to_a_person(stack: Stack, cloud: Cloud) 
     stack.build()
 
 
-@contextmanager
-def refusing(cloud: Cloud, service: str, operation: str, code: str, times: int = 1) -> Iterator[list[str]]:
-    """AWS refuses the next calls of an operation, before they have had any effect."""
-    seen: list[str] = []
-
-    def refuse(**given: Any) -> None:
-        if len(seen) < times:
-            seen.append(code)
-            raise ClientError({"Error": {"Code": code, "Message": "injected"}}, operation)
-
-    events = cloud.clients[service].meta.events
-    events.register_first(f"before-call.{service}.{operation}", refuse, unique_id="refuse")
-    try:
-        yield seen
-    finally:
-        events.unregister(f"before-call.{service}.{operation}", unique_id="refuse")
-
-
 def test_what_may_not_be_looked_at_is_unknown_and_not_missing(stack: Stack, cloud: Cloud) -> None:
     with refusing(cloud, "ec2", "DescribeRouteTables", "UnauthorizedOperation"):
         lines = stack.audit()
     assert {line.status for line in lines if line.key.startswith("table")} == {Status.UNKNOWN}
     assert wrong([line for line in lines if not line.key.startswith("table")]) == []  # type: ignore[arg-type]
-
-
-STEPS = [
-    ("ec2", "CreateVpc"),
-    ("ec2", "AttachInternetGateway"),
-    ("ec2", "CreateSubnet"),
-    ("ec2", "CreateSecurityGroup"),
-    ("ec2", "AuthorizeSecurityGroupIngress"),
-    ("iam", "CreateRole"),
-    ("iam", "AddRoleToInstanceProfile"),
-    ("s3", "PutPublicAccessBlock"),
-    ("ec2", "CreateNetworkInterface"),
-    ("ec2", "ModifyNetworkInterfaceAttribute"),
-    ("ec2", "AssociateRouteTable"),
-    ("ec2", "CreateRoute"),
-    ("ec2", "RunInstances"),
-    ("ec2", "AssociateAddress"),
-]
-SOME_STEPS = [STEPS[2], STEPS[7], STEPS[12]]
-"""Of the network, of what has a name, of the instances."""
-
-
-@pytest.mark.parametrize("steps", [SOME_STEPS, pytest.param(STEPS, marks=pytest.mark.nightly)], ids=["some", "all"])
-def test_a_build_that_breaks_at_any_step_goes_on_from_there_and_leaves_no_orphan(cloud: Cloud, steps) -> None:
-    """One build that is refused at every step in turn, each time by credentials that have run out."""
-    run = "chain-broken"
-    for service, operation in steps:
-        with (
-            refusing(cloud, service, operation, "ExpiredToken") as seen,
-            pytest.raises(EnvironmentFault, match="the credentials have expired: log in again"),
-        ):
-            stack_of(cloud, run).build()
-        assert seen, operation
-    actual = stack_of(cloud, run).build()
-    for operation, count in {"describe_vpcs": 1, "describe_subnets": 3, "describe_network_interfaces": 6}.items():
-        assert len(cloud.listed(operation, run=run)) == count
-    assert len([each for each in cloud.instances(run=run) if each["State"]["Name"] == "running"]) == 4
-    assert {fact.key for fact in stack_of(cloud, run).facts} == set(actual.ids)
-    with (
-        refusing(cloud, "ec2", "DeleteSubnet", "DependencyViolation"),
-        pytest.raises(LabFailed, match=f"hopscope aws reap --run {run}"),
-    ):
-        takedown.take_down(cloud, run)
-    takedown.take_down(cloud, run)
-    assert run not in takedown.runs(cloud)
 
 
 @pytest.mark.parametrize("code", ["RequestLimitExceeded", "InvalidSubnetID.NotFound"])
@@ -258,14 +200,6 @@ def test_without_room_in_the_account_nothing_is_made(cloud: Cloud) -> None:
     assert (room["VPCs"].needed, room["VPCs"].limit) == (1, 5)
     assert "4 needed" in str(room["elastic addresses"])
     assert "limit not known" in str(room["vCPUs of standard instances"])
-
-
-def everything(cloud: Cloud) -> set[str]:
-    found = set()
-    for operation in takedown._LISTINGS:
-        for each in cloud.listed(operation):
-            found |= {str(value) for key, value in each.items() if key.endswith("Id") and key != "OwnerId"}
-    return found
 
 
 def test_the_end_leaves_nothing_that_was_tagged_and_everything_that_was_not(cloud: Cloud, stack: Stack) -> None:

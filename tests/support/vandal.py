@@ -78,6 +78,24 @@ class Vandal:
     def old_metadata(self, host: str) -> None:
         self.ec2.modify_instance_metadata_options(InstanceId=self.ids[f"instance {host}"], HttpTokens="optional")
 
+    def no_endpoint(self, service: str) -> None:
+        self.ec2.delete_vpc_endpoints(VpcEndpointIds=[self.ids[f"endpoint {service}"]])
+
+    def endpoint(self, service: str, **given: str) -> None:
+        changes = {name: [self.ids[key]] for name, key in given.items()}
+        self.ec2.modify_vpc_endpoint(VpcEndpointId=self.ids[f"endpoint {service}"], **changes)
+
+    def ungrouped(self, service: str) -> None:
+        other = self.ec2.create_security_group(GroupName=f"other-{service}", Description="x", VpcId=self.ids["vpc"])
+        self.ec2.modify_vpc_endpoint(
+            VpcEndpointId=self.ids[f"endpoint {service}"],
+            AddSecurityGroupIds=[other["GroupId"]],
+            RemoveSecurityGroupIds=[self.group],
+        )
+
+    def nameless(self) -> None:
+        self.ec2.modify_vpc_attribute(VpcId=self.ids["vpc"], EnableDnsHostnames={"Value": False})
+
     def off_line(self) -> None:
         self.ec2.detach_internet_gateway(InternetGatewayId=self.ids["gateway"], VpcId=self.ids["vpc"])
 
@@ -93,7 +111,9 @@ class Vandal:
 
 
 CLIENT, MIDDLE, SERVER = "10.1.0.0/24", "10.1.1.0/24", "10.1.2.0/24"
-SABOTAGES: dict[str, tuple[Callable[[Vandal], None], str, str]] = {
+Sabotage = tuple[Callable[[Vandal], None], str, str]
+"""What is done, the line that it shows in, and words of the effect."""
+SABOTAGES: dict[str, Sabotage] = {
     "service rule gone": (lambda v: v.revoke("tcp"), "group: rule service", "time out"),
     "service rule narrow": (Vandal.narrow, "group: rule service", "time out"),
     "icmp rule gone": (lambda v: v.revoke("icmp"), "group: rule icmp", "large segments vanish"),
@@ -156,3 +176,23 @@ SABOTAGES: dict[str, tuple[Callable[[Vandal], None], str, str]] = {
     "bucket opened": (Vandal.public, "bucket: exists", "pieces"),
     "bucket gone": (Vandal.no_bucket, "bucket: exists", "pieces"),
 }
+OF_ENDPOINTS: dict[str, Sabotage] = {
+    "endpoint gone": (lambda v: v.no_endpoint("ssm"), "endpoint ssm: exists", "Systems Manager"),
+    "endpoint in a subnet behind a box": (
+        lambda v: v.endpoint("ssmmessages", AddSubnetIds=f"subnet {SERVER}", RemoveSubnetIds="subnet 10.1.3.0/28"),
+        "endpoint ssmmessages: subnet",
+        "a box or a table of a link is on the way",
+    ),
+    "endpoint of another group": (
+        lambda v: v.ungrouped("ec2messages"),
+        "endpoint ec2messages: groups",
+        "Systems Manager",
+    ),
+    "no way to S3 from one subnet": (
+        lambda v: v.endpoint("s3", RemoveRouteTableIds=f"table {CLIENT}"),
+        "endpoint s3: tables",
+        "no tools",
+    ),
+    "VPC without names": (Vandal.nameless, "vpc: names", "the endpoints have no names"),
+}
+"""Of a stack without a way out."""

@@ -45,7 +45,8 @@ LEGS = leg.legs()
 
 
 def load(path: Path) -> dict[str, Any]:
-    found = yaml.load(path.read_text(), Loader=yaml.BaseLoader)  # text alone: `on` is no truth value then
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # text alone: `on` is no truth value then
+    found = yaml.load(path.read_text(), Loader=loader)
     assert isinstance(found, dict)
     return found
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from hopscope.aws.desired import TAG
@@ -53,7 +54,8 @@ class Cloud:
                 )
                 return {"": None, **told}
             except EnvironmentFault as error:
-                if not _not_yet(error.message) or time.monotonic() >= until or operation.startswith("describe_"):
+                looks = operation.startswith(("describe_", "get_", "list_"))
+                if not _not_yet(error.message) or time.monotonic() >= until or looks:
                     raise
                 return None
 
@@ -98,13 +100,17 @@ def connect(
     """
     try:
         import boto3
+        import botocore.session
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
+        from botocore.loaders import Loader
     except ImportError as error:
         raise ToolMissing("the provider aws needs boto3: pip install 'hopscope[aws]'") from error
     try:
         nobody = {"aws_access_key_id": "double", "aws_secret_access_key": "double"} if endpoints else {}
-        session = boto3.session.Session(region_name=region, **nobody)
+        of_botocore = botocore.session.get_session()
+        of_botocore.register_component("data_loader", _shared(Loader))
+        session = boto3.session.Session(region_name=region, botocore_session=of_botocore, **nobody)
         config = Config(
             retries={"mode": "standard", "total_max_attempts": 4},
             connect_timeout=10,
@@ -118,6 +124,12 @@ def connect(
     except BotoCoreError as error:
         raise EnvironmentFault(f"AWS cannot be reached: {error}; set AWS_REGION and AWS_PROFILE") from error
     return Cloud(clients, str(session.region_name), pace or Pace())
+
+
+@cache
+def _shared(loader: Callable[[], Any]) -> Any:
+    """One of a kind: it keeps the descriptions of services that it has read, and that of EC2 takes half a second."""
+    return loader()
 
 
 def tags_of(thing: Mapping[str, Any]) -> dict[str, str]:
@@ -138,4 +150,5 @@ def _filters(filters: Mapping[str, str | list[str]]) -> list[dict[str, Any]]:
 
 def _not_yet(message: str) -> bool:
     """Words of an error about something that was made a moment ago."""
-    return ".NotFound" in message or "IamInstanceProfile" in message or "IncorrectInstanceState" in message
+    words = (".NotFound", "NoSuchEntity", "NoSuchBucket", "IamInstanceProfile", "IncorrectInstanceState")
+    return any(word in message for word in words)

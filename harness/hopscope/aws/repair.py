@@ -17,14 +17,24 @@ from hopscope.aws.audit import Actual, Line, Status, after_repair, audit
 from hopscope.aws.cloud import Cloud, as_list
 from hopscope.aws.desired import EXISTS, TAG, Fact, Request, guest_routes, of_others
 from hopscope.aws.desired import facts as desired_facts
+from hopscope.aws.endpoints import Endpoints
 from hopscope.errors import EnvironmentFault, LabFailed
 from hopscope.lab.wait import wait_until
 from hopscope.model.topology import Topology
 
 ROUNDS = 4
 """What is made may show the next thing to be made; more rounds than these would change nothing."""
+AS_MADE = {
+    ("eni", "groups"),
+    ("instance", "state"),
+    ("instance", "interfaces"),
+    ("endpoint", "subnet"),
+    ("endpoint", "groups"),
+    ("endpoint", "names"),
+    ("endpoint", "tables"),
+}
+"""What a thing is given by the call that makes it."""
 STATE_SECONDS = 180.0
-ENDPOINT_SECONDS = 600.0
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -82,9 +92,9 @@ class _Mender:
     def __init__(self, stack: Stack, now: Actual) -> None:
         self.cloud, self.topology, self.request = stack.cloud, stack.topology, stack.request
         self.now = now
-        self.facts = stack.facts
         self.ids = dict(now.ids)
         self.ours = set(now.owned)
+        self.endpoints = Endpoints(stack.cloud, self.ids, stack.facts)
         self.adopted = stack.vpc is not None
         self.run = stack_name(stack.request.run)
 
@@ -99,6 +109,8 @@ class _Mender:
             raise EnvironmentFault(f"{line.key} is missing: nothing is added to a stack that was adopted")
         if fact.aspect != EXISTS and fact.key not in self.ids:
             return  # the next round mends it
+        if fact.key not in self.now.ids and (fact.kind, fact.aspect) in AS_MADE:
+            return  # the next round reads it back
         change: Callable[[Fact], None] | None = getattr(self, f"_{fact.kind}_{aspect.replace('/', '_')}", None)
         if change is not None:
             change(fact)
@@ -139,8 +151,7 @@ class _Mender:
     # -- ground -------------------------------------------------------------------------------------------------------
 
     def _vpc_exists(self, fact: Fact) -> None:
-        vpc = self._make(fact, "create_vpc", "vpc", "Vpc", "VpcId", CidrBlock=fact.wanted)
-        self._change("modify_vpc_attribute", VpcId=vpc, EnableDnsSupport={"Value": True})
+        self._make(fact, "create_vpc", "vpc", "Vpc", "VpcId", CidrBlock=fact.wanted)
 
     def _vpc_range(self, fact: Fact) -> None:
         self._change("associate_vpc_cidr_block", VpcId=self.ids["vpc"], CidrBlock=fact.aspect.partition(" ")[2])
@@ -217,11 +228,12 @@ class _Mender:
 
     def _bucket_exists(self, fact: Fact) -> None:
         if fact.key not in self.ids:
-            place = {"LocationConstraint": self.cloud.region}
-            where = {} if self.cloud.region == "us-east-1" else {"CreateBucketConfiguration": place}
-            self.cloud.ask("s3", "create_bucket", Bucket=self.run, allowed=["BucketAlreadyOwnedByYou"], **where)
+            place = {} if self.cloud.region == "us-east-1" else {"LocationConstraint": self.cloud.region}
+            how = {**place, "Tags": self._tag_list(fact.key)}
+            owned = ["BucketAlreadyOwnedByYou"]
+            self.cloud.ask("s3", "create_bucket", Bucket=self.run, allowed=owned, CreateBucketConfiguration=how)
             self._made(fact, self.run)
-            self._tags(replace(fact, aspect="tags"))
+            self._tags(replace(fact, aspect="tags"))  # once more: not everything that speaks S3 knows them there
         every = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
         self.cloud.ask(
             "s3", "put_public_access_block", Bucket=self.run, PublicAccessBlockConfiguration=dict.fromkeys(every, True)
@@ -291,64 +303,19 @@ class _Mender:
     # -- endpoints ----------------------------------------------------------------------------------------------------
 
     def _endpoint_exists(self, fact: Fact) -> None:
-        kind, _, service = fact.wanted.partition(" of ")
-        if kind == "gateway":
-            given: dict[str, Any] = {"RouteTableIds": self._of_endpoint(fact.key, "tables")}
-        else:
-            given = {
-                "SubnetIds": self._of_endpoint(fact.key, "subnet"),
-                "SecurityGroupIds": self._of_endpoint(fact.key, "groups"),
-                "PrivateDnsEnabled": True,
-            }
-        self._make(
-            fact,
-            "create_vpc_endpoint",
-            "vpc-endpoint",
-            "VpcEndpoint",
-            "VpcEndpointId",
-            VpcId=self.ids["vpc"],
-            VpcEndpointType=kind.capitalize(),
-            ServiceName=f"com.amazonaws.{self.cloud.region}.{service}",
-            **given,
-        )
-
-    def _of_endpoint(self, key: str, aspect: str) -> list[str]:
-        """Ids of what an endpoint should have."""
-        (wanted,) = (fact.wanted for fact in self.facts if (fact.key, fact.aspect) == (key, aspect))
-        return [self.ids[each] for each in wanted.split(", ")]
+        given: dict[str, Any] = self.endpoints.given(fact)
+        self._make(fact, "create_vpc_endpoint", "vpc-endpoint", "VpcEndpoint", "VpcEndpointId", **given)
 
     def _endpoint_subnet(self, fact: Fact) -> None:
-        self._endpoint_has(fact, "SubnetIds")
+        self.endpoints.set(fact)
 
-    def _endpoint_groups(self, fact: Fact) -> None:
-        self._endpoint_has(fact, "SecurityGroupIds")
-
-    def _endpoint_tables(self, fact: Fact) -> None:
-        self._endpoint_has(fact, "RouteTableIds")
-
-    def _endpoint_has(self, fact: Fact, name: str) -> None:
-        identity = self.ids[fact.key]
-        (endpoint,) = self.cloud.listed("describe_vpc_endpoints", vpc_endpoint_id=identity)
-        groups = [each["GroupId"] for each in endpoint.get("Groups", ())]
-        there = set(groups if name == "SecurityGroupIds" else endpoint.get(name, ()))
-        wanted = set(self._of_endpoint(fact.key, fact.aspect))
-        changes = {f"Add{name}": sorted(wanted - there), f"Remove{name}": sorted(there - wanted)}
-        self._change("modify_vpc_endpoint", VpcEndpointId=identity, **{key: ids for key, ids in changes.items() if ids})
+    _endpoint_groups = _endpoint_tables = _endpoint_subnet
 
     def _endpoint_names(self, fact: Fact) -> None:
         self._change("modify_vpc_endpoint", VpcEndpointId=self.ids[fact.key], PrivateDnsEnabled=True)
 
     def _endpoint_state(self, fact: Fact) -> None:
-        """It comes up by itself, in a minute or two."""
-
-        def up() -> bool:
-            (endpoint,) = self.cloud.listed("describe_vpc_endpoints", vpc_endpoint_id=self.ids[fact.key])
-            state = endpoint["State"].lower()
-            if state not in ("available", "pending"):
-                raise EnvironmentFault(f"{fact.key} is {state}: {endpoint.get('FailureReason', 'no reason was given')}")
-            return bool(state == "available")
-
-        wait_until(up, timeout=ENDPOINT_SECONDS, interval=self.cloud.pace.longest, what=f"{fact.key} to come up")
+        self.endpoints.await_state(fact)
 
     # -- instances ----------------------------------------------------------------------------------------------------
 

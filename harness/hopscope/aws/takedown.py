@@ -39,7 +39,7 @@ def take_down(cloud: Cloud, run: str, say: Callable[[str], None] = lambda text: 
     removed: list[str] = []
     errors: list[str] = []
 
-    def remove(what: str, operation: str, service: str = "ec2", **given: object) -> None:
+    def remove(what: str, operation: str, service: str = "ec2", **given: object) -> bool:
         try:
             told = cloud.ask(service, operation, allowed=[*GONE, *_gone(operation)], **given)
             for each in told.get("Unsuccessful") or ():  # said of each in an answer that is none
@@ -48,6 +48,8 @@ def take_down(cloud: Cloud, run: str, say: Callable[[str], None] = lambda text: 
             say(f"removed {what}")
         except EnvironmentFault as error:
             errors.append(f"{what}: {error.message}")
+            return False
+        return True
 
     try:
         _instances(cloud, run, remove)
@@ -73,7 +75,7 @@ _LISTINGS = (
     "describe_addresses",
     "describe_volumes",
 )
-Remove = Callable[..., None]
+Remove = Callable[..., bool]
 
 
 def _gone(operation: str) -> list[str]:
@@ -91,7 +93,8 @@ def _instances(cloud: Cloud, run: str, remove: Remove) -> None:
     living = [each["InstanceId"] for each in cloud.instances(run=run) if each["State"]["Name"] != "terminated"]
     if not living:
         return
-    remove(f"instances {', '.join(living)}", "terminate_instances", InstanceIds=living)
+    if not remove(f"instances {', '.join(living)}", "terminate_instances", InstanceIds=living):
+        return  # there is no end to wait for
     wait_until(
         lambda: all(each["State"]["Name"] == ENDED[0] for each in cloud.instances(instance_id=living)),
         timeout=ENDED_SECONDS,
@@ -109,8 +112,7 @@ def _endpoints_of(cloud: Cloud, **filters: str | list[str]) -> list[dict[str, An
 def _endpoints(cloud: Cloud, run: str, remove: Remove) -> None:
     """Their interfaces are in a subnet and a group until they have gone."""
     left = [each["VpcEndpointId"] for each in _endpoints_of(cloud, run=run)]
-    if left:
-        remove(f"endpoints {', '.join(left)}", "delete_vpc_endpoints", VpcEndpointIds=left)
+    if left and remove(f"endpoints {', '.join(left)}", "delete_vpc_endpoints", VpcEndpointIds=left):
         wait_until(
             lambda: not _endpoints_of(cloud, run=run),
             timeout=ENDED_SECONDS,

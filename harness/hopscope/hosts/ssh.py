@@ -20,8 +20,9 @@ import paramiko
 from hopscope.errors import ConnectionLost, EnvironmentFault
 from hopscope.hosts import ssh_shell
 from hopscope.hosts.command import OUTPUT_LIMIT, Outcome
-from hopscope.hosts.executor import SYSTEM_PATH, Command, Executor, Result, conclude
+from hopscope.hosts.executor import Command, conclude
 from hopscope.hosts.process import CLOSE_SECONDS, Process, log_files
+from hopscope.hosts.remote import Account, RemoteExecutor
 from hopscope.hosts.ssh_connection import Connection, Target
 from hopscope.hosts.ssh_files import Files
 from hopscope.hosts.ssh_process import SshProcess
@@ -44,17 +45,8 @@ print(digest.hexdigest())
 """
 
 
-@dataclass(frozen=True)
-class Account:
-    """An account of the host."""
-
-    uid: int
-    gid: int
-    home: str
-
-
 @dataclass
-class SshExecutor(Executor):
+class SshExecutor(RemoteExecutor):
     """The hands of one host.
 
     ``directory`` is its scratch directory there, ``logs`` where output of its processes goes on this machine; ``sudo``
@@ -159,10 +151,6 @@ class SshExecutor(Executor):
             self.seen_from = stream.connection
         return outcome
 
-    def _own(self, *argv: str, timeout: float = 10.0, check: bool = True) -> Result:
-        """A command that needs no scratch directory."""
-        return self._concluded(Command(argv, cwd="/"), timeout, check=check)
-
     def _refuse_barred(self) -> None:
         if (fault := self.bar()) is not None:
             raise fault
@@ -206,33 +194,15 @@ class SshExecutor(Executor):
 
     def _line(self, command: Command, *, stays: bool = False, login: bool = False) -> tuple[Sequence[str], str, str]:
         """What stands before every command of this account, the whole line, and its token."""
-        user = command.user
-        other = user is not None and user != self.target.user
-        account = self._account(user) if user is not None else None
+        other = command.user is not None and command.user != self.target.user
         become: tuple[str, ...] = ()
         if other and self.target.user != "root":
-            become = ("sudo", "-n", "-u", str(user), "--")
-        elif user is None and self.sudo and not login:
+            become = ("sudo", "-n", "-u", str(command.user), "--")
+        elif command.user is None and self.sudo and not login:
             become = ("sudo", "-n", "--")
-        switch = (account.uid, account.gid) if account is not None and other and not become else None
-        environment = {
-            "PATH": ":".join(SYSTEM_PATH),
-            "LANG": "C.UTF-8",
-            "HOME": str(self.directory) if account is None else account.home,
-            **(command.env or {}),
-        }
-        directory = str(self.directory / (command.cwd or ""))
-        words = ssh_shell.clean(command.argv, directory=directory, environment=environment, account=switch)
+        words = self._clean(command, switch=other and not become)
         token, reads = f"hopscope-{secrets.token_hex(8)}", bool(command.stdin)
         return become, ssh_shell.begin(words, token=token, become=become, stays=stays, reads=reads), token
-
-    def _account(self, user: str) -> Account:
-        if user not in self._accounts:
-            entry = self._own("getent", "passwd", user, check=False).text.split(":")
-            if len(entry) < 7:
-                raise EnvironmentFault(f"there is no user {user!r}", host=self.name)
-            self._accounts[user] = Account(int(entry[2]), int(entry[3]), entry[5])
-        return self._accounts[user]
 
     def _file_session(self) -> paramiko.Channel:
         return self.connection.open("file transfers", timeout=BEGIN_SECONDS)

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from hopscope.errors import ConnectionLost, EnvironmentFault
-from hopscope.hosts import ssh_shell
 from hopscope.hosts.command import OUTPUT_LIMIT, Outcome
-from hopscope.hosts.executor import SYSTEM_PATH, Command, Executor, Result, conclude
+from hopscope.hosts.executor import Command, Result, conclude
 from hopscope.hosts.process import CLOSE_SECONDS, Process, log_files
 from hopscope.hosts.redact import has_secret, redact
+from hopscope.hosts.remote import Account, RemoteExecutor
 from hopscope.hosts.ssm_command import Api, Commands, Held
 from hopscope.hosts.ssm_files import Files
 from hopscope.hosts.ssm_process import SsmProcess
@@ -45,7 +45,7 @@ TTL_SECONDS = 120.0
 
 
 @dataclass
-class SsmExecutor(Executor):
+class SsmExecutor(RemoteExecutor):
     """The hands of one instance.
 
     ``directory`` is its scratch directory there, ``logs`` where output of its processes goes on this machine; processes
@@ -67,7 +67,7 @@ class SsmExecutor(Executor):
         self.commands = Commands(self.name, self.instance, self.api, token=f"hopscope-{secrets.token_hex(8)}")
         self.commands.diagnose = self._holders
         self._files = Files(self.name, self.api, self._ask)
-        self._accounts: dict[str, tuple[int, int, str]] = {}
+        self._accounts: dict[str, Account] = {}
         self._lock = threading.Lock()
         self._waiting = threading.BoundedSemaphore(WAITING)
         self._watched: list[SsmProcess] = []
@@ -167,7 +167,7 @@ class SsmExecutor(Executor):
                 {
                     "do": "start",
                     "token": token,
-                    "argv": self._clean(command),
+                    "argv": self._clean(command, switch=command.user != "root"),
                     "stdin": stdin,
                     "limit": limit,
                     "stays": stays,
@@ -273,11 +273,14 @@ class SsmExecutor(Executor):
             expected=max(request.get("wait", 0), seconds - COMMAND_SECONDS),
         )
         try:
-            return dict(json.loads(said))
+            answer = json.loads(said)
         except ValueError:
             raise EnvironmentFault(
                 f"the answer to {request['do']} was cut", host=self.name, evidence=said[-200:]
             ) from None
+        if not isinstance(answer, dict):
+            raise EnvironmentFault(f"the answer to {request['do']} is none", host=self.name, evidence=said[-200:])
+        return answer
 
     def _command(self, script: str, *, what: str) -> None:
         try:
@@ -292,23 +295,3 @@ class SsmExecutor(Executor):
         except (Held, EnvironmentFault) as error:
             return f"something that could not be found ({error})"
         return ", ".join(f"process {pid} (`{redact(words)}`)" for pid, words in found.items()) or "nothing that runs"
-
-    def _clean(self, command: Command) -> list[str]:
-        account = self._account(command.user) if command.user is not None else None
-        environment = {
-            "PATH": ":".join(SYSTEM_PATH),
-            "LANG": "C.UTF-8",
-            "HOME": account[2] if account else str(self.directory),
-            **(command.env or {}),
-        }
-        switch = account[:2] if account and command.user != "root" else None
-        directory = str(self.directory / (command.cwd or ""))
-        return ssh_shell.clean(command.argv, directory=directory, environment=environment, account=switch)
-
-    def _account(self, user: str) -> tuple[int, int, str]:
-        if user not in self._accounts:
-            entry = self.run(["getent", "passwd", user], cwd="/", check=False).text.split(":")
-            if len(entry) < 7:
-                raise EnvironmentFault(f"there is no user {user!r}", host=self.name)
-            self._accounts[user] = int(entry[2]), int(entry[3]), entry[5]
-        return self._accounts[user]

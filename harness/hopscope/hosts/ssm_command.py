@@ -225,6 +225,7 @@ def call(
     """One call of boto3. Throttling that outlasts botocore's own patience is waited out; an error in ``allowed`` is an
     empty answer; all others are EnvironmentFault with a remedy."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     until = time.monotonic() + pace.throttled
     pause = pace.first
@@ -238,6 +239,9 @@ def call(
             if code not in THROTTLED or time.monotonic() >= until:
                 remedy = REMEDIES.get(code, redact(error.response["Error"].get("Message", "")))
                 raise EnvironmentFault(f"`{redact(what)}`: {name} was refused: {code}: {remedy}", host=host) from None
+        except ResponseParserError as error:  # a page of words, by somebody in between
+            said = redact(str(error).splitlines()[0])
+            raise EnvironmentFault(f"`{redact(what)}`: {name}: no answer of AWS: {said}", host=host) from None
         except BotoCoreError as error:
             remedy = "set AWS_PROFILE, or log in" if "redential" in str(error) else "is there a way to AWS from here?"
             raise EnvironmentFault(f"`{redact(what)}`: {name}: {redact(str(error))}; {remedy}", host=host) from None

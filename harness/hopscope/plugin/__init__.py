@@ -13,7 +13,7 @@ import pytest
 
 from hopscope import __version__
 from hopscope.errors import HarnessFault, HopscopeError, NotOurs
-from hopscope.plugin import allure, asked, diffs, failing, faults, markers, newhooks, options, outcomes
+from hopscope.plugin import allure, asked, diffs, ended, failing, faults, markers, newhooks, options, outcomes
 from hopscope.plugin.ahead import lab_of
 from hopscope.plugin.fixtures import (
     _hopscope_capture,
@@ -66,7 +66,8 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     markers.register(config)
-    attach(config, options.resolve(config))
+    session = attach(config, options.resolve(config))
+    config.pluginmanager.register(ended.Interrupts(session), "hopscope-ended")
     allure.register(config)
     config.pluginmanager.register(Heartbeat(session_of(config).teller.say), "hopscope-heartbeat")
     if config.pluginmanager.hasplugin("xdist"):
@@ -246,3 +247,4 @@ def pytest_exception_interact(node: pytest.Item | pytest.Collector, report: obje
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """After pytest's own, in which the last fixtures end and a lab may be kept."""
     session_of(session.config).finish()
+    ended.forget()

@@ -5,6 +5,7 @@ A test's outcome is FAIL, INCONCLUSIVE (also where that failed it, with ``--lab-
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,6 +19,8 @@ OUTCOME = "hopscope.outcome"
 
 _WORST = ("FAIL", "INCONCLUSIVE", "SKIPPED", "PASS")
 _REASON_LENGTH = 300
+#: What Python raises where the machine has no more of something.
+_EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 
 
 class Outcomes:
@@ -58,6 +61,8 @@ def _kind(outcome: str, report: pytest.TestReport, error: pytest.ExceptionInfo[B
         return HarnessFault.kind
     if isinstance(error.value, HopscopeError):
         return error.value.kind
+    if isinstance(error.value, MemoryError) or getattr(error.value, "errno", None) in _EXHAUSTED:
+        return EnvironmentFault.kind
     if report.when == "setup" and isinstance(error.value, pytest.fail.Exception):
         return EnvironmentFault.kind
     said = report.when == "call" and isinstance(error.value, AssertionError | pytest.fail.Exception)

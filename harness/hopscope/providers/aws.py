@@ -78,6 +78,8 @@ class AwsProvider:
         """The topology on instances. Raises EnvironmentFault; what was built is taken down then."""
         topology = legal(topology)
         request = self._request(topology, name)
+        if self._source == "build":
+            guards.check(topology, request, self._max_usd)
         with ExitStack() as ends:
             doubles = None
             if self._doubles:
@@ -89,7 +91,6 @@ class AwsProvider:
                 request = replace(request, access=access_of(cloud, request.run, self._access))
             stack = Stack(cloud, topology, request, vpc=self._run if self._source == "adopt" else None)
             if self._source == "build":
-                guards.check(topology, request, self._max_usd)
                 quotas.check(cloud, topology, request, stack.look())
                 ends.push(_TakingDown(cloud, request.run))
                 actual = stack.build(self._say)
@@ -118,7 +119,7 @@ class AwsProvider:
         if self._source != "adopt" and not RUN.fullmatch(run):
             raise UsageError(f"{run!r} is no name for a run: lower-case letters, digits and dashes, at most 41")
         expires = datetime.now(UTC) + timedelta(hours=self._hours)
-        return Request(run, getpass.getuser(), expires, self._instance_type)
+        return Request(run, getpass.getuser(), expires, self._instance_type, access=self._access or ADDRESSES)
 
 
 class _TakingDown:

@@ -53,28 +53,25 @@ static __always_inline void turn_around(struct syn_frame *frame, __u16 length)
 }
 
 /* Out of the port it came in on. The sum of what is swapped stays the same. */
-static __always_inline int answer(struct __sk_buff *skb, const struct syn_frame *syn, const struct segment *seg, __u32 isn)
+static __always_inline int answer(struct __sk_buff *skb, struct syn_frame *syn, const struct segment *seg, __u32 isn)
 {
 	struct syn_frame back = *syn;
-	__u16 mss = bpf_ntohs(syn->mss);
-	__be32 old, new;
 
 	back.ip.tos = 0;
 	back.ip.id = 0;
 	back.ip.ttl = OWN_TTL;
 	turn_around(&back, SYN_LEN);
-	if (bpf_skb_store_bytes(skb, 0, &back.eth, TCP_AT + 4, 0))
-		return -1;
-	old = *(__be32 *)((__u8 *)&syn->tcp + 12);
-	new = bpf_htonl(10U << 28 | (SYN_FLAG | ACK_FLAG) << 16 | SPOOFED_WINDOW);
-	if (replace(skb, TCP_AT + 4, syn->tcp.seq, bpf_htonl(isn)) ||
-	    replace(skb, TCP_AT + 8, syn->tcp.ack_seq, bpf_htonl(bpf_ntohl(syn->tcp.seq) + 1)) ||
-	    replace(skb, FLAGS_AT, old, new) ||
-	    replace(skb, OPTIONS_AT + 8, syn->tsval, bpf_htonl(isn)) ||
-	    replace(skb, OPTIONS_AT + 12, syn->tsecr, syn->tsval))
-		return -1;
-	if (mss > seg->told->mss &&
-	    replace(skb, OPTIONS_AT, bpf_htonl(0x0204 << 16 | mss), bpf_htonl(0x0204 << 16 | seg->told->mss)))
+	back.tcp.seq = bpf_htonl(isn);
+	back.tcp.ack_seq = bpf_htonl(bpf_ntohl(syn->tcp.seq) + 1);
+	*(__be32 *)((__u8 *)&back.tcp + 12) = bpf_htonl(10U << 28 | (SYN_FLAG | ACK_FLAG) << 16 | SPOOFED_WINDOW);
+	if (bpf_ntohs(syn->mss) > seg->told->mss)
+		back.mss = bpf_htons(seg->told->mss);
+	back.tsval = bpf_htonl(isn);
+	back.tsecr = syn->tsval;
+	if (bpf_skb_store_bytes(skb, 0, &back.eth, SYN_FRAME_LEN, 0) ||
+	    bpf_l4_csum_replace(skb, SUM_AT, 0,
+				bpf_csum_diff((__be32 *)&syn->tcp, SYN_LEN - sizeof(struct iphdr), (__be32 *)&back.tcp,
+					      SYN_LEN - sizeof(struct iphdr), 0), 0))
 		return -1;
 	return bpf_clone_redirect(skb, skb->ifindex, 0);
 }

@@ -62,6 +62,7 @@ static __always_inline int is_ours(const struct config *told, const struct segme
  * larger than the next link. */
 static __always_inline int read(struct __sk_buff *skb, int side, struct segment *seg)
 {
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const struct config *told;
 	struct key *key = &seg->key;
 	__u32 zero = 0, total, heads;
@@ -69,13 +70,19 @@ static __always_inline int read(struct __sk_buff *skb, int side, struct segment 
 	if (skb->pkt_type != 0 || skb->vlan_present || skb->protocol != bpf_htons(ETH_P_IP))
 		return 0;
 	told = bpf_map_lookup_elem(&config, &zero);
-	if (!told || bpf_skb_load_bytes(skb, IP_AT, &seg->ip, sizeof(seg->ip)))
+	if (!told)
+		return 0;
+	if (data + OPTIONS_AT <= end)
+		seg->ip = *(struct iphdr *)(data + IP_AT);
+	else if (bpf_skb_load_bytes(skb, IP_AT, &seg->ip, sizeof(seg->ip)))
 		return 0;
 	if (seg->ip.version != 4 || seg->ip.ihl < 5 || seg->ip.protocol != IPPROTO_TCP ||
 	    seg->ip.frag_off & bpf_htons(0x1fff))
 		return 0;
 	seg->told = told;
-	if (bpf_skb_load_bytes(skb, IP_AT + seg->ip.ihl * 4, &seg->tcp, sizeof(seg->tcp))) {
+	if (data + OPTIONS_AT <= end && seg->ip.ihl == 5) {
+		seg->tcp = *(struct tcphdr *)(data + TCP_AT);
+	} else if (bpf_skb_load_bytes(skb, IP_AT + seg->ip.ihl * 4, &seg->tcp, sizeof(seg->tcp))) {
 		seg->odd = 1;
 		if (bpf_skb_load_bytes(skb, IP_AT + seg->ip.ihl * 4, &seg->tcp, 4))
 			return 0;
@@ -100,12 +107,19 @@ static __always_inline int read(struct __sk_buff *skb, int side, struct segment 
 /* Time stamps, SACK, both or neither, as Linux lays them out; anything else is for user space. */
 static __always_inline int read_options(struct __sk_buff *skb, struct segment *seg)
 {
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	__u32 len = seg->tcp.doff * 4 - sizeof(struct tcphdr);
 	__u32 at = 0, size;
 
 	seg->options_len = len;
 	if (len == 0)
 		return 1;
+	if (len == 12 && data + OPTIONS_AT + 12 <= end) {
+		__builtin_memcpy(seg->options, data + OPTIONS_AT, 12);
+		seg->stamped = *(__u32 *)seg->options == NOP_NOP_TIMESTAMPS;
+		if (seg->stamped)
+			return 1;
+	}
 	len &= 63; /* what the verifier is told */
 	if (len < 12 || len > OPTIONS_MAX || bpf_skb_load_bytes(skb, OPTIONS_AT, seg->options, len))
 		return 0;

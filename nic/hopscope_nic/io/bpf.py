@@ -35,8 +35,8 @@ _COUNTS = struct.Struct("=9Q")
 _SWEEP = struct.Struct("=10Q")
 SECRET_OCTETS = 16
 _ZERO = bytes(4)
-_SWEEP_EVERY = 0.4  # seconds
-_PATIENCE = 0.5  # seconds until a SYN without an answer is ours to send again: with the above less than `first_retry`
+_SWEEP_EVERY = 0.5  # seconds
+_PATIENCE = 0.45  # seconds until a SYN without an answer is ours to send again: with the above less than `first_retry`
 _CROWDED_LINGER = 0.2  # seconds, instead of `linger`, while the table is half full
 _ETHERTYPE_AT, _IPV4 = HEADROOM - 2, b"\x08\x00"
 _FRAME = bytes(64)  # a program has to be run on something

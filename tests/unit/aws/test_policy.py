@@ -33,7 +33,7 @@ OTHER_NAMES = {
     "upload_part": "PutObject",
     "complete_multipart_upload": "PutObject",
 }
-WITHOUT_A_CALL = {"iam:PassRole", "route53:AssociateVPCWithHostedZone"}
+WITHOUT_A_CALL = {"iam:PassRole", "s3:TagResource", "route53:AssociateVPCWithHostedZone"}
 
 
 def calls() -> set[str]:

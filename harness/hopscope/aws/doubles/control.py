@@ -7,6 +7,7 @@ server through its own loopback (``door``), at the same port: an address that wa
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,8 @@ class Control:
     """moto with nothing in it. ``url`` is where it listens."""
 
     def __init__(self) -> None:
+        # Nobody asks it for an image's properties, and to parse a thousand costs a second.
+        os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
         try:
             from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
             from werkzeug.serving import make_server
