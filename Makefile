@@ -1,11 +1,13 @@
 # The two commands are `make demo` and `make test`; both set up what they need and are quick the second time.
-.PHONY: help setup demo test unit lint bench nightly report page judge bpf ssh-lab ssh-lab-down reference lock clean
+.PHONY: help setup demo test unit lint bench datapath congestion nightly report page judge bpf ssh-lab ssh-lab-down reference reliability mutants sbom lock clean
 
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 # Without bytecode, each of hundreds of processes would compile anew what pytest rewrites: a second each.
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST_ARGS ?=
+# Of `make datapath|congestion`: when, and beside what.
+BESIDE ?= $(shell date +%F), no other work
 # Of `make report`: folders of results, each an environment of one report. None: the last demo or test.
 LEGS ?=
 # All extras but dask, which is large: its one test installs it by itself, at night.
@@ -31,6 +33,14 @@ lint: setup ## ruff and mypy --strict
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
+
+datapath: setup ## the datapaths compared (15 min, nothing else running), into docs/measurements.md and the README's chart
+	@$(PYTHON) bench/datapath.py > .hopscope/datapath.jsonl
+	@$(PYTHON) scripts/measured.py .hopscope/datapath.jsonl "$(BESIDE)"
+
+congestion: setup ## congestion control behind early answers (15 min, nothing else running), into docs/measurements.md
+	@$(PYTHON) bench/congestion.py > .hopscope/congestion.jsonl
+	@$(PYTHON) scripts/measured.py .hopscope/congestion.jsonl "$(BESIDE)"
 
 bench: setup ## timings, one JSON object per line
 	@for file in bench/*.py; do $(PYTHON) $$file || exit 1; done
@@ -63,6 +73,15 @@ bpf: ## the BPF object of the rewriters, from its source (needs clang, llvm and 
 
 reference: setup ## docs/reference.md, from the code
 	@$(PYTHON) scripts/reference.py
+
+reliability: setup ## every fault at every phase of a session, and the table in docs/reliability.md (as root, minutes)
+	@$(PYTHON) scripts/reliability.py
+
+mutants: setup ## mutants of checks and wire that their tests must notice (hours; goes on where it was ended)
+	@$(PYTHON) scripts/mutate.py run
+
+sbom: ## what requirements.lock pins, as CycloneDX JSON on standard output
+	@$(PYTHON) scripts/sbom.py
 
 lock: ## renew requirements.lock (needs uv)
 	uv pip compile pyproject.toml $(LOCKED:%=--extra %) --group dev --generate-hashes --no-emit-index-url --python-version 3.11 --universal --upgrade -q -o requirements.lock

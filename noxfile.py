@@ -3,6 +3,7 @@
     nox -l                                                     # lists them
     nox -s "nightly(nightly-ubuntu-2404-py311-bpf-stamp)"      # one leg
     nox -s nightly report                                      # all of them, and one report
+    nox -s nightly report -- tests/integration/test_ordering.py  # the same of one file of tests
 
 nox is not in requirements.lock: `pip install nox`. A leg runs in `.venv`, as it does on a runner; a session makes no
 environment of its own. Legs of other Pythons than nox's are skipped, and of legs that differ by their image alone there
@@ -60,7 +61,7 @@ def _run(session: nox.Session, leg: matrix.Leg) -> None:
     if leg.python != here:
         session.skip(f"{leg.name} is for Python {leg.python}, and nox runs on {here}")
     try:
-        session.run(sys.executable, "scripts/leg.py", "run", leg.name)
+        session.run(sys.executable, "scripts/leg.py", "run", leg.name, *session.posargs)
     finally:
         if RESULTS.is_dir():
             shutil.rmtree(KEPT / leg.name, ignore_errors=True)

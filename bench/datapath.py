@@ -1,7 +1,8 @@
-"""The reference rewriters against kernel forwarding: ``python bench/datapath.py [--quick]``.
+"""The reference rewriters against kernel forwarding and what else there is: ``python bench/datapath.py [--quick]``.
 
-Latencies are read from captures on the chain with its WAN delay; throughput is iperf3 on chains without and with delay,
-offloads on, without captures. Every ratio comes from pairs of runs that follow each other, each first in turn.
+Latencies are read from captures on the chain with its WAN delay, connections a second, throughput and memory on the
+chain without, offloads on, without captures. In every round each way over the chain has its turn, each first in turn,
+and ratios are of one round. ``make datapath`` writes the documentation's table and chart from what this prints.
 """
 
 from __future__ import annotations
@@ -10,134 +11,217 @@ import argparse
 import os
 import re
 import shutil
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+import memory
 import report
 from hopscope import data
 from hopscope.capture.session import CaptureSession
-from hopscope.errors import EnvironmentFault
+from hopscope.errors import EnvironmentFault, HopscopeError, WaitTimeout
 from hopscope.hosts.ready import ListeningPort
 from hopscope.lab.lab import Lab
+from hopscope.lab.quiet import wait_quiet
 from hopscope.lab.rtt import check_rtt
 from hopscope.lab.sut import RunningSut
-from hopscope.model.document import load_topology
 from hopscope.model.topology import Role
 from hopscope.plugin.chains import Chain
-from hopscope.plugin.comparison import ALTERNATIONS, compare
 from hopscope.plugin.window import Window
-from hopscope.providers.netns import NetnsProvider
 from hopscope.run.rundir import Run
 from hopscope.traffic.iperf3 import iperf3
 from hopscope.traffic.traffic import Traffic
 from hopscope.wire import metrics
 from hopscope.wire.taps import Position
 from hopscope.wire.trace import Trace
+from ways import KERNEL, Way, every, lab, present, say, turns
 
-SUTS = {"bpf/stamp": "stamp", "bpf/hold": "hold", "afpacket/stamp": "stamp-afpacket", "afpacket/hold": "hold-afpacket"}
+BLOCK = 25
+"""Connections of one way in one round."""
+SETTLES_S = 3.0
 
-
-@contextmanager
-def lab(name: str, directory: Path, *, offloads: bool) -> Iterator[Lab]:
-    provider = NetnsProvider()
-    built = provider.acquire(
-        load_topology(data.path(f"topologies/{name}.yaml")), directory=directory, offloads=offloads
-    )
-    try:
-        yield built
-    finally:
-        provider.release(built)
+Values = NDArray[np.float64]
 
 
-def latencies(directory: Path, topology: str, count: int) -> None:
-    """What the client waits for, plain TCP in alternating blocks, under six captures."""
-    source = data.path(f"topologies/{topology}.yaml")
+def latencies(directory: Path, topology: str, rounds: int) -> None:
+    """What the client waits for, under six captures."""
     with lab(topology, directory, offloads=False) as built:
         rtt_ns = check_rtt(built, "client", "server")
-        chain = Chain(built, Run.create(directory / "runs", {}), rtt_ns, source)
-        for measured, sut in SUTS.items():
-            variant = f"{measured}/{built.topology.rtt_ms('client', 'server'):g}ms"
-            place = directory / topology / sut
-            place.mkdir(parents=True)
-            window = Window(chain, place)
-            window.open(None)
-            try:
-                with Traffic(built, place) as traffic:
-                    pairs = compare(window, traffic, baseline="kernel", sut=sut, count=count, rate=100)
-            finally:
-                window.abandon()
-            plain, plain_pair = pairs.values("ttfb", "kernel")
-            ours, our_pair = pairs.values("ttfb", sut)
-            saved = [
-                float(np.nanmedian(plain[plain_pair == pair]) - np.nanmedian(ours[our_pair == pair])) / rtt_ns
-                for pair in range(ALTERNATIONS)
-            ]
-            report.line("rtts_saved", variant, saved, "RTT")
-            unlock, _ = pairs.values("send_unlock", sut)
-            kernel, _ = pairs.values("send_unlock", "kernel")
-            known = unlock[~np.isnan(unlock)] / 1e6
-            base = float(np.nanmedian(kernel)) / 1e6
-            report.line("send_unlock_p50_ms", variant, known.tolist(), "ms", baseline=base)
-            report.line("send_unlock_p99_ms", variant, [float(np.quantile(known, 0.99))], "ms")
-            answered = answers_us(pairs.part(sut).trace)
-            report.line("synack_p50_us", variant, answered.tolist(), "us")
-            report.line("synack_p99_us", variant, [float(np.quantile(answered, 0.99))], "us")
+        ways = present(built, every(), directory / "logs")
+        suts = {way.name: way.sut for way in ways}
+        chain = Chain(
+            built, Run.create(directory / "runs", {}), rtt_ns, data.path(f"topologies/{topology}.yaml"),
+            ask_sut=lambda name, _: suts[name],
+        )  # fmt: skip
+        place = directory / topology
+        place.mkdir()
+        window = Window(chain, place)
+        window.open(None)
+        try:
+            trace, blocks, completed = _load(window, built, ways, rounds)
+        finally:
+            window.abandon()
+        rtt = f"{built.topology.rtt_ms('client', 'server'):g}ms"
+        _tell_latencies(trace, blocks, ways, rtt, rtt_ns)
+        for way in ways:
+            report.line(
+                "connections_completed", f"{way.name}/{rtt}", [completed[way.name]], "connections",
+                baseline=rounds * BLOCK, ratios=[completed[way.name] / (rounds * BLOCK)],
+            )  # fmt: skip
+
+
+Block = tuple[int, str, int, int]
+"""Round, way, and when it began and ended on the client's clock (ns)."""
+
+
+def _load(window: Window, built: Lab, ways: Sequence[Way], rounds: int) -> tuple[Trace, list[Block], dict[str, int]]:
+    blocks: list[Block] = []
+    completed = dict.fromkeys((way.name for way in ways), 0)
+    with Traffic(built, window.directory) as quick, Traffic(built, window.directory / "syn") as plain:
+        for number, way in turns(ways, rounds):
+            traffic, other = (quick, plain) if way.fast_open else (plain, quick)
+            other.close()  # they listen on the same ports
+            window.start_sut(way.name)
+            start = window.moment()
+            done = traffic.connections(
+                BLOCK, rate=100, timeout=3.0, grace=0.0, check_rate=False, fast_open=way.fast_open
+            )
+            blocks.append((number, way.name, start, window.moment()))
+            completed[way.name] += done.completed
+            with suppress(WaitTimeout):  # what was given up may be repeated for long, and is in no block
+                wait_quiet(built, ("client", "server"), rtt_s=window.chain.rtt_ns / 1e9, timeout=SETTLES_S)
+            window.stop_sut()
+    trace = window.close()
+    assert trace is not None
+    return trace, blocks, completed
+
+
+def _tell_latencies(trace: Trace, blocks: Sequence[Block], ways: Sequence[Way], rtt: str, rtt_ns: int) -> None:
+    seen = metrics.per_flow(trace) | {"send_unlock": send_unlock(trace), "answer": answered(trace)}
+
+    def of(way: str, metric: str) -> list[Values]:
+        """By round."""
+        spans = [(start, end) for _, name, start, end in sorted(blocks) if name == way]
+        parts = (seen[metric][(trace.began >= start) & (trace.began < end)] for start, end in spans)
+        return [part[~np.isnan(part)] for part in parts]
+
+    def told(name: str, way: str, metric: str, unit_ns: float, unit: str) -> None:
+        rounds, plain = of(way, metric), of(KERNEL, metric)
+        all_of_it, base = np.concatenate(rounds) / unit_ns, float(np.median(np.concatenate(plain))) / unit_ns
+        if not len(all_of_it):
+            return
+        ratios = [
+            float(np.median(one)) / float(np.median(each)) if np.median(each) > 0 else float("inf")
+            for one, each in zip(plain, rounds, strict=True) if len(one) and len(each)
+        ]  # fmt: skip
+        same = way == KERNEL or not np.isfinite(ratios).all()
+        report.line(
+            f"{name}_p50_{unit}", f"{way}/{rtt}", all_of_it.tolist(), unit,
+            baseline=None if way == KERNEL else base, ratios=() if same else ratios,
+        )  # fmt: skip
+        for share in (1, 99):
+            report.line(f"{name}_p{share:02d}_{unit}", f"{way}/{rtt}", [float(np.percentile(all_of_it, share))], unit)
+
+    for way in (way.name for way in ways):
+        told("ttfb", way, "ttfb", 1e6, "ms")
+        told("fct", way, "fct", 1e6, "ms")
+        told("send_unlock", way, "send_unlock", 1e6, "ms")
+        told("syn_to_synack", way, "answer", 1e3, "us")
+        saved = [
+            float(np.median(plain) - np.median(each)) / rtt_ns
+            for plain, each in zip(of(KERNEL, "ttfb"), of(way, "ttfb"), strict=True)
+            if len(plain) and len(each)
+        ]
+        if way != KERNEL and saved:
+            report.line("rtts_saved", f"{way}/{rtt}", saved, "RTT")
+
+
+def send_unlock(trace: Trace) -> Values:
+    """As ``metrics.send_unlock``, and 0 where the SYN itself carries the request."""
+    tap, out = trace.rows[Position.CLIENT], metrics.send_unlock(trace)
+    syn = tap.first(tap.syn)
+    carries = syn >= 0
+    carries[carries] = tap.packets.payload_len[syn[carries]] > 0
+    out[carries] = 0.0
+    return out
+
+
+def answered(trace: Trace) -> Values:
+    """From a SYN to the SYN-ACK that answers it, at ClientNIC's client port; ns."""
+    tap = trace.rows[Position.CLIENTNIC_LAN]
+    syn, synack = tap.first(tap.syn), tap.first(tap.synack)
+    both = (syn >= 0) & (synack >= 0)
+    out = np.full(len(syn), np.nan)
+    out[both] = tap.packets.time[synack[both]] - tap.packets.time[syn[both]]
+    return out
 
 
 def unlock_alone(directory: Path, topology: str, count: int) -> None:
     """When the client may send its first data, with nothing captured but its own port."""
     with lab(topology, directory, offloads=False) as built:
         port = built.topology.role(Role.CLIENT).ports[0]
-        for measured, sut in {"kernel": "kernel", **SUTS}.items():
-            place = directory / "alone" / sut
+        rtt = f"{built.topology.rtt_ms('client', 'server'):g}ms"
+        for way in present(built, [way for way in every() if "/" in way.name], directory / "logs"):
+            place = directory / "alone" / way.name.replace("/", "-")
             with (
                 CaptureSession(built, place, ports=[port]),
-                RunningSut(built, data.sut(sut), place),
+                RunningSut(built, way.sut, place),
                 Traffic(built, place) as traffic,
             ):
-                traffic.connections(count, rate=100)
+                traffic.connections(count, rate=100, check_rate=False)
             known = metrics.send_unlock(Trace.load(place)) / 1e6
-            variant = f"{measured}/{built.topology.rtt_ms('client', 'server'):g}ms"
-            report.line("send_unlock_alone_p50_ms", variant, known.tolist(), "ms")
-            report.line("send_unlock_alone_p99_ms", variant, [float(np.quantile(known, 0.99))], "ms")
+            known = known[~np.isnan(known)]
+            report.line("send_unlock_alone_p50_ms", f"{way.name}/{rtt}", known.tolist(), "ms")
+            report.line("send_unlock_alone_p99_ms", f"{way.name}/{rtt}", [float(np.quantile(known, 0.99))], "ms")
 
 
-def answers_us(trace: Trace) -> NDArray[np.float64]:
-    """From a SYN to the SYN-ACK that answers it, at ClientNIC's client port."""
-    tap = trace.rows[Position.CLIENTNIC_LAN]
-    syn, synack = tap.first(tap.syn), tap.first(tap.synack)
-    both = (syn >= 0) & (synack >= 0)
-    return (tap.packets.time[synack[both]] - tap.packets.time[syn[both]]) / 1e3
+def in_turn(
+    ways: Sequence[Way],
+    rounds: int,
+    measure: Callable[[Way], Mapping[str, float]],
+    units: Mapping[str, tuple[str, int]],
+) -> None:
+    """Measure each way in every round; ``units``: by row, its unit, and 1 or -1 where larger or smaller is better."""
+    found: dict[str, dict[str, list[float]]] = {name: {way.name: [] for way in ways} for name in units}
+    failed: set[str] = set()
+    for _, way in turns(ways, rounds):
+        if way.name in failed:
+            continue
+        try:
+            for name, value in measure(way).items():
+                found[name][way.name].append(value)
+        except HopscopeError as error:
+            report.absent(way.name, f"{', '.join(units)}: {error}")
+            failed.add(way.name)
+    for name, (unit, sign) in units.items():
+        plain = found[name][KERNEL]
+        for way in (way.name for way in ways if not {way.name, KERNEL} & failed):
+            if way == KERNEL:
+                report.line(name, way, plain, unit)
+                continue
+            ratios = [(each / base) ** sign for each, base in zip(found[name][way], plain, strict=True)]
+            report.line(name, way, found[name][way], unit, baseline=float(np.median(plain)), ratios=ratios)
 
 
-def throughput(directory: Path, topology: str, seconds: int, pairs: int) -> None:
-    """iperf3 through each placement against kernel forwarding, both directions, by congestion control."""
-    with lab(topology, directory, offloads=True) as built:
-        rtt = f"{built.topology.rtt_ms('client', 'server'):g}ms"
-        for measured, sut in SUTS.items():
+def throughput(built: Lab, ways: Sequence[Way], directory: Path, seconds: int, rounds: int) -> None:
+    """iperf3, one stream of cubic, both directions; Gbit/s at the receiver."""
+
+    def measure(way: Way) -> dict[str, float]:
+        rates = {}
+        with RunningSut(built, way.sut, directory):
             for name, reverse in (("upload_vs_kernel", False), ("throughput_vs_kernel", True)):
-                for control in ("cubic", "bbr"):
-                    rates: dict[str, list[float]] = {"kernel": [], sut: []}
-                    for pair in range(pairs):
-                        for variant in ("kernel", sut) if pair % 2 == 0 else (sut, "kernel"):
-                            with RunningSut(built, data.sut(variant), directory / "logs"):
-                                result = iperf3(
-                                    built, seconds, directory=directory / "logs", reverse=reverse, cc=control
-                                )
-                            rates[variant].append(result.bits_per_second / 1e9)
-                    ratios = [ours / base for ours, base in zip(rates[sut], rates["kernel"], strict=True)]
-                    base = float(np.median(rates["kernel"]))
-                    variant = f"{measured}/{control}/{rtt}"
-                    report.line(name, variant, rates[sut], "Gbit/s", baseline=base, ratios=ratios)
+                done = iperf3(built, seconds, directory=directory, reverse=reverse, cc="cubic")
+                rates[name] = done.bits_per_second / 1e9
+        return rates
+
+    in_turn(ways, rounds, measure, dict.fromkeys(("upload_vs_kernel", "throughput_vs_kernel"), ("Gbit/s", 1)))
 
 
-HAPROXY = """
+HTTP = """
 defaults
     mode http
     timeout client 5s
@@ -149,31 +233,26 @@ frontend http
 """
 
 
-def connections(directory: Path, topology: str, seconds: int, pairs: int) -> None:
+def connections(built: Lab, ways: Sequence[Way], directory: Path, seconds: int, rounds: int) -> None:
     """New connections a second by wrk, one request each, and what the whole machine computes for one."""
-    with lab(topology, directory, offloads=True) as built:
-        service = built.topology.service
-        settings = directory / "haproxy.cfg"
-        settings.write_text(HAPROXY.format(port=service.ports[0]))
-        haproxy = ["haproxy", "-db", "-f", str(settings)]
-        with built.hosts[service.host].spawn(haproxy, name="http", ready=ListeningPort(service.ports[0])):
-            rtt = f"{built.topology.rtt_ms('client', 'server'):g}ms"
-            for measured, sut in SUTS.items():
-                rates: dict[str, list[float]] = {"kernel": [], sut: []}
-                costs: dict[str, list[float]] = {"kernel": [], sut: []}
-                for pair in range(pairs):
-                    for variant in ("kernel", sut) if pair % 2 == 0 else (sut, "kernel"):
-                        with RunningSut(built, data.sut(variant), directory / "logs"):
-                            rate, cost = wrk(built, seconds)
-                        rates[variant].append(rate)
-                        costs[variant].append(cost)
-                for name, values, unit, sign in (
-                    ("connections_per_s", rates, "1/s", 1),
-                    ("cpu_us_per_connection", costs, "us", -1),
-                ):
-                    ratios = [(ours / base) ** sign for ours, base in zip(values[sut], values["kernel"], strict=True)]
-                    base = float(np.median(values["kernel"]))
-                    report.line(name, f"{measured}/{rtt}", values[sut], unit, baseline=base, ratios=ratios)
+    missing = [
+        tool for tool in ("wrk", "haproxy") if shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin") is None
+    ]
+    if missing:
+        report.absent("connections per second", f"not installed: {', '.join(missing)}")
+        return
+    service = built.topology.service
+    settings = directory / "http.cfg"
+    settings.write_text(HTTP.format(port=service.ports[0]))
+    server = ["haproxy", "-db", "-f", str(settings)]
+
+    def measure(way: Way) -> dict[str, float]:
+        with RunningSut(built, way.sut, directory):
+            rate, cost = wrk(built, seconds)
+        return {"connection_rate_vs_kernel": rate, "cpu_us_per_connection": cost}
+
+    with built.hosts[service.host].spawn(server, name="http", ready=ListeningPort(service.ports[0])):
+        in_turn(ways, rounds, measure, {"connection_rate_vs_kernel": ("1/s", 1), "cpu_us_per_connection": ("us", -1)})
 
 
 def wrk(built: Lab, seconds: int) -> tuple[float, float]:
@@ -185,7 +264,7 @@ def wrk(built: Lab, seconds: int) -> tuple[float, float]:
     said = built.hosts["client"].run([*argv, f"http://{target}:{service.ports[0]}/"], timeout=seconds + 20).text
     spent = busy_s() - before
     total, rate = re.search(r"(\d+) requests in", said), re.search(r"Requests/sec:\s+([\d.]+)", said)
-    if total is None or rate is None or "Socket errors" in said or "Non-2xx" in said:
+    if total is None or rate is None or "Non-2xx" in said or not int(total[1]):
         raise EnvironmentFault(f"wrk: {said}")
     return float(rate[1]), spent / int(total[1]) * 1e6
 
@@ -199,17 +278,31 @@ def busy_s() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs, within two minutes or so")
-    quick = parser.parse_args().quick
-    with tempfile.TemporaryDirectory() as directory:
-        for topology in ("chain", "chain-100ms"):
-            latencies(Path(directory), topology, 250 if quick else 500)
-        unlock_alone(Path(directory), "chain-100ms", 250 if quick else 500)
-        for topology in ("chain-lan", "chain"):
-            throughput(Path(directory), topology, 1 if quick else 3, 1 if quick else 3)
-        if shutil.which("wrk"):
-            connections(Path(directory), "chain-lan", 1 if quick else 3, 1 if quick else 3)
-        else:
-            print("no rows of connections per second: wrk is not installed (Debian, Ubuntu: wrk)", file=sys.stderr)
+    parser.add_argument("--only", action="append", choices=sorted(PARTS), help="this part alone (again for another)")
+    arguments = parser.parse_args()
+    quick = arguments.quick
+    with tempfile.TemporaryDirectory() as text, ExitStack() as stack:
+        directory = Path(text)
+        wanted = arguments.only or list(PARTS)
+        say(f"datapath: {', '.join(wanted)}")
+        if "latency" in wanted:
+            for topology in ("chain",) if quick else ("chain", "chain-100ms"):
+                latencies(directory, topology, 4 if quick else 10)
+        if "unlock" in wanted and not quick:
+            unlock_alone(directory, "chain-100ms", 500)
+        if {"throughput", "connections", "memory"} & set(wanted):
+            built = stack.enter_context(lab("chain-lan", directory, offloads=True))
+            ways = [way for way in present(built, every(), directory / "logs") if not way.fast_open]
+            seconds, rounds = (1, 1) if quick else (3, 3)
+            if "throughput" in wanted:
+                throughput(built, ways, directory, seconds, rounds)
+            if "connections" in wanted:
+                connections(built, ways, directory, seconds, rounds)
+            if "memory" in wanted:
+                memory.per_flow(built, ways, directory, 500 if quick else 2000)
+
+
+PARTS = ("latency", "unlock", "throughput", "connections", "memory")
 
 
 if __name__ == "__main__":

@@ -34,3 +34,9 @@ def line(
         ),
         flush=True,
     )
+
+
+def absent(variant: str, why: str) -> None:
+    """Print that a variant could not be measured here, and why."""
+    told = " ".join(why.split())
+    print(json.dumps({"name": "absent", "variant": variant, "value": None, "why": told[:400]}), flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import sys
 import tempfile
@@ -48,6 +49,24 @@ def main() -> None:
 def commands(host: SshExecutor, count: int) -> None:
     host.run(TRUE)
     report.line("command_ms", "sh -c true", [1000 * seconds(lambda: host.run(TRUE)) for _ in range(count)], "ms")
+    for who, spent in shares(host, count).items():
+        report.line("command_cpu_ms", who, [spent], "ms")
+
+
+def shares(host: SshExecutor, count: int) -> dict[str, float]:
+    """Processor time of one command in milliseconds: here, of whoever calls and of the connection's thread, and there,
+    of the server and of the programs that it starts (in ticks of 10 ms in all)."""
+    server = host.run(["sh", "-c", "ps -o ppid= -p $$"]).text
+    moments = []
+    for repeat in (0, count):
+        for _ in range(repeat):
+            host.run(TRUE)
+        ours = time.thread_time(), time.process_time()
+        fields = host.run(["cat", f"/proc/{server}/stat"]).text.rpartition(") ")[2].split()[11:15]  # proc_pid_stat(5)
+        there = [int(field) / os.sysconf("SC_CLK_TCK") for field in fields]
+        moments.append((ours[0], ours[1] - ours[0], there[0] + there[1], there[2] + there[3]))
+    names = ("caller", "connection's thread", "sshd", "login shell and programs")
+    return {name: 1000 * (end - begin) / count for name, begin, end in zip(names, *moments, strict=True)}
 
 
 def files(host: SshExecutor, folder: Path, megabytes: int, count: int) -> None:

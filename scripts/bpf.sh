@@ -9,9 +9,9 @@ if [ -z "$clang" ] || [ -z "$strip" ] || [ ! -e /usr/include/bpf/bpf_helpers.h ]
     echo "make bpf needs: sudo apt-get install -y --no-install-recommends clang llvm libbpf-dev" >&2
     exit 2
 fi
-"$clang" -O2 -g -Wall -Werror -target bpf -idirafter "/usr/include/$(uname -m)-linux-gnu" -ffile-prefix-map="$PWD"=. \
+"$clang" -O2 -g -Wall -Werror -target bpf -mcpu=v3 -idirafter "/usr/include/$(uname -m)-linux-gnu" -ffile-prefix-map="$PWD"=. \
     -c rewriter.bpf.c -o rewriter.bpf.o
 "$strip" -g rewriter.bpf.o
 printf '{"source_sha256": "%s", "object_sha256": "%s", "compiler": "%s"}\n' \
-    "$(sha256sum < rewriter.bpf.c | cut -d' ' -f1)" "$(sha256sum < rewriter.bpf.o | cut -d' ' -f1)" \
+    "$(cat -- *.c *.h | sha256sum | cut -d' ' -f1)" "$(sha256sum < rewriter.bpf.o | cut -d' ' -f1)" \
     "$("$clang" --version | head -1)" > rewriter.json

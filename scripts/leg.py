@@ -2,8 +2,9 @@
 
     python scripts/leg.py list [GROUP…]     # as `legs=[…]`, which a workflow appends to its outputs
     python scripts/leg.py run NAME          # runs it here, with the Python that `python3` is; its exit code is ours
+    python scripts/leg.py run NAME TEST…    # the same leg, of these files or folders of its tests alone
 
-Exit codes of its own: 64 for a name that there is not.
+Exit codes of its own: 64 for a name that there is not, and for tests of a leg that runs all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -45,6 +46,14 @@ class Leg:
     def name(self) -> str:
         parts = (self.group, self.runner.replace(".", ""), f"py{self.python.replace('.', '')}", self.datapath)
         return "-".join(filter(None, (*parts, self.placement)))
+
+    def of(self, tests: list[str]) -> Leg:
+        """The same leg of some of its tests; of all where none is named. ValueError where that cannot be."""
+        where, *options = self.arguments.split() or [""]
+        strangers = [test for test in tests if not where or not test.startswith(where)]
+        if strangers:
+            raise ValueError(f"{self.name} runs {where or 'everything'}, and not {' '.join(strangers)} alone")
+        return replace(self, arguments=" ".join([*tests, *options])) if tests else self
 
     def environment(self) -> dict[str, str]:
         """What its command is told: by variables, so that `make` and `.ci/run` need no options for it."""
@@ -75,10 +84,13 @@ def main(argv: list[str]) -> int:
             listed = [{"name": leg.name, "limit": leg.minutes + GRACE, **asdict(leg)} for leg in legs(argv[1:])]
             print(f"legs={json.dumps(listed)}")
             return 0
-        if argv[:1] == ["run"] and len(argv) == 2:
-            return run({leg.name: leg for leg in legs()}[argv[1]])
+        if argv[:1] == ["run"] and len(argv) >= 2:
+            return run({leg.name: leg for leg in legs()}[argv[1]].of(argv[2:]))
     except KeyError as unknown:
         print(f"leg: there is no {unknown}; there are: {', '.join(leg.name for leg in legs())}", file=sys.stderr)
+        return 64
+    except ValueError as wrong:
+        print(f"leg: {wrong}", file=sys.stderr)
         return 64
     print(__doc__, file=sys.stderr)
     return 64

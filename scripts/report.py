@@ -2,6 +2,7 @@
 
     python scripts/report.py            # of the last `make demo` or `make test`
     python scripts/report.py LEG…       # of the results in these folders, each an environment of one report
+    python scripts/report.py --single … # the same as one file, which needs no server; not for many captures
 
 Exit codes: 0 built, 2 something is not there (it is said what, and the line that mends it).
 """
@@ -39,17 +40,19 @@ class Absent(Exception):
 
 
 def main(argv: list[str]) -> int:
-    folders = [Path(each) for each in argv]
+    single = "--single" in argv
+    folders = [Path(each) for each in argv if each != "--single"]
     try:
         if len(folders) > 1:
-            index = build(MERGED, REPORT, merge(folders, MERGED))
+            index = build(MERGED, REPORT, merge(folders, MERGED), single=single)
         else:
-            index = build(folders[0] if folders else RESULTS, REPORT)
+            index = build(folders[0] if folders else RESULTS, REPORT, single=single)
     except Absent as absent:
         print(f"report: {absent}", file=sys.stderr)
         return 2
     print(f"report: {index.relative_to(Path.cwd()) if index.is_relative_to(Path.cwd()) else index}")
-    print(f"    look at it: {Path(sys.executable).name} -m http.server -b 127.0.0.1 -d {index.parent} 8000")
+    if not single:
+        print(f"    look at it: {Path(sys.executable).name} -m http.server -b 127.0.0.1 -d {index.parent} 8000")
     return 0
 
 
@@ -78,13 +81,18 @@ def merge(folders: list[Path], into: Path) -> list[str]:
     return legs
 
 
-def build(results: Path, report: Path, legs: Iterable[str] = ()) -> Path:
-    """The report's first page; ``legs`` are its environments. Raises Absent."""
+def build(results: Path, report: Path, legs: Iterable[str] = (), *, single: bool = False) -> Path:
+    """The report's first page, its only file where it is ``single``; ``legs`` are its environments. Raises Absent."""
     if not any(results.glob("*-result.json")):
         raise Absent(f"no results in {results}: run `make demo` or `make test` first")
     program = tool(shutil.which)
     shutil.rmtree(report, ignore_errors=True)
-    environment = {**os.environ, "HOPSCOPE_REPORT_HISTORY": str(HISTORY), "HOPSCOPE_REPORT_LEGS": " ".join(legs)}
+    environment = {
+        **os.environ,
+        "HOPSCOPE_REPORT_HISTORY": str(HISTORY),
+        "HOPSCOPE_REPORT_LEGS": " ".join(legs),
+        "HOPSCOPE_REPORT_SINGLE": "1" if single else "",
+    }
     command = [
         "node",
         str(program),

@@ -35,6 +35,8 @@ DATAPATHS = {
     "scapy": "hopscope_nic.io.scapy_datapath:Scapy",
 }
 AUTO = "auto"
+LEAST_MSS = 88
+"""Linux takes no less from its peer (tcp_min_snd_mss is 48, and 40 octets of options must fit)."""
 _TAKEN = "the kernel takes the programs"
 
 
@@ -51,6 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--server-port", default="", metavar="IF|SUBNET", help="port towards the server")
     parser.add_argument(
         "--flow", action="append", default=[], metavar="tcp:PORT[-PORT]", help=f"flows to rewrite ({selection.DEFAULT})"
+    )
+    parser.add_argument(
+        "--mss",
+        type=int,
+        metavar="OCTETS",
+        help="promise clients no larger segments than this (clientnic; less is what servers behind it may ask for)",
     )
     parser.add_argument(
         "--datapath",
@@ -76,6 +84,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _run(arguments: argparse.Namespace) -> None:
     if arguments.role == "servernic" and arguments.placement == "hold":
         raise UsageError("in the hold placement servernic runs nothing: its kernel routes")
+    if arguments.mss is not None and (arguments.role != "clientnic" or not LEAST_MSS <= arguments.mss <= 0xFFFF):
+        raise UsageError(f"--mss {arguments.mss}: clientnic alone answers clients, with {LEAST_MSS} to 65535 octets")
     try:
         ranges = selection.merge([selection.parse(text) for text in arguments.flow or [selection.DEFAULT]])
     except ValueError as error:
@@ -131,7 +141,10 @@ def _machine(arguments: argparse.Namespace, links: Tuple[Link, Link], log: Optio
     if arguments.role == "servernic":
         return ServerNic(log=log, links=links)
     kind = HoldClientNic if arguments.placement == "hold" else StampClientNic
-    return kind(os.urandom(KEY_BYTES), log=log, links=links)
+    machine = kind(os.urandom(KEY_BYTES), log=log, links=links)
+    if arguments.mss is not None:
+        machine.mss = min(machine.mss, arguments.mss)
+    return machine
 
 
 def _link(port: Port) -> Link:

@@ -1,28 +1,18 @@
-"""One core, two engines: what the kernel's program does to a segment is what the core does to it, octet for octet.
-
-The programs run on single frames by BPF_PROG_TEST_RUN, in a thread with a network namespace of its own: nothing is
-attached, and what they send goes nowhere.
-"""
+"""One core, two engines: what the kernel's program does to a segment is what the core does to it, octet for octet."""
 
 from __future__ import annotations
 
-import ctypes
 import struct
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hopscope_nic.core.actions import CLIENT, SERVER
-from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
-from hopscope_nic.core.segment import HEADROOM
-from hopscope_nic.core.selection import PortRange
-from hopscope_nic.core.server_nic import ServerNic
+from hopscope_nic.core.client_nic import HoldClientNic
 from hopscope_nic.errors import EnvironmentFault
-from hopscope_nic.io import bpf
-from hopscope_nic.io.kernel_flows import VALUE, KernelFlows
+from support.kernel import GIVEN, TO_ROUTER, Kernel, frame
 from support.nic import (
     ACK,
     ECE,
@@ -42,79 +32,12 @@ from support.nic import (
     sent,
     stamps,
     word_sum,
-)
+)  # fmt: skip
 
 pytestmark = pytest.mark.integration
 
 C, R = 7, 99
-MACS = bytes(12)  # loopback's: a frame for this station
-TO_ROUTER, DROPPED = 0xFFFFFFFF, 2
 client, server = ends()
-
-
-class TestRun(ctypes.Structure):
-    """struct bpf_test_run_opts (libbpf, bpf.h)."""
-
-    __test__ = False
-    _fields_ = (
-        ("size", ctypes.c_size_t),
-        ("data_in", ctypes.c_char_p),
-        ("data_out", ctypes.c_void_p),
-        ("data_size_in", ctypes.c_uint32),
-        ("data_size_out", ctypes.c_uint32),
-        ("ctx_in", ctypes.c_void_p),
-        ("ctx_out", ctypes.c_void_p),
-        ("ctx_size_in", ctypes.c_uint32),
-        ("ctx_size_out", ctypes.c_uint32),
-        ("retval", ctypes.c_uint32),
-        ("repeat", ctypes.c_int),
-        ("duration", ctypes.c_uint32),
-        ("flags", ctypes.c_uint32),
-        ("cpu", ctypes.c_uint32),
-        ("batch_size", ctypes.c_uint32),
-    )
-
-
-class Kernel:
-    """The programs of one box, and the machine that tells them what to carry."""
-
-    def __init__(self, machine) -> None:
-        self.machine = machine
-        told = bpf.config(machine, [1500, 1500], [PortRange(client.peer_port, client.peer_port)], [], bytes(16))
-        self.programs = bpf.Programs([1, 1], 16, told)
-        machine.offload = self.flows = KernelFlows(self.programs.flows)
-        self.thread = ThreadPoolExecutor(1, initializer=_leave)
-        self.library = ctypes.CDLL("libbpf.so.1")
-        self.library.bpf_prog_test_run_opts.argtypes = (ctypes.c_int, ctypes.POINTER(TestRun))
-
-    def run(self, side: int, packet: bytes, program: str = "cross") -> tuple[int, bytes]:
-        """What becomes of a packet, and the packet behind the program."""
-        frame = MACS + b"\x08\x00" + packet
-        if program == "filter":
-            frame = frame[:14] + frame  # of a socket's filter the kernel takes the first header away
-        out = ctypes.create_string_buffer(2048)
-        test = TestRun(
-            size=ctypes.sizeof(TestRun), data_in=frame, data_size_in=len(frame), repeat=1,
-            data_out=ctypes.addressof(out), data_size_out=len(out),
-        )  # fmt: skip
-        descriptor = self.programs.program(f"{program}_{'server' if side else 'client'}")
-        run = self.thread.submit(self.library.bpf_prog_test_run_opts, descriptor, ctypes.byref(test))
-        assert run.result(10) == 0
-        return test.retval, out.raw[14 : test.data_size_out]
-
-    def is_given(self, side: int, packet: bytes) -> bool:
-        """Whether the filter gives it to user space; what tcx does next is no less certain."""
-        given = self.run(side, packet, "filter")[0] != 0
-        assert given == (self.run(side, packet)[0] == DROPPED)
-        return given
-
-    def stop(self) -> None:
-        self.thread.shutdown()
-        self.programs.stop()
-
-
-def _leave() -> None:
-    assert ctypes.CDLL(None, use_errno=True).unshare(0x40000000) == 0, "CLONE_NEWNET"
 
 
 def opened(machine, agreed: bytes):
@@ -122,14 +45,6 @@ def opened(machine, agreed: bytes):
     machine.receive(CLIENT, client.segment(C + 1, isn + 1, ACK), 0.0)
     machine.receive(SERVER, server.segment(R, C + 1, SYN | ACK, options=agreed), 0.0)
     return machine
-
-
-def begun(isn: int) -> bytes:
-    return VALUE.pack(1, 0, 0, 0, 0, isn, C, 0, 7, bytes(12), bytes(12), 1, 0, 0)
-
-
-def frame(packet: bytes) -> bytearray:
-    return bytearray(HEADROOM) + packet
 
 
 AGREED = (linux_synack_options(scale=10), linux_synack_options(scale=3), linux_synack_options()[:4])
@@ -201,7 +116,9 @@ def test_what_the_kernel_carries_is_what_the_core_would_send(
         assert outcome == TO_ROUTER, "a later fragment has no ports: nobody can tell whose it is"
         assert after == packet + extra
         return
-    if outcome == DROPPED:
+    if outcome == GIVEN:
+        kernel.flows.note(side, frame(packet))
+        kernel.flows.settle()
         ordinary = flags in (ACK, ACK | PSH) and not options and not ip_options and ttl > 1 and fragment in (0, 0x4000)
         declined = agreed is AGREED[2]
         assert declined or not ordinary, "the kernel leaves to user space what it should carry"
@@ -214,7 +131,7 @@ def test_what_the_kernel_carries_is_what_the_core_would_send(
 
 def test_a_flow_that_is_not_open_is_user_spaces(kernels):
     stranger, _ = ends(4711)
-    assert kernels[AGREED[0]].run(CLIENT, stranger.packet(1, 2, ACK))[0] == DROPPED
+    assert kernels[AGREED[0]].is_given(CLIENT, stranger.packet(1, 2, ACK))
 
 
 def test_another_port_is_the_routers(kernels):
@@ -249,119 +166,3 @@ def test_nothing_overtakes_a_segment_that_waits_in_user_space(side):
     kernel.flows.settle()
     assert not kernel.is_given(side, ordinary)
     kernel.stop()
-
-
-@pytest.mark.parametrize("kind", [HoldClientNic, StampClientNic])
-def test_a_syn_that_was_let_in_is_answered_once_and_goes_on(kind):
-    try:
-        kernel = Kernel(kind(SECRET))
-    except EnvironmentFault as fault:
-        pytest.skip(str(fault))
-    syn = client.packet(C, 0, SYN, options=linux_syn_options())
-    load_key = load(syn).key
-    assert kernel.run(CLIENT, syn)[0] == DROPPED, "the filter of a packet socket lets a flow begin"
-    kernel.programs.flows.put(load_key, begun(4711))
-    outcome, after = kernel.run(CLIENT, syn)
-    forwarded = load(after)
-    assert outcome == TO_ROUTER
-    assert (forwarded.seq, forwarded.ack, forwarded.flags) == (C, 4711 if kind is StampClientNic else 0, SYN)
-    assert raw(forwarded)[40:] == syn[40:]
-    assert word_sum(after[12:20] + struct.pack("!BBH", 0, 6, len(after) - 20) + after[20:]) == 0xFFFF
-    assert kernel.run(CLIENT, syn)[0] == DROPPED, "repeated, it is user space's"
-    kernel.stop()
-
-
-@pytest.fixture(scope="module")
-def learner() -> Iterator[Kernel]:
-    try:
-        kernel = Kernel(ServerNic())
-    except EnvironmentFault as fault:
-        pytest.skip(str(fault))
-    yield kernel
-    kernel.stop()
-
-
-STAMPED = client.packet(C, 4711, SYN, options=linux_syn_options())
-
-
-def greeted(kernel: Kernel, packet: bytes = STAMPED) -> bytes:
-    """A flow of ServerNIC whose SYN the kernel has dealt with, if it is one that it deals with."""
-    key = packet[12:24]
-    kernel.programs.flows.remove(key)
-    assert kernel.run(CLIENT, packet, "filter")[0] != 0, "user space has a copy in any case"
-    kernel.after = kernel.run(CLIENT, packet)
-    return key
-
-
-def test_a_stamped_syn_is_forwarded_without_its_stamp(learner):
-    key = greeted(learner)
-    outcome, after = learner.after
-    (action,) = ServerNic().receive(CLIENT, load(STAMPED), 0.0)
-    assert outcome == TO_ROUTER
-    assert routed(after) == raw(action.packet)
-    assert learner.flows.greeted(key, C) == 4711
-    assert learner.run(CLIENT, STAMPED)[0] == DROPPED, "repeated, it is user space's"
-
-
-@pytest.mark.parametrize(
-    "packet",
-    [
-        client.packet(C, 0, SYN, options=linux_syn_options()),
-        client.packet(C, 4711, SYN),
-        client.packet(C, 4711, SYN | ECE, options=linux_syn_options()),
-        client.packet(C, 4711, SYN, options=linux_syn_options(), payload=b"early"),
-        STAMPED[:36] + bytes((STAMPED[36] ^ 1,)) + STAMPED[37:],
-    ],
-    ids=["no stamp", "no options", "ecn", "payload", "bad checksum"],
-)
-def test_any_other_syn_is_left_to_user_space(learner, packet):
-    key = greeted(learner, packet)
-    assert learner.after[0] == DROPPED
-    assert learner.flows.greeted(key, C) is None
-
-
-@given(
-    isn=st.integers(0, MASK), tsval=st.integers(0, MASK), scale=st.integers(0, 14), offered=st.integers(0, 14),
-    stamp=st.integers(1, MASK),
-)  # fmt: skip
-@settings(max_examples=100)
-def test_what_the_kernel_learns_is_what_the_core_learns(learner, isn, tsval, scale, offered, stamp):
-    syn = client.packet(C, stamp, SYN, options=linux_syn_options(scale=offered))
-    synack = server.packet(isn, C + 1, SYN | ACK, options=linux_synack_options(tsval=tsval, scale=scale))
-    key = greeted(learner, syn)
-    core = ServerNic()
-    core.receive(CLIENT, load(syn), 0.0)
-    core.receive(SERVER, load(synack), 0.0)
-    (flow,) = core.flows
-    assert learner.run(SERVER, synack, "filter")[0] != 0
-    assert learner.run(SERVER, synack)[0] == DROPPED, "it ends here"
-    learnt = flow.translation
-    state, *numbers = VALUE.unpack(learner.programs.flows.get(key))[:5]
-    assert state == 0
-    assert numbers == [learnt.delta, learnt.ts_delta, learnt.to_client_shift, learnt.to_server_shift]
-    assert not learner.is_given(CLIENT, client.packet(C + 1, stamp + 1, ACK, options=stamps(1, 2)))
-    assert not learner.is_given(SERVER, server.packet(isn + 1, C + 1, ACK, options=stamps(1, 2)))
-
-
-@pytest.mark.parametrize(
-    "synack",
-    [
-        server.packet(R, C + 1, SYN | ACK),
-        server.packet(R, C + 2, SYN | ACK, options=linux_synack_options()),
-        server.packet(R, C + 1, SYN | ACK | ECE, options=linux_synack_options()),
-        server.packet(R, C + 1, RST | ACK),
-    ],
-    ids=["no options", "not of this SYN", "ecn", "reset"],
-)
-def test_any_other_answer_teaches_user_space_alone(learner, synack):
-    key = greeted(learner)
-    assert learner.is_given(SERVER, synack)
-    assert VALUE.unpack(learner.programs.flows.get(key))[0] == 1
-
-
-def test_what_came_before_the_answer_is_not_overtaken(learner):
-    greeted(learner)
-    early, late = (client.packet(C + 1 + n, 4712, ACK | PSH, payload=b"x", options=stamps(n, 1)) for n in range(2))
-    assert learner.is_given(CLIENT, early)
-    assert learner.is_given(SERVER, server.packet(R, C + 1, SYN | ACK, options=linux_synack_options()))
-    assert learner.is_given(CLIENT, late), "the early one is held in user space"

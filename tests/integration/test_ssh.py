@@ -289,6 +289,20 @@ def test_a_host_that_falls_silent_is_no_command_that_hangs(reach, world) -> None
         center.run(["ip", "link", "set", "dev", port, "up"])
 
 
+def test_a_server_that_hangs_for_a_moment_keeps_its_connection_and_what_runs(reach, world) -> None:
+    inside, host = world[0].hosts["client"], reach("client")
+    server = host.run(["sh", "-c", "ps -o ppid= -p $$"]).text
+    with host.spawn(["sleep", "67"], name="long") as process:
+        inside.run(["kill", "-STOP", server])
+        try:
+            with pytest.raises(CommandTimeout, match=r"opened no session within 1 s for `true`"):
+                host.run(["true"], timeout=0.5)
+        finally:
+            inside.run(["kill", "-CONT", server])
+        assert host.run(["echo", "back"]).text == "back"
+        assert process.poll() is None
+
+
 # -- files ------------------------------------------------------------------------------------------------------------
 
 

@@ -25,7 +25,7 @@ def test_requests_and_responses_larger_than_a_window(traffic, trace, sut):
 
 
 @PLACEMENTS
-@pytest.mark.parametrize("seconds", [3, pytest.param(10, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("seconds", [2, pytest.param(10, marks=pytest.mark.nightly)])
 def test_bulk_each_way(traffic, trace, sut, seconds):
     """One stream at a rate that six full captures can follow; nothing is reset, no checksum is bad."""
     for reverse in (False, True):

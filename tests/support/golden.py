@@ -272,16 +272,13 @@ def _walk(
             wan = {previous, position} == {2, 3}
             moment += BOX_NS if inside else int(chain.recipe.rtt_ms * 500_000) if wan else LAN_NS
             if inside:
-                frame = replace(cross(frame, previous, position), ttl=frame.ttl - 1)
+                ttl = frame.ttl - 1
+                frame = cross(frame, previous, position).copied()
+                frame.ttl = ttl
         hop = next(pair for pair in LINKS if position in pair)
         src, dst = hop if step > 0 else hop[::-1]
-        seen = replace(
-            frame,
-            time_ns=moment,
-            src_mac=chain.recipe.macs[src],
-            dst_mac=chain.recipe.macs[dst],
-            options=replace(frame.options, sack=list(frame.options.sack)),
-        )
+        seen = frame.copied()
+        seen.time_ns, seen.src_mac, seen.dst_mac = moment, chain.recipe.macs[src], chain.recipe.macs[dst]
         chain.taps[TAPS[position]].append(seen)
     return moment
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 
 from hopscope.checks.judge import judge_folder
@@ -30,12 +31,16 @@ def case(tmp_path: Path, folder: str = "stamp", *, expect: str | None = None, ki
     write_json(directory / FACTS, facts)
     window = directory / "capture-1"
     shutil.copytree(golden_folders.ROOT / folder, window)
-    verdicts = [verdict.to_json() for verdict in judge_folder(window, expect).verdicts]
-    write_json(window / "verdicts.json", verdicts)
+    write_json(window / "verdicts.json", _judged(folder, expect))
     (directory / "clientnic-stamp.out").write_text('{"event": "ready"}\n' + KEY + "password: hunter2\n")
     (directory / "clientnic-stamp.err").write_text("")
     message = "ordering FAIL: too late\n    one\n    two" if kind else ""
     return Case(run.directory, directory, lab, kind, message)
+
+
+@cache
+def _judged(folder: str, expect: str | None) -> list[dict[str, object]]:
+    return [verdict.to_json() for verdict in judge_folder(golden_folders.ROOT / folder, expect).verdicts]
 
 
 def ended(case: Case, outcome: str, reason: str = "", nodeid: str = "tests/integration/test_x.py::test_x") -> Path:

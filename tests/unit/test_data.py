@@ -45,6 +45,7 @@ def test_every_built_in_loads_and_fits_the_chain_or_lies_between_two_hosts() -> 
         "hold-afpacket": (Placement.HOLD, ["clientnic"]),
         "stamp-afpacket": (Placement.STAMP, ["clientnic", "servernic"]),
         "haproxy": (Placement.PROXY, ["clientnic"]),
+        "synproxy": (Placement.HOLD, ["clientnic"]),
         "zero-rtt-demo": (Placement.HOLD, ["clientnic", "servernic"]),
     }
 

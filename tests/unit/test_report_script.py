@@ -90,8 +90,11 @@ def test_legs_are_told_to_allure(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "tool", lambda which: Path("cli.js"))
     monkeypatch.setattr(report, "_run", run)
     report.build(tmp_path, tmp_path / "report", ["one", "two"])
-    assert seen["HOPSCOPE_REPORT_LEGS"] == "one two"
-    assert "HOPSCOPE_REPORT_LEGS" in (report.SOURCE / report.CONFIG).read_text()
+    assert (seen["HOPSCOPE_REPORT_LEGS"], seen["HOPSCOPE_REPORT_SINGLE"]) == ("one two", "")
+    report.build(tmp_path, tmp_path / "report", single=True)
+    assert (seen["HOPSCOPE_REPORT_LEGS"], seen["HOPSCOPE_REPORT_SINGLE"]) == ("", "1")
+    config = (report.SOURCE / report.CONFIG).read_text()
+    assert all(name in config for name in seen if name.startswith("HOPSCOPE_REPORT_"))
 
 
 def test_allure_is_pinned_and_its_lock_names_no_registry():

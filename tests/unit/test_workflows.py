@@ -45,7 +45,8 @@ LEGS = leg.legs()
 
 
 def load(path: Path) -> dict[str, Any]:
-    found = yaml.load(path.read_text(), Loader=yaml.BaseLoader)  # text alone: `on` is no truth value then
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # text alone: `on` is no truth value then
+    found = yaml.load(path.read_text(), Loader=loader)
     assert isinstance(found, dict)
     return found
 
@@ -197,6 +198,19 @@ def test_a_leg_tells_its_command_by_variables():
         "PYTEST_ARGS": "tests/integration --lab-strict "
         '--alluredir=.hopscope/allure-results --clean-alluredir -k "not hold"',
     }
+
+
+def test_a_leg_of_some_of_its_tests_is_the_same_leg():
+    one = ONE.of(["tests/integration/test_ordering.py"])
+    assert one.name == ONE.name
+    assert one.environment()["PYTEST_ARGS"].startswith("tests/integration/test_ordering.py --lab-strict --alluredir")
+    assert ONE.of([]) == ONE
+
+
+@pytest.mark.parametrize("name", ["pull-request-ubuntu-2404-py311", ONE.name])
+def test_tests_that_a_leg_has_not_are_wrong_usage(name, capsys):
+    assert leg.main(["run", name, "tests/unit"]) == 64
+    assert "and not tests/unit alone" in capsys.readouterr().err
 
 
 def test_the_exit_code_of_a_leg_is_its_commands():

@@ -1,7 +1,7 @@
 """Are the captures evidence? Nothing lost, live before the first flow, something seen everywhere, a common window.
 
 Cannot prove: that a quiet tap would have seen more. What a switch, a router or a card lost before the tap is lost on
-the path.
+the path. Where no counters lie beside a capture, what it lost does not show, and it is judged as it is.
 """
 
 from __future__ import annotations

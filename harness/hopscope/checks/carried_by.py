@@ -5,7 +5,7 @@ should translate. It is judged from what crosses, never from who forwards: a pro
 it has rewritten.
 
 Cannot prove: how a box forwards. A program that lets the kernel route what it has rewritten, and one that sends by
-itself, look the same.
+itself, look the same. Where the server's real ISN was not captured, a second SYN-ACK is all that would show it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from hopscope.wire.packets import ACK, RST, SYN
 from hopscope.wire.taps import BOXES, Position
 from hopscope.wire.trace import Placement, Trace
 
+NAME = "carried_by"
+
 
 @dataclass(frozen=True)
 class CarriedBy:
@@ -32,7 +34,7 @@ class CarriedBy:
     """
 
     claim: str | None = None
-    name: str = "carried_by"
+    name: str = NAME
 
     def __call__(self, trace: Trace) -> Verdict:
         dead = died(trace)

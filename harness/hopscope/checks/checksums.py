@@ -5,7 +5,7 @@ whose host is known to offload, or where nobody told, such packets are counted a
 to be off, they show that the setting does not hold: a failure of the environment, not of the product.
 
 Cannot prove: that the bytes are right: one's complement sums miss swapped words (RFC 1071). What hardware was to finish
-is not judged.
+is not judged, nor are fragments and what a capture has cut short.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from hopscope.checks.options import options
 from hopscope.checks.ordering import ordering
 from hopscope.checks.passage import passage
 from hopscope.checks.placement import placement
+from hopscope.checks.round_trips import round_trips
 from hopscope.checks.teardown import teardown
 from hopscope.checks.translation import translation
 from hopscope.checks.verdict import Outcome, Verdict
@@ -38,6 +39,7 @@ def standard() -> tuple[Check, ...]:
         clocks(),
         passage(),
         identities(promised=True),
+        round_trips(promised=True),
         delivery(),
         checksums(),
         next_hop(),

@@ -8,7 +8,8 @@
 They hold for flows without loss and repetition, which are the ones counted. Reported for every trace; among the
 standard checks a verdict only for systems that promise them (``promises: [identities]`` in the YAML of a SUT).
 
-Cannot prove: anything of flows with loss or repetition, which are left out; there ``correlation`` tells by bytes.
+Cannot prove: anything of flows with loss or repetition, which are left out: there ``passage`` and ``delivery``
+judge. On the server's side one packet more in most flows is taken for the ACK of a box that completes handshakes.
 """
 
 from __future__ import annotations

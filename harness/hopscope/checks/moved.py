@@ -3,7 +3,8 @@
 ``tx`` counts what the daemon has read from the device. A tap sees a packet before that, so a daemon that never reads
 its device leaves ``tx`` where it was while packets go by.
 
-Cannot prove: what moved the counters, where something else sent through the device meanwhile.
+Cannot prove: that what the daemon has read it also sent, which ``pings`` and ``transfer`` see; nor that the packets
+were the test's own.
 """
 
 from __future__ import annotations

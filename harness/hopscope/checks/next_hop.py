@@ -5,7 +5,7 @@ only the captures show why. The addresses of ports come from the side-car, or ar
 sends, from what is sent to it.
 
 Cannot prove: anything of ports whose address no side-car tells and no frame shows; nor of hops with a router within,
-which rewrites addresses.
+which rewrites addresses. An address that flows alone tell is wrong where a port has sent from a wrong one all the time.
 """
 
 from __future__ import annotations

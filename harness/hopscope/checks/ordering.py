@@ -12,7 +12,8 @@ A flow fails when any clause that was judged fails. A first payload that is late
 (a SYN-ACK that it accepted was there, the window open) was held back by its own application: such a flow is undecided.
 
 Cannot prove: that the box was quick enough for a shorter round trip than the captures have. Where hosts share no clock,
-the clause of the clock is not judged.
+the clause of the clock is not judged, and below 1 ms of round trip not that of the client. One flow in twenty may stay
+undecided.
 """
 
 from __future__ import annotations

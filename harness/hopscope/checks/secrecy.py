@@ -5,7 +5,8 @@ that does not look like filling. They are looked for in every frame outside of t
 stream put together, as a packet may lie across two segments. Data that is compressed or disguised without a key is
 not found by this.
 
-Cannot prove: that it is encrypted well, or at all: it shows what could be read.
+Cannot prove: that it is encrypted well, or at all: it shows what could be read. At most 60 packets of each device and
+direction are looked for, spread over the capture; fewer where captures are large.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ unless that end had already finished. No RST of an established flow may be a box
 system under test tells (counters with an open-flow number), its tables must be empty five seconds after the last
 segment (see ``tables``).
 
-Cannot prove: that a box holds no memory of a flow, unless it tells how many flows it has open.
+Cannot prove: that a box holds no memory of a flow, unless it tells how many flows it has open. A close
+that began in the last second of the captures is not judged.
 """
 
 from __future__ import annotations

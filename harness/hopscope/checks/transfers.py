@@ -1,6 +1,7 @@
 """Bytes sent both ways arrived, all and unchanged, and were seen on both devices of the tunnel that they crossed.
 
-Cannot prove: throughput: bytes and hashes are compared, not times.
+Cannot prove: throughput: bytes and hashes are compared, not times. On the devices bytes are counted; what they were is
+compared on the hosts.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 What the harness did itself (a link cut, a daemon restarted) is told in the trace, and excuses what falls into its span.
 
-Cannot prove: that the connection was the one that ought to have been: no certificate is looked at.
+Cannot prove: that the connection was the one that ought to have been: no certificate is looked at. Of UDP
+only that something went each way.
 """
 
 from __future__ import annotations

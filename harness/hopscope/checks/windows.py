@@ -131,11 +131,17 @@ class _Offers:
                 self._fault(faults, kind, int(second[at]), f"right edge {offered[at]}", f"{passed_on[at]}")
 
     def nothing_taken_back(self, faults: Faults) -> None:
-        """Add offers that come out smaller than one before them, in flows of which nothing else is wrong."""
+        """Add offers that come out smaller than one before them, in flows of which nothing else is wrong.
+
+        What the end took back itself, or a link brought in late, is not the box's.
+        """
         least = np.zeros(len(self.trace.whole), np.int64)
         own, where, behind = self._taken_back(self.end)
         np.maximum.at(least, own.flow[where], behind[where])
         side, where, behind = self._taken_back(self.after)
+        if len(where):
+            late, rows, by = self._taken_back(self.before)
+            np.maximum.at(least, late.flow[rows], by[rows])
         worse = where[behind[where] > least[side.flow[where]] + self._slack(side.flow[where])]
         edges = self._edges(side)
         worse = worse[~faults.flows[side.flow[worse]]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hopscope.errors import UsageError
 from hopscope.report.terminal import table
-from hopscope.run import rundir
+from hopscope.run import phase, rundir
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[Any]
@@ -42,7 +42,7 @@ def command_list(arguments: argparse.Namespace) -> int:
         (
             str(fact["run"]),
             str(fact["started"] or "-"),
-            "going on" if fact["alive"] else "ended" if fact["ended"] else "killed",
+            _state(fact),
             str(fact["tests"]),
             f"{fact['bytes'] / 1e6:.1f} MB",
         )
@@ -62,6 +62,12 @@ def command_gc(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _state(fact: dict[str, Any]) -> str:
+    if fact["alive"] or fact["ended"]:
+        return "going on" if fact["alive"] else "ended"
+    return f"killed while {fact['phase']}" if fact["phase"] else "killed"
+
+
 def _facts(directory: Path) -> dict[str, Any]:
     manifest = rundir.read_manifest(directory) or {}
     started = manifest.get("started_ns")
@@ -70,6 +76,7 @@ def _facts(directory: Path) -> dict[str, Any]:
         "started": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(started / 1e9)) if started else None,
         "ended": "ended_ns" in manifest,
         "alive": rundir.alive(directory),
+        "phase": phase.last(directory),
         "tests": len(manifest.get("tests", [])),
         "bytes": rundir.size(directory),
         "directory": str(directory),

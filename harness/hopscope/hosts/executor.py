@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import shlex
 import signal as signals
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from hopscope.errors import CommandFailed, CommandTimeout, ToolMissing
 from hopscope.hosts.command import OUTPUT_LIMIT, Outcome
-from hopscope.hosts.process import Process
+from hopscope.hosts.process import Process, await_ready, end_all
 from hopscope.hosts.ready import Ready
 
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -73,26 +73,38 @@ def conclude(argv: Sequence[str], outcome: Outcome, *, timeout: float, check: bo
     return result
 
 
-class Executor(Protocol):
+@dataclass(frozen=True)
+class Command:
+    """What is to run on a host: the words, as whom, where, and with what. What is None is left to the host."""
+
+    argv: tuple[str, ...]
+    user: str | None = None
+    cwd: Path | str | None = None
+    env: Mapping[str, str] | None = None
+    stdin: bytes | None = None
+
+    @property
+    def words(self) -> str:
+        """As one would type it, for messages."""
+        return shlex.join(self.argv)
+
+
+class Executor(ABC):
     """One host.
 
     ``name`` is the host's name in the topology, ``directory`` its own scratch directory (absolute, on the host).
     Unless ``cwd`` says otherwise commands run there, with a small environment (PATH, LANG, HOME) plus ``env``.
     ``python`` is the interpreter for programs of ours; ``here`` says that the host is this machine: it has our clock
-    and our files, at the same paths.
+    and our files, at the same paths. ``processes`` are those that were spawned.
+
+    A way to reach hosts is a class with ``_complete`` and ``_launch``, ``put`` and ``get``.
     """
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def directory(self) -> Path: ...
-
-    @property
-    def python(self) -> str: ...
-
-    @property
-    def here(self) -> bool: ...
+    name: str
+    directory: Path
+    python: str
+    here: bool
+    processes: list[Process]
 
     def run(
         self,
@@ -110,7 +122,8 @@ class Executor(Protocol):
         Raises CommandFailed for a code other than 0 (unless ``check`` is off), CommandTimeout after ``timeout``
         seconds (its process group is killed), ToolMissing when there is no such program.
         """
-        ...
+        self.prepare()
+        return self._concluded(Command(tuple(argv), user, cwd, env, stdin), timeout, check=check)
 
     def spawn(
         self,
@@ -129,12 +142,41 @@ class Executor(Protocol):
         Its output goes to ``DIRECTORY/NAME.out`` and ``NAME.err`` on this machine. Raises EnvironmentFault with the
         tail of its log when it ends or is not ready within ``ready_timeout`` seconds; nothing is left running then.
         """
-        ...
+        self.prepare()
+        process = self._launch(Command(tuple(argv), user, cwd, env), name, directory)
+        self.processes.append(process)
+        try:
+            await_ready(process, ready, self, ready_timeout)
+        except BaseException:
+            process.stop(timeout=1.0)
+            raise
+        return process
 
+    @abstractmethod
     def put(self, local: Path, remote: str) -> None:
         """Copy a file to the host, with its mode; a relative ``remote`` is below the host's directory."""
-        ...
 
+    @abstractmethod
     def get(self, remote: str, local: Path) -> None:
         """Copy a file from the host; a relative ``remote`` is below the host's directory."""
-        ...
+
+    def prepare(self) -> None:  # noqa: B027  there is nothing on a host that is here
+        """Have there what must be there before anything runs."""
+
+    @abstractmethod
+    def _complete(self, command: Command, timeout: float) -> Outcome:
+        """Run a command until it has ended, or was ended after ``timeout`` seconds."""
+
+    @abstractmethod
+    def _launch(self, command: Command, name: str, logs: Path | None) -> Process:
+        """Start a process, its output going to files in ``logs``, or where this host's go."""
+
+    def _concluded(self, command: Command, timeout: float, *, check: bool = True) -> Result:
+        outcome = self._complete(command, timeout)
+        return conclude(command.argv, outcome, timeout=timeout, check=check, host=self.name)
+
+    def _end_all(self, timeout: float) -> list[BaseException]:
+        """Stop every process that was spawned, all at once. Returns what went wrong."""
+        errors = end_all(self.processes, timeout)
+        self.processes.clear()
+        return errors

@@ -20,15 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hopscope.errors import EnvironmentFault, ToolMissing
-from hopscope.hosts import command
-from hopscope.hosts.executor import SYSTEM_PATH, Result, conclude
+from hopscope.hosts.command import Outcome, complete
+from hopscope.hosts.executor import SYSTEM_PATH, Command, Executor
 from hopscope.hosts.netns_process import NetnsProcess, kill_entered
-from hopscope.hosts.process import CLOSE_SECONDS, await_ready, end_all
-from hopscope.hosts.ready import Ready
+from hopscope.hosts.process import CLOSE_SECONDS, Process, log_files
 
 
 @dataclass
-class NetnsExecutor:
+class NetnsExecutor(Executor):
     """The hands of one namespace.
 
     ``keeper`` is the process id of the lab's keeper and ``netns_fd`` the descriptor in it that holds this host's
@@ -40,62 +39,30 @@ class NetnsExecutor:
     keeper: int
     netns_fd: int
     own_user_namespace: bool = False
-    processes: list[NetnsProcess] = field(default_factory=list, repr=False)
+    processes: list[Process] = field(default_factory=list, repr=False)
     python: str = sys.executable
     here: bool = True
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float = 10.0,
-        check: bool = True,
-        user: str | None = None,
-        cwd: Path | str | None = None,
-        env: Mapping[str, str] | None = None,
-        stdin: bytes | None = None,
-    ) -> Result:
-        environment = self._environment(user, env)
-        self._find(argv, environment)
-        outcome = command.complete(
-            self._enter(argv, user, cwd), timeout=timeout, env=environment, stdin=stdin, kill=kill_entered
-        )
-        return conclude(argv, outcome, timeout=timeout, check=check, host=self.name)
+    def _complete(self, command: Command, timeout: float) -> Outcome:
+        environment = self._environment(command.user, command.env)
+        self._find(command.argv, environment)
+        entry = self._enter(command.argv, command.user, command.cwd)
+        return complete(entry, timeout=timeout, env=environment, stdin=command.stdin, kill=kill_entered)
 
-    def spawn(
-        self,
-        argv: Sequence[str],
-        *,
-        name: str,
-        ready: Ready | None = None,
-        ready_timeout: float = 10.0,
-        user: str | None = None,
-        cwd: Path | str | None = None,
-        env: Mapping[str, str] | None = None,
-        directory: Path | None = None,
-    ) -> NetnsProcess:
-        environment = self._environment(user, env)
-        self._find(argv, environment)
-        logs = directory or self.directory
-        logs.mkdir(parents=True, exist_ok=True)
-        stdout, stderr = logs / f"{name}.out", logs / f"{name}.err"
-        with stdout.open("wb") as out, stderr.open("wb") as err:
+    def _launch(self, command: Command, name: str, logs: Path | None) -> NetnsProcess:
+        environment = self._environment(command.user, command.env)
+        self._find(command.argv, environment)
+        paths, (out, err) = log_files(logs or self.directory, name)
+        with out, err:
             child = subprocess.Popen(
-                self._enter(argv, user, cwd),
+                self._enter(command.argv, command.user, command.cwd),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 env=environment,
                 start_new_session=True,
             )
-        process = NetnsProcess(name, self.name, child, stdout, stderr)
-        self.processes.append(process)
-        try:
-            await_ready(process, ready, self, ready_timeout)
-        except BaseException:
-            process.stop(timeout=1.0)
-            raise
-        return process
+        return NetnsProcess(name, self.name, child, *paths)
 
     def walk_in(self, argv: Sequence[str], *, cwd: Path | None = None) -> tuple[list[str], dict[str, str]]:
         """Command line and environment for a person at a terminal: no session of its own, so that the terminal's
@@ -121,9 +88,7 @@ class NetnsExecutor:
 
     def close(self, timeout: float = CLOSE_SECONDS) -> list[BaseException]:
         """Stop every process that was spawned and still runs, all at once. Returns what went wrong."""
-        errors = end_all(self.processes, timeout)
-        self.processes.clear()
-        return errors
+        return self._end_all(timeout)
 
     def _enter(
         self, argv: Sequence[str], user: str | None, cwd: Path | str | None, *, session: bool = True

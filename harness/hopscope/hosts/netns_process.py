@@ -8,11 +8,9 @@ import signal as signals
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from hopscope.errors import CommandTimeout
-from hopscope.hosts.process import log_tail
+from hopscope.hosts.process import ProcessBase, log_tail
 from hopscope.hosts.wait import wait_until
 
 ENTER_SECONDS = 10.0
@@ -44,7 +42,7 @@ def signal_group(leader: int, sig: int) -> None:
             os.kill(leader, sig)
 
 
-class NetnsProcess:
+class NetnsProcess(ProcessBase):
     """A spawned process of a namespace host (see ``hosts.process.Process``)."""
 
     def __init__(self, name: str, host: str, child: subprocess.Popen[bytes], stdout: Path, stderr: Path) -> None:
@@ -94,12 +92,7 @@ class NetnsProcess:
             if sig == signals.SIGCONT:
                 self._wake()
 
-    def stop(self, timeout: float = 5.0, sig: int = signals.SIGTERM) -> int:
-        self.ask(sig)
-        return self.finish(timeout)
-
     def ask(self, sig: int = signals.SIGTERM) -> None:
-        """The first half of ``stop``: ask the group to end, so that several processes can end at the same time."""
         if self._child.poll() is None:
             signal_group(self.pid, sig)
             signal_group(self.pid, signals.SIGCONT)  # one that is stopped would not hear it
@@ -111,7 +104,6 @@ class NetnsProcess:
             os.kill(self._child.pid, signals.SIGCONT)
 
     def finish(self, timeout: float) -> int:
-        """The second half: wait for its end, and kill the group when it does not come."""
         if self._child.poll() is not None:
             return self._child.returncode
         try:
@@ -122,14 +114,3 @@ class NetnsProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signals.SIGKILL)  # members of its group that outlived it
         return self._child.wait()
-
-    def lines(self) -> list[str]:
-        return self.stdout.read_text(errors="replace").splitlines()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal as signals
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
 from hopscope.errors import EnvironmentFault, WaitTimeout
 from hopscope.hosts.wait import wait_until
@@ -58,6 +59,14 @@ class Process(Protocol):
         """End it: ``sig`` to its process group, KILL after ``timeout`` seconds. Returns its code; again is harmless."""
         ...
 
+    def ask(self, sig: int = signals.SIGTERM) -> None:
+        """The first half of ``stop``: ask the group to end, so that several can end at the same time."""
+        ...
+
+    def finish(self, timeout: float) -> int:
+        """The second half: wait for the end, and kill the group when it does not come."""
+        ...
+
     def lines(self) -> list[str]:
         """What it has written to standard output so far, line by line."""
         ...
@@ -69,19 +78,34 @@ class Process(Protocol):
     ) -> None: ...
 
 
-class Endable(Protocol):
-    """A process whose end has two halves, so that several can end at the same time."""
+class ProcessBase(ABC):
+    """What the processes of all hosts do alike."""
 
-    def ask(self) -> None:
-        """Ask its group to end, and do not wait."""
-        ...
+    stdout: Path
 
-    def finish(self, timeout: float) -> int:
-        """Wait for its end, and kill the group when it does not come."""
-        ...
+    @abstractmethod
+    def ask(self, sig: int = signals.SIGTERM) -> None: ...
+
+    @abstractmethod
+    def finish(self, timeout: float) -> int: ...
+
+    def stop(self, timeout: float = 5.0, sig: int = signals.SIGTERM) -> int:
+        self.ask(sig)
+        return self.finish(timeout)
+
+    def lines(self) -> list[str]:
+        return self.stdout.read_text(errors="replace").splitlines()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
 
-def end_all(processes: Sequence[Endable], timeout: float) -> list[BaseException]:
+def end_all(processes: Sequence[Process], timeout: float) -> list[BaseException]:
     """Stop every process, all at once, the last one first. Returns what went wrong."""
     errors: list[BaseException] = []
     deadline = time.monotonic() + timeout
@@ -113,6 +137,13 @@ def await_ready(process: Process, ready: Ready | None, executor: Executor, timeo
             host=executor.name,
             evidence=log_tail(process.stdout, process.stderr),
         )
+
+
+def log_files(directory: Path, name: str) -> tuple[tuple[Path, Path], tuple[BinaryIO, BinaryIO]]:
+    """Where a process's output goes: both paths, and both files, empty and unbuffered."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = directory / f"{name}.out", directory / f"{name}.err"
+    return paths, (paths[0].open("wb", buffering=0), paths[1].open("wb", buffering=0))
 
 
 def log_tail(stdout: Path, stderr: Path, lines: int = TAIL_LINES) -> str:

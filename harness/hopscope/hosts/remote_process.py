@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import signal as signals
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from hopscope.errors import CommandTimeout, ConnectionLost
-from hopscope.hosts.process import log_tail
+from hopscope.hosts.process import ProcessBase, log_tail
 
 
-class RemoteProcess(ABC):
+class RemoteProcess(ProcessBase):
     """See ``hosts.process.Process``. One that was lost has no code: asking for it raises ConnectionLost."""
 
     def __init__(self, name: str, host: str, pid: int, logs: tuple[Path, Path]) -> None:
@@ -28,10 +26,6 @@ class RemoteProcess(ABC):
     @abstractmethod
     def _tell(self, sig: int, group: bool) -> None:
         """Send a signal to the process's group, or to the process alone."""
-
-    @abstractmethod
-    def finish(self, timeout: float) -> int:
-        """The second half of ``stop``: wait for the end, and kill the group when it does not come."""
 
     def poll(self) -> int | None:
         if self._lost is not None:
@@ -53,21 +47,6 @@ class RemoteProcess(ABC):
         if not self._ended.is_set():
             self._tell(sig, False)
 
-    def stop(self, timeout: float = 5.0, sig: int = signals.SIGTERM) -> int:
-        self.ask(sig)
-        return self.finish(timeout)
-
     def ask(self, sig: int = signals.SIGTERM) -> None:
         if not self._ended.is_set():
             self._tell(sig, True)
-
-    def lines(self) -> list[str]:
-        return self.stdout.read_text(errors="replace").splitlines()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -22,6 +22,8 @@ REQUEST = 128 * 1024
 """Bytes of one request. A server may answer with less, and 32 KiB is what each must take; OpenSSH takes 255 KiB."""
 OUTSTANDING = 48
 CHUNK = 1 << 20
+LONGEST = 1 << 20
+"""Bytes of one answer. None has more than what was asked for, and a server may not have us keep what it likes."""
 
 
 class Channel(Protocol):
@@ -67,10 +69,14 @@ class Sftp:
             _next(wanted, ask)
         while waiting:
             number, kind, body = self._reply()
+            if number not in waiting:
+                raise EOFError("the server answers what was not asked")
             at, length = waiting.pop(number)
             if kind == STATUS:
                 raise _refusal(body)
             data = body[4:]
+            if kind != DATA or not 0 < len(data) <= length:
+                raise EOFError(f"the server gave {len(data)} bytes of a file for {length}")
             sink(at, data)
             if len(data) < length:
                 ask(at + len(data), length - len(data))
@@ -120,14 +126,14 @@ class Sftp:
 
     def _size(self, handle: bytes) -> int:
         kind, body = self._ask(FSTAT, _text(handle))
-        flags, size = struct.unpack_from("!IQ", body)
+        flags, size = _fields("!IQ", body)
         if kind != ATTRIBUTES or not flags & HAS_SIZE:
             raise EOFError("the server does not tell the size of a file")
         return int(size)
 
     def _written(self) -> int:
         _, _, body = self._reply()
-        if struct.unpack_from("!I", body)[0] != OK:
+        if _fields("!I", body)[0] != OK:
             raise _refusal(body)
         return 1
 
@@ -137,7 +143,7 @@ class Sftp:
         number, answered, answer = self._reply()
         if number != asked:
             raise EOFError("the server answers what was not asked")
-        if answered == STATUS and struct.unpack_from("!I", answer)[0] != OK:
+        if answered == STATUS and _fields("!I", answer)[0] != OK:
             raise _refusal(answer)
         return answered, answer
 
@@ -148,14 +154,16 @@ class Sftp:
 
     def _reply(self) -> tuple[int, int, bytes]:
         kind, body = self._receive()
-        return int.from_bytes(body[:4], "big"), kind, body[4:]
+        return int(_fields("!I", body)[0]), kind, body[4:]
 
     def _send(self, kind: int, body: bytes) -> None:
         self._channel.sendall(struct.pack("!IB", len(body) + 1, kind) + body)
 
     def _receive(self) -> tuple[int, bytes]:
         self._fill(5)
-        length, kind = struct.unpack_from("!IB", self._buffer)
+        length, kind = _fields("!IB", self._buffer)
+        if not 1 <= length <= LONGEST:
+            raise EOFError(f"the server announces an answer of {length} bytes")
         self._fill(4 + length)
         body = bytes(memoryview(self._buffer)[5 : 4 + length])
         del self._buffer[: 4 + length]
@@ -180,6 +188,13 @@ def _text(text: str | bytes) -> bytes:
     return struct.pack("!I", len(data)) + data
 
 
+def _fields(form: str, body: bytes | bytearray) -> tuple[int, ...]:
+    """Numbers at the beginning of an answer. EOFError where it is too short for them."""
+    if len(body) < struct.calcsize(form):
+        raise EOFError("the server's answer is too short")
+    return struct.unpack_from(form, body)
+
+
 def _refusal(body: bytes) -> Refused:
-    code, length = struct.unpack_from("!II", body)
+    code, length = _fields("!II", body)
     return Refused(code, body[8 : 8 + length].decode(errors="replace") or "no reason given")

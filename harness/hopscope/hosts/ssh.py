@@ -8,11 +8,10 @@ command becomes root by ``sudo -n``, which never asks. See ``ssh_shell`` for wha
 from __future__ import annotations
 
 import secrets
-import shlex
 import signal as signals
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,15 +20,16 @@ import paramiko
 from hopscope.errors import ConnectionLost, EnvironmentFault
 from hopscope.hosts import ssh_shell
 from hopscope.hosts.command import OUTPUT_LIMIT, Outcome
-from hopscope.hosts.executor import SYSTEM_PATH, Result, conclude
-from hopscope.hosts.process import CLOSE_SECONDS, await_ready, end_all
-from hopscope.hosts.ready import Ready
+from hopscope.hosts.executor import Command, conclude
+from hopscope.hosts.process import CLOSE_SECONDS, Process, log_files
+from hopscope.hosts.remote import Account, RemoteExecutor
 from hopscope.hosts.ssh_connection import Connection, Target
 from hopscope.hosts.ssh_files import Files
-from hopscope.hosts.ssh_process import SshProcess, log_files
+from hopscope.hosts.ssh_process import SshProcess
 from hopscope.hosts.ssh_stream import Stream
 
 KILL_SECONDS = 3.0
+MKDIR_SECONDS = 10.0
 BROKEN = (ConnectionLost, OSError, EOFError, paramiko.SSHException)
 """What a connection that breaks may show itself as."""
 BEGIN_SECONDS = 20.0  # start-up files of a login shell may be slow
@@ -45,17 +45,8 @@ print(digest.hexdigest())
 """
 
 
-@dataclass(frozen=True)
-class Account:
-    """An account of the host."""
-
-    uid: int
-    gid: int
-    home: str
-
-
 @dataclass
-class SshExecutor:
+class SshExecutor(RemoteExecutor):
     """The hands of one host.
 
     ``directory`` is its scratch directory there, ``logs`` where output of its processes goes on this machine; ``sudo``
@@ -69,7 +60,7 @@ class SshExecutor:
     sudo: bool = False
     python: str = "python3"
     here: bool = False
-    processes: list[SshProcess] = field(default_factory=list, repr=False)
+    processes: list[Process] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self.connection = Connection(self.name, self.target)
@@ -82,64 +73,30 @@ class SshExecutor:
         self.seen_from = ("", "", "", "")
         """Address and port of both ends of the connection as the host sees it: ours first."""
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float = 10.0,
-        check: bool = True,
-        user: str | None = None,
-        cwd: Path | str | None = None,
-        env: Mapping[str, str] | None = None,
-        stdin: bytes | None = None,
-    ) -> Result:
-        self.prepare()
-        return self._run(argv, timeout=timeout, check=check, user=user, cwd=cwd, env=env, stdin=stdin)
-
-    def spawn(
-        self,
-        argv: Sequence[str],
-        *,
-        name: str,
-        ready: Ready | None = None,
-        ready_timeout: float = 10.0,
-        user: str | None = None,
-        cwd: Path | str | None = None,
-        env: Mapping[str, str] | None = None,
-        directory: Path | None = None,
-    ) -> SshProcess:
-        self.prepare()
+    def _launch(self, command: Command, name: str, logs: Path | None) -> SshProcess:
         self._refuse_barred()
-        become, line, token = self._line(argv, user, cwd, env, stays=True)
-        words = shlex.join(argv)
-        channel = self.connection.open(words, timeout=BEGIN_SECONDS)
-        logs, files = log_files(directory or self.logs, name)
+        become, line, token = self._line(command, stays=True)
+        channel = self.connection.open(command.words, timeout=BEGIN_SECONDS)
+        paths, files = log_files(logs or self.logs, name)
         stream = Stream(channel, token, files[0].write, files[1].write)
         try:
             channel.get_transport().execute(channel, line)
-            self._begin(stream, words, time.monotonic() + BEGIN_SECONDS)
+            self._begin(stream, command.words, time.monotonic() + BEGIN_SECONDS)
         except BaseException as error:
             self.connection.release(channel)
             if isinstance(error, BROKEN):
-                raise self.connection.lost(words) from error
+                raise self.connection.lost(command.words) from error
             raise
-        process = SshProcess(
+        return SshProcess(
             name,
             self.name,
             stream,
-            logs,
+            paths,
             files,
             kill=lambda sig, target: self._kill(sig, target, become),
-            lost=lambda: self.connection.lost(words),
+            lost=lambda: self.connection.lost(command.words),
             release=lambda: self.connection.release(channel),
         )
-        self.processes.append(process)
-        try:
-            await_ready(process, ready, self, ready_timeout)
-        except BaseException:
-            process.stop(timeout=1.0)
-            raise
-        return process
 
     def put(self, local: Path, remote: str) -> None:
         self.prepare()
@@ -153,16 +110,17 @@ class SshExecutor:
         """Make the scratch directory. Its name is not to be guessed, and others may pass through it but not look."""
         with self._lock:
             if not self._made:
-                self._run(["mkdir", "-p", "-m", "711", str(self.directory)], cwd="/", login=True)
+                mkdir = Command(("mkdir", "-p", "-m", "711", str(self.directory)), cwd="/")
+                made = self._complete(mkdir, MKDIR_SECONDS, login=True)
+                conclude(mkdir.argv, made, timeout=MKDIR_SECONDS, check=True, host=self.name)
                 self._made = True
 
     def close(self, timeout: float = CLOSE_SECONDS) -> list[BaseException]:
         """Stop every process that was spawned, remove the scratch directory, end the connection. What went wrong."""
-        errors = end_all(self.processes, timeout)
-        self.processes.clear()
+        errors = self._end_all(timeout)
         try:
             if self._made:
-                self._run(["rm", "-rf", str(self.directory)], cwd="/", timeout=30)
+                self._own("rm", "-rf", str(self.directory), timeout=30)
         except EnvironmentFault as error:
             errors.append(error)
         self._made = False
@@ -170,40 +128,28 @@ class SshExecutor:
         self.connection.close()
         return errors
 
-    def _run(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float = 10.0,
-        check: bool = True,
-        user: str | None = None,
-        cwd: Path | str | None = None,
-        env: Mapping[str, str] | None = None,
-        stdin: bytes | None = None,
-        login: bool = False,
-    ) -> Result:
+    def _complete(self, command: Command, timeout: float, *, login: bool = False) -> Outcome:
         """``login``: as whoever logs in, without becoming root."""
         self._refuse_barred()
-        become, line, token = self._line(argv, user, cwd, env, login=login, reads=bool(stdin))
-        words = shlex.join(argv)
+        become, line, token = self._line(command, login=login)
         started = time.monotonic()
         deadline = started + timeout
         outcome = Outcome()
-        with self.connection.session(words, timeout=timeout) as channel:
+        with self.connection.session(command.words, timeout=timeout) as channel:
             stream = Stream(channel, token, outcome.stdout.extend, outcome.stderr.extend)
             try:
                 channel.get_transport().execute(channel, line)
-                outcome.returncode = stream.complete(stdin, deadline, OUTPUT_LIMIT)
+                outcome.returncode = stream.complete(command.stdin, deadline, OUTPUT_LIMIT)
             except BROKEN as error:
-                raise self.connection.lost(words, _tail(outcome)) from error
+                raise self.connection.lost(command.words, _tail(outcome)) from error
             outcome.seconds = time.monotonic() - started
             if outcome.returncode is None and stream.begun:
-                self._end(stream, become, words, outcome)
+                self._end(stream, become, command.words, outcome)
         if not stream.begun:
-            raise self._not_begun(stream, words, outcome.returncode)
+            raise self._not_begun(stream, command.words, outcome.returncode)
         if len(stream.connection) == 4:
             self.seen_from = stream.connection
-        return conclude(argv, outcome, timeout=timeout, check=check, host=self.name)
+        return outcome
 
     def _refuse_barred(self) -> None:
         if (fault := self.bar()) is not None:
@@ -246,45 +192,17 @@ class SshExecutor:
             except BROKEN as error:
                 raise self.connection.lost(f"kill {name} {target}") from error
 
-    def _line(
-        self,
-        argv: Sequence[str],
-        user: str | None,
-        cwd: Path | str | None,
-        env: Mapping[str, str] | None,
-        *,
-        stays: bool = False,
-        reads: bool = False,
-        login: bool = False,
-    ) -> tuple[Sequence[str], str, str]:
+    def _line(self, command: Command, *, stays: bool = False, login: bool = False) -> tuple[Sequence[str], str, str]:
         """What stands before every command of this account, the whole line, and its token."""
-        other = user is not None and user != self.target.user
-        account = self._account(user) if user is not None else None
+        other = command.user is not None and command.user != self.target.user
         become: tuple[str, ...] = ()
         if other and self.target.user != "root":
-            become = ("sudo", "-n", "-u", str(user), "--")
-        elif user is None and self.sudo and not login:
+            become = ("sudo", "-n", "-u", str(command.user), "--")
+        elif command.user is None and self.sudo and not login:
             become = ("sudo", "-n", "--")
-        switch = (account.uid, account.gid) if account is not None and other and not become else None
-        environment = {
-            "PATH": ":".join(SYSTEM_PATH),
-            "LANG": "C.UTF-8",
-            "HOME": str(self.directory) if account is None else account.home,
-            **(env or {}),
-        }
-        command = ssh_shell.clean(
-            argv, directory=str(self.directory / (cwd or "")), environment=environment, account=switch
-        )
-        token = f"hopscope-{secrets.token_hex(8)}"
-        return become, ssh_shell.begin(command, token=token, become=become, stays=stays, reads=reads), token
-
-    def _account(self, user: str) -> Account:
-        if user not in self._accounts:
-            entry = self._run(["getent", "passwd", user], cwd="/", check=False).text.split(":")
-            if len(entry) < 7:
-                raise EnvironmentFault(f"there is no user {user!r}", host=self.name)
-            self._accounts[user] = Account(int(entry[2]), int(entry[3]), entry[5])
-        return self._accounts[user]
+        words = self._clean(command, switch=other and not become)
+        token, reads = f"hopscope-{secrets.token_hex(8)}", bool(command.stdin)
+        return become, ssh_shell.begin(words, token=token, become=become, stays=stays, reads=reads), token
 
     def _file_session(self) -> paramiko.Channel:
         return self.connection.open("file transfers", timeout=BEGIN_SECONDS)
@@ -292,7 +210,7 @@ class SshExecutor:
     def _hash(self, path: str, size: int) -> str:
         """By hashlib where it pays to start Python: its sha256 may be eight times as fast as that of coreutils."""
         argv = ["sha256sum", "--", path] if size < HASH_HERE else [self.python, "-I", "-S", "-c", _SHA256, path]
-        return self._run(argv, timeout=HASH_SECONDS).text.split()[0].lstrip("\\")
+        return self._own(*argv, timeout=HASH_SECONDS).text.split()[0].lstrip("\\")
 
 
 def _tail(outcome: Outcome) -> str:

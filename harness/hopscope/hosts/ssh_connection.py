@@ -26,6 +26,8 @@ from hopscope.hosts.wait import wait_until
 
 CONNECT_SECONDS = 10.0
 REFUSED_SECONDS = 5.0
+GONE_SECONDS = 15.0
+"""Of sessions asked for, and none opened or refused: a host that is only slow keeps its connection until then."""
 USER_TIMEOUT_MS = 10_000
 KEEPALIVE_SECONDS = 3
 PACKET = 128 * 1024
@@ -78,7 +80,7 @@ class Connection:
     def __init__(self, name: str, target: Target) -> None:
         self.name = name
         self.target = target
-        self._transport: paramiko.Transport | None = None
+        self._transport: Transport | None = None
         self._proxy: _Proxy | None = None
         self._jump = Connection(f"{name} (jump)", target.jump) if target.jump is not None else None
         self._connecting = threading.Lock()
@@ -87,6 +89,8 @@ class Connection:
             True: threading.BoundedSemaphore(1),
         }
         self._busy: dict[int, str] = {}
+        self._ending = ""
+        """Why the transport has ended, where that is known."""
 
     @property
     def alive(self) -> bool:
@@ -104,7 +108,8 @@ class Connection:
     def open(self, what: str, *, timeout: float, reserved: bool = False) -> paramiko.Channel:
         """Like ``session``, for who calls ``release`` later.
 
-        Raises CommandTimeout when no session becomes free in time, ConnectionLost when the connection breaks.
+        Raises CommandTimeout when no session becomes free, or the host opens none, in time, EnvironmentFault where it
+        cannot be reached.
         """
         gate = self._gates[reserved]
         if not gate.acquire(timeout=timeout):
@@ -115,7 +120,7 @@ class Connection:
                 evidence=f"busy:\n{running}",
             )
         try:
-            channel = self._open(timeout)
+            channel = self._open(what, timeout)
         except BaseException:
             gate.release()
             raise
@@ -132,8 +137,10 @@ class Connection:
 
     def lost(self, what: str, evidence: str = "") -> ConnectionLost:
         """The error for ``what`` that ran when the connection broke."""
-        transport = self._transport
-        why = str((transport and transport.get_exception()) or "closed by the other side")
+        error = self._transport and self._transport.get_exception()  # which tells it once
+        if error:
+            self._ending = str(error)
+        why = self._ending or "closed by the other side"
         said = self._proxy.said if self._proxy is not None else ""
         told = "\n".join(each for each in (f"connection: {why}", said, evidence) if each)
         return ConnectionLost(
@@ -162,21 +169,21 @@ class Connection:
                 evidence=str(error),
             ) from error
 
-    def _open(self, timeout: float) -> paramiko.Channel:
+    def _open(self, what: str, timeout: float) -> paramiko.Channel:
         """A refusal while sessions of ours run, or have just ended, is the server's bound: then one more try is due."""
         refusals: list[str] = []
+        patience = min(CONNECT_SECONDS, max(1.0, timeout))
 
         def opened() -> paramiko.Channel | None:
             transport = self._live()
             try:
-                patience = min(CONNECT_SECONDS, max(1.0, timeout))
                 return transport.open_session(window_size=WINDOW, max_packet_size=PACKET, timeout=patience)
             except paramiko.ChannelException as refusal:
                 refusals.append(str(refusal))
                 return None
             except (paramiko.SSHException, EOFError, OSError) as error:
-                transport.close()
-                raise self._unreachable(str(error) or type(error).__name__) from error
+                failure = self._unopened(transport, what, patience, str(error) or type(error).__name__)
+            raise failure  # and not from that error, whose frames would keep the session
 
         try:
             return wait_until(opened, timeout=max(timeout, REFUSED_SECONDS), interval=0.02, what="a session")
@@ -189,10 +196,23 @@ class Connection:
                 ),
             ) from late
 
-    def _live(self) -> paramiko.Transport:
+    def _unopened(self, transport: Transport, what: str, waited: float, why: str) -> EnvironmentFault:
+        """A host that does not answer in time may be busy. All that runs there, and its lease, hangs on the connection,
+        which is given up only when it has not answered for long."""
+        if transport.is_active():
+            silent = transport.unanswered_seconds
+            if silent < GONE_SECONDS:
+                what = f"{self.target.place} opened no session within {waited:g} s for `{what}`"
+                return CommandTimeout(what, host=self.name)
+            self._ending = why = f"given up: no answer for {silent:.0f} s"
+        transport.close()
+        return self._unreachable(why)
+
+    def _live(self) -> Transport:
         with self._connecting:
             if self._transport is None or not self._transport.is_active():
                 self._drop()
+                self._ending = ""
                 self._transport = self._connect()
             return self._transport
 
@@ -204,7 +224,7 @@ class Connection:
         if proxy is not None:
             proxy.close()
 
-    def _connect(self) -> paramiko.Transport:
+    def _connect(self) -> Transport:
         stream = self._stream()
         transport = Transport(stream, default_window_size=WINDOW, default_max_packet_size=PACKET)
         transport.set_log_channel(LOG)

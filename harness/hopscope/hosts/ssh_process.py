@@ -71,10 +71,3 @@ class SshProcess(RemoteProcess):
             for file in self._files:
                 file.close()
             self._ended.set()
-
-
-def log_files(directory: Path, name: str) -> tuple[tuple[Path, Path], tuple[BinaryIO, BinaryIO]]:
-    """Where a process's output goes: both paths, and both files, empty and unbuffered."""
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = directory / f"{name}.out", directory / f"{name}.err"
-    return paths, (paths[0].open("wb", buffering=0), paths[1].open("wb", buffering=0))

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from typing import Any, ClassVar
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_CLOSE, MSG_CHANNEL_REQUEST, cMSG_CHANNEL_REQUEST
+from paramiko.common import (
+    MSG_CHANNEL_CLOSE,
+    MSG_CHANNEL_OPEN_FAILURE,
+    MSG_CHANNEL_OPEN_SUCCESS,
+    MSG_CHANNEL_REQUEST,
+    cMSG_CHANNEL_CLOSE,
+    cMSG_CHANNEL_REQUEST,
+)
 
 CIPHERS = ("aes128-gcm@openssh.com", "aes128-ctr")
 
@@ -34,6 +42,38 @@ class Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko has no ty
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._closing = threading.Lock()
+        self._unanswered: float | None = None
+        self._handler_table[MSG_CHANNEL_OPEN_SUCCESS] = self._opened
+        self._handler_table[MSG_CHANNEL_OPEN_FAILURE] = self._refused
+
+    @property
+    def unanswered_seconds(self) -> float:
+        """For how long sessions have been asked for and none was opened or refused."""
+        since = self._unanswered
+        return 0.0 if since is None else time.monotonic() - since
+
+    def open_session(self, *given: Any, **named: Any) -> Any:
+        if self._unanswered is None:
+            self._unanswered = time.monotonic()
+        return super().open_session(*given, **named)
+
+    def _opened(self, message: paramiko.Message) -> None:
+        """A session that comes when nobody waits for it any more is closed: it would keep a place of MaxSessions."""
+        self._unanswered = None
+        ours, theirs = message.get_int(), message.get_int()
+        channel = self._channels.get(ours)  # kept by whoever waits for it, and here
+        if channel is None:
+            answer = paramiko.Message()
+            answer.add_byte(cMSG_CHANNEL_CLOSE)
+            answer.add_int(theirs)
+            self._send_message(answer)
+            return
+        message.rewind()
+        self._parse_channel_open_success(message)
+
+    def _refused(self, message: paramiko.Message) -> None:
+        self._unanswered = None
+        self._parse_channel_open_failure(message)
 
     def end_input(self, channel: Any) -> None:
         """Say that no more input comes, unless the channel is closed: OpenSSH ends the whole connection when it is told

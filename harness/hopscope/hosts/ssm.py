@@ -22,13 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from hopscope.errors import ConnectionLost, EnvironmentFault
-from hopscope.hosts import ssh_shell
 from hopscope.hosts.command import OUTPUT_LIMIT, Outcome
-from hopscope.hosts.executor import SYSTEM_PATH, Result, conclude
-from hopscope.hosts.process import CLOSE_SECONDS, await_ready, end_all
-from hopscope.hosts.ready import Ready
+from hopscope.hosts.executor import Command, Result, conclude
+from hopscope.hosts.process import CLOSE_SECONDS, Process, log_files
 from hopscope.hosts.redact import has_secret, redact
-from hopscope.hosts.ssh_process import log_files
+from hopscope.hosts.remote import Account, RemoteExecutor
 from hopscope.hosts.ssm_command import Api, Commands, Held
 from hopscope.hosts.ssm_files import Files
 from hopscope.hosts.ssm_process import SsmProcess
@@ -47,7 +45,7 @@ TTL_SECONDS = 120.0
 
 
 @dataclass
-class SsmExecutor:
+class SsmExecutor(RemoteExecutor):
     """The hands of one instance.
 
     ``directory`` is its scratch directory there, ``logs`` where output of its processes goes on this machine; processes
@@ -62,14 +60,14 @@ class SsmExecutor:
     python: str = "python3"
     here: bool = False
     ttl: float = TTL_SECONDS
-    processes: list[SsmProcess] = field(default_factory=list, repr=False)
+    processes: list[Process] = field(default_factory=list, repr=False)
     notes: list[str] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self.commands = Commands(self.name, self.instance, self.api, token=f"hopscope-{secrets.token_hex(8)}")
         self.commands.diagnose = self._holders
         self._files = Files(self.name, self.api, self._ask)
-        self._accounts: dict[str, tuple[int, int, str]] = {}
+        self._accounts: dict[str, Account] = {}
         self._lock = threading.Lock()
         self._waiting = threading.BoundedSemaphore(WAITING)
         self._watched: list[SsmProcess] = []
@@ -78,66 +76,42 @@ class SsmExecutor:
         self._watcher: threading.Thread | None = None
         self._made = False
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float = 10.0,
-        check: bool = True,
-        user: str | None = None,
-        cwd: Path | str | None = None,
-        env: Mapping[str, str] | None = None,
-        stdin: bytes | None = None,
-    ) -> Result:
-        self.prepare()
+    def _complete(self, command: Command, timeout: float) -> Outcome:
         token = secrets.token_hex(8)
         source = None
-        if stdin:
+        if command.stdin:
             source = str(self.directory / "runs" / f"{token}.in")
-            self._files.deliver(stdin, source, 0o600, what=f"the input of {argv[0]}")
-        told = self._start(token, self._clean(argv, user, cwd, env), env, limit=timeout, stdin=source)
+            self._files.deliver(command.stdin, source, 0o600, what=f"the input of {command.argv[0]}")
+        told = self._start(token, command, limit=timeout, stdin=source)
         until = time.monotonic() + timeout + LATE_SECONDS
         while told["end"] is None:
             if time.monotonic() >= until:
-                raise ConnectionLost(f"nothing was heard of `{redact(shlex.join(argv), env)}`", host=self.name)
+                words = redact(command.words, command.env)
+                raise ConnectionLost(f"nothing was heard of `{words}`", host=self.name)
             with self._waiting:
                 told = self._look({token: None}, WAIT_SECONDS)[token]
         outcome = self._outcome(token, told)
         self._over.append(token)
         if outcome.returncode is None:
             outcome.seconds = max(timeout, outcome.seconds) if told["end"]["why"] == "late" else 0.0
-        try:
-            return conclude(argv, outcome, timeout=timeout, check=check, host=self.name)
-        except EnvironmentFault as error:
-            evidence = None if error.evidence is None else redact(error.evidence, env)
-            raise type(error)(redact(error.message, env), host=self.name, evidence=evidence) from None
+        return outcome
 
-    def spawn(
-        self,
-        argv: Sequence[str],
-        *,
-        name: str,
-        ready: Ready | None = None,
-        ready_timeout: float = 10.0,
-        user: str | None = None,
-        cwd: Path | str | None = None,
-        env: Mapping[str, str] | None = None,
-        directory: Path | None = None,
-    ) -> SsmProcess:
-        self.prepare()
-        token = f"stays-{secrets.token_hex(8)}"
-        logs, files = log_files(directory or self.logs, name)
-        told = self._start(token, self._clean(argv, user, cwd, env), env, stays=self.ttl)
-        process = SsmProcess(
-            name, self.name, token, told["pid"], logs, files, send=lambda sig, group: self._signal(token, sig, group)
-        )
-        self.processes.append(process)
-        self._watch(process)
+    def _concluded(self, command: Command, timeout: float, *, check: bool = True) -> Result:
+        outcome = self._complete(command, timeout)
         try:
-            await_ready(process, ready, self, ready_timeout)
-        except BaseException:
-            process.stop(timeout=1.0)
-            raise
+            return conclude(command.argv, outcome, timeout=timeout, check=check, host=self.name)
+        except EnvironmentFault as error:
+            evidence = None if error.evidence is None else redact(error.evidence, command.env)
+            raise type(error)(redact(error.message, command.env), host=self.name, evidence=evidence) from None
+
+    def _launch(self, command: Command, name: str, logs: Path | None) -> SsmProcess:
+        token = f"stays-{secrets.token_hex(8)}"
+        paths, files = log_files(logs or self.logs, name)
+        told = self._start(token, command, stays=self.ttl)
+        process = SsmProcess(
+            name, self.name, token, told["pid"], paths, files, send=lambda sig, group: self._signal(token, sig, group)
+        )
+        self._watch(process)
         return process
 
     def put(self, local: Path, remote: str) -> None:
@@ -160,8 +134,7 @@ class SsmExecutor:
 
     def close(self, timeout: float = CLOSE_SECONDS) -> list[BaseException]:
         """Stop every process that was spawned and remove the scratch directory. Returns what went wrong."""
-        errors = end_all(self.processes, timeout)
-        self.processes.clear()
+        errors = self._end_all(timeout)
         watcher = self._watcher
         if watcher is not None:
             watcher.join(WATCH_SECONDS + timeout)
@@ -179,8 +152,7 @@ class SsmExecutor:
     def _start(
         self,
         token: str,
-        argv: list[str],
-        env: Mapping[str, str] | None,
+        command: Command,
         *,
         limit: float | None = None,
         stays: float = 0,
@@ -195,7 +167,7 @@ class SsmExecutor:
                 {
                     "do": "start",
                     "token": token,
-                    "argv": argv,
+                    "argv": self._clean(command, switch=command.user != "root"),
                     "stdin": stdin,
                     "limit": limit,
                     "stays": stays,
@@ -204,7 +176,7 @@ class SsmExecutor:
                     "largest": OUTPUT_LIMIT,
                     "over": over,
                 },
-                secret=has_secret(env),
+                secret=has_secret(command.env),
             )
         except Held as held:
             self.notes.append(held.why)
@@ -214,7 +186,8 @@ class SsmExecutor:
                 self._waiting.release()
         if "pid" not in told:
             why = told.get("failed") or "; ".join(self.notes[-1:])
-            raise EnvironmentFault(f"`{redact(shlex.join(argv), env)}` did not begin", host=self.name, evidence=why)
+            words = redact(command.words, command.env)
+            raise EnvironmentFault(f"`{words}` did not begin", host=self.name, evidence=why)
         return told
 
     def _look(
@@ -300,11 +273,14 @@ class SsmExecutor:
             expected=max(request.get("wait", 0), seconds - COMMAND_SECONDS),
         )
         try:
-            return dict(json.loads(said))
+            answer = json.loads(said)
         except ValueError:
             raise EnvironmentFault(
                 f"the answer to {request['do']} was cut", host=self.name, evidence=said[-200:]
             ) from None
+        if not isinstance(answer, dict):
+            raise EnvironmentFault(f"the answer to {request['do']} is none", host=self.name, evidence=said[-200:])
+        return answer
 
     def _command(self, script: str, *, what: str) -> None:
         try:
@@ -319,26 +295,3 @@ class SsmExecutor:
         except (Held, EnvironmentFault) as error:
             return f"something that could not be found ({error})"
         return ", ".join(f"process {pid} (`{redact(words)}`)" for pid, words in found.items()) or "nothing that runs"
-
-    def _clean(
-        self, argv: Sequence[str], user: str | None, cwd: Path | str | None, env: Mapping[str, str] | None
-    ) -> list[str]:
-        account = self._account(user) if user is not None else None
-        environment = {
-            "PATH": ":".join(SYSTEM_PATH),
-            "LANG": "C.UTF-8",
-            "HOME": account[2] if account else str(self.directory),
-            **(env or {}),
-        }
-        switch = account[:2] if account and user != "root" else None
-        return ssh_shell.clean(
-            argv, directory=str(self.directory / (cwd or "")), environment=environment, account=switch
-        )
-
-    def _account(self, user: str) -> tuple[int, int, str]:
-        if user not in self._accounts:
-            entry = self.run(["getent", "passwd", user], cwd="/", check=False).text.split(":")
-            if len(entry) < 7:
-                raise EnvironmentFault(f"there is no user {user!r}", host=self.name)
-            self._accounts[user] = int(entry[2]), int(entry[3]), entry[5]
-        return self._accounts[user]

@@ -7,11 +7,9 @@ import signal as signals
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from hopscope.errors import CommandTimeout, WaitTimeout
-from hopscope.hosts.process import log_tail
+from hopscope.hosts.process import ProcessBase, log_tail
 from hopscope.lab.state import ProcessId
 from hopscope.lab.wait import wait_until
 
@@ -20,7 +18,7 @@ UNKNOWN_CODE = -1
 
 
 @dataclass(frozen=True)
-class AdoptedProcess:
+class AdoptedProcess(ProcessBase):
     """See ``hosts.process.Process``; ``returncode`` is None while it runs and -1 after."""
 
     name: str
@@ -51,21 +49,12 @@ class AdoptedProcess:
             if self.process.alive:
                 os.kill(self.pid, sig)
 
-    def stop(self, timeout: float = 5.0, sig: int = signals.SIGTERM) -> int:
+    def ask(self, sig: int = signals.SIGTERM) -> None:
         self.signal(sig)
+
+    def finish(self, timeout: float) -> int:
         try:
             return self.wait(timeout)
         except CommandTimeout:
             self.signal(signals.SIGKILL)
             return self.wait(timeout)
-
-    def lines(self) -> list[str]:
-        return self.stdout.read_text(errors="replace").splitlines()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -182,7 +182,8 @@ class Sut(BaseModel):
 
     ``fetch`` says where code comes from that is the user's to fetch; it is shown when a box lacks what it needs.
     ``promises`` are properties that not every system has, and that this one is judged by: ``identities``, that packets
-    add up from tap to tap. ``tunnel`` makes it one whose boxes are the ends of a tunnel.
+    add up from tap to tap; ``round_trips``, that no end takes a handshake that was answered early for the path's round
+    trip. ``tunnel`` makes it one whose boxes are the ends of a tunnel.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -192,7 +193,7 @@ class Sut(BaseModel):
     boxes: Mapping[str, Box] = Field(default_factory=dict)
     description: str = ""
     fetch: str = ""
-    promises: tuple[Literal["identities"], ...] = ()
+    promises: tuple[Literal["identities", "round_trips"], ...] = ()
     tunnel: Tunnel | None = None
 
     @model_validator(mode="after")

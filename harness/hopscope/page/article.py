@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from hopscope.checks import carried_by
 from hopscope.errors import HarnessFault
 from hopscope.page import chain, flows, lastmile
-from hopscope.page.html import Inside, Markup, anchor, code, details, listed, table, tag
+from hopscope.page.html import Inside, Markup, anchor, code, details, joined, listed, table, tag
 from hopscope.page.read import FAULTS, Test
 from hopscope.report import plots
 from hopscope.report.allure import parameters
@@ -34,6 +36,7 @@ def section(test: Test, *, captures: bool, folded: bool) -> Markup:
         tag("p", " · ".join(f"{each.name} {each.value}" for each in parameters(test.case)), class_="dim"),
     ]
     body: list[Inside] = [
+        *_carried(test),
         *_verdicts(test),
         *(_seen(test, name) if captures else [tag("p", "Its captures are not drawn here.", class_="dim")]),
     ]
@@ -45,6 +48,28 @@ def section(test: Test, *, captures: bool, folded: bool) -> Markup:
     if folded:
         body = [details("verdicts, chain, flows, settings", *body)]
     return tag("article", *head, *body, id=name, class_=test.outcome)
+
+
+def _carried(test: Test) -> Iterator[Inside]:
+    """What a rewriter that was overtaken needs to be told before all else: which flow, which frames."""
+    for reached in test.case.verdicts().values():
+        for one in reached:
+            if one.get("check") != carried_by.NAME or one.get("outcome") != "FAIL":
+                continue
+            yield tag(
+                "p", tag("strong", "It was not the system under test that carried this: "), f"{one.get('summary')}."
+            )
+            shown: dict[str, Mapping[str, Any]] = {}
+            for item in one.get("evidence", []):
+                shown.setdefault(str(item.get("flow") or "the box"), item)
+            yield listed(
+                joined((code(flow), f": {item.get('tap')}, frame {_frames(item)}, is {item.get('seen')}"))
+                for flow, item in [*shown.items()][:EVIDENCE]
+            )
+
+
+def _frames(item: Mapping[str, Any]) -> str:
+    return ", ".join(map(str, item.get("frames", [])[:10])) or "-"
 
 
 def _verdicts(test: Test) -> Iterator[Inside]:
@@ -78,8 +103,7 @@ def _evidence(verdict: dict[str, object]) -> Iterator[Inside]:
         return
     told = []
     for item in items[:EVIDENCE]:
-        frames = ", ".join(map(str, item.get("frames", [])[:10]))
-        where = f"{item.get('flow') or ''} {item.get('tap')} frame {frames or '-'}".strip()
+        where = f"{item.get('flow') or ''} {item.get('tap')} frame {_frames(item)}".strip()
         told.append(f"{where}: expected {item.get('expected')}, seen {item.get('seen')}")
     more = len(items) - EVIDENCE
     yield listed([*told, *([f"… {more} more in verdicts.json"] if more > 0 else [])])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hopscope.checks.capture_health import unhealthy
 from hopscope.checks.correlation import Kind, Passage, correlate
 from hopscope.draw import chain
 from hopscope.draw.chain import Hop, Way
@@ -26,6 +27,8 @@ def section(trace: Trace, name: str) -> list[Inside]:
     told = "segments with data, SYN, FIN or RST of connections that the captures hold whole"
     if not trace.same_clock:
         told += "; hosts have clocks of their own, so no delay is told"
+    if blind := unhealthy(trace):
+        told += f"; {', '.join(blind)} may have missed some of them: what is called lost was not seen, and no more"
     return [
         tag("h4", "The chain, hop by hop"),
         tag("div", Markup(drawn), class_="wide", tabindex="0", role="region", aria_label="the chain, hop by hop"),

@@ -80,7 +80,7 @@ def _tests(run: Path, manifest: Mapping[str, Any]) -> Iterator[Test]:
     known = {entry["test"]: entry for entry in manifest.get("tests", []) if "test" in entry}
     for nodeid in dict.fromkeys([*known, *outcomes]):
         entry, reached = known.get(nodeid, {}), outcomes.get(nodeid, {})
-        directory = run / entry["directory"] if "directory" in entry else None
+        directory = rundir.below(run, entry["directory"]) if "directory" in entry else None
         lab = labs.get(entry.get("lab"), {})
         name = lab.get("topology", {}).get("name")
         place = run / "labs" / rundir.slug(str(name)) if name else None

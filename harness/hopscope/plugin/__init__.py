@@ -13,7 +13,7 @@ import pytest
 
 from hopscope import __version__
 from hopscope.errors import HarnessFault, HopscopeError, NotOurs
-from hopscope.plugin import allure, asked, diffs, failing, faults, markers, newhooks, options, outcomes
+from hopscope.plugin import allure, asked, diffs, ended, failing, faults, markers, newhooks, options, outcomes
 from hopscope.plugin.ahead import lab_of
 from hopscope.plugin.fixtures import (
     _hopscope_capture,
@@ -31,6 +31,7 @@ from hopscope.plugin.fixtures import (
     traffic,
     tunnel,
 )
+from hopscope.plugin.heartbeat import Heartbeat
 from hopscope.plugin.lastmile import explain, lastmile
 from hopscope.plugin.session import COMPARED, VERDICTS, Session, attach, session_of
 from hopscope.plugin.workers import Workers
@@ -65,8 +66,10 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     markers.register(config)
-    attach(config, options.resolve(config))
+    session = attach(config, options.resolve(config))
+    config.pluginmanager.register(ended.Interrupts(session), "hopscope-ended")
     allure.register(config)
+    config.pluginmanager.register(Heartbeat(session_of(config).teller.say), "hopscope-heartbeat")
     if config.pluginmanager.hasplugin("xdist"):
         config.pluginmanager.register(Workers(config), "hopscope-workers")
 
@@ -177,8 +180,8 @@ def pytest_runtest_makereport(
     session.conclude(item, report, call.excinfo)
     tunnel: Any = getattr(item, "funcargs", {}).get("tunnel")
     if report.when == "call" and report.failed and isinstance(getattr(tunnel, "running", None), _tunnel_class()):
-        session = session_of(item.config)
-        told = explain(tunnel, session.run.test_directory(item.nodeid), session.options.repair)
+        where = session.directories.get(item.nodeid) or session.run.test_directory(item.nodeid)
+        told = explain(tunnel, where, session.options.repair)
         report.sections.append(("hopscope: the last mile", told))
     if call.excinfo is not None and isinstance(call.excinfo.value, HopscopeError):
         if report.failed and item.config.getoption("tbstyle") == "auto":
@@ -244,3 +247,4 @@ def pytest_exception_interact(node: pytest.Item | pytest.Collector, report: obje
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """After pytest's own, in which the last fixtures end and a lab may be kept."""
     session_of(session.config).finish()
+    ended.forget()

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hopscope.errors import HopscopeError, UsageError
+from hopscope.errors import HarnessFault, HopscopeError, UsageError
+from hopscope.plugin import ended
 from hopscope.plugin.session import Session
+from hopscope.run.phase import Phase
 from hopscope.run.rundir import note_fault, write_json
 
 if TYPE_CHECKING:
@@ -24,13 +26,16 @@ if TYPE_CHECKING:
 @contextmanager
 def building(session: Session, key: Any) -> Iterator[Chain]:
     """The chain of a key (what a test wants, and the folder to look for it). Raises what kept it from being built."""
+    from hopscope.lab import footprint
     from hopscope.plugin import chains
 
+    ended.listen()
     wanted, beside = key
     say, item = session.teller.say, session.item
     try:
         topology, source = chains.topology_of(session.options, wanted, beside)
         session.lab_directories[key] = session.run.lab_directory(topology.name)
+        session.run.enter(Phase.BUILDING)
         say(f"{'using' if session.options.use else 'building'} {session.options.use or topology.name}")
         context = chains.acquire(session.options, session.run, topology, source, _hooks(session, key))
         built = context.__enter__()
@@ -44,6 +49,7 @@ def building(session: Session, key: Any) -> Iterator[Chain]:
         session.ahead.built(item)
     say(f"{built.lab.name} is up: idle RTT {built.rtt_ns / 1e6:.2f} ms, every hop seen on both taps")
     session.chains[key] = built
+    made = footprint.of(built.lab)
     try:
         yield built
     except BaseException:
@@ -51,7 +57,10 @@ def building(session: Session, key: Any) -> Iterator[Chain]:
         raise
     finally:
         del session.chains[key]
+    session.run.enter(Phase.TEARING_DOWN)
     context.__exit__(None, None, None)
+    if made is not None and not session.keeps(key) and (left := made.left()):
+        raise HarnessFault(f"lab {built.lab.name} has ended and left: {'; '.join(left)}")
 
 
 def _explain(session: Session, directory: Path, error: HopscopeError) -> None:

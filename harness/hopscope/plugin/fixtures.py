@@ -170,7 +170,7 @@ def traffic(capture: Window, test_directory: Path, hopscope_session: Session) ->
 
     lab, replay = capture.chain.lab, hopscope_session.replay
     with (
-        RecordedTraffic(lab, test_directory, capture.tape)
+        RecordedTraffic(lab, test_directory, capture.tape, hopscope_session.run)
         if replay is None
         else StoredTraffic(lab, test_directory, replay.test)
     ) as load:

@@ -12,6 +12,7 @@ from hopscope.checks.verdict import Outcome, Verdict
 from hopscope.errors import EnvironmentFault, HarnessFault, HopscopeError, ProductFault
 from hopscope.plugin.limits import configured
 from hopscope.report.second_opinion import second_opinion
+from hopscope.run.doing import stages
 from hopscope.run.rundir import VERDICTS, write_json
 from hopscope.wire.trace import Trace
 
@@ -45,7 +46,8 @@ class Judged:
         if not checks and self.more:
             checks = (*standard(), *self.more)
         checks = tuple(configured(check, self.limits) for check in checks)
-        reached = expectation(*checks, placement=placement).judge(self.trace)
+        with stages("Judging") as progress:
+            reached = expectation(*checks, placement=placement).judge(self.trace, progress)
         self.record(reached, placement)
         return reached
 

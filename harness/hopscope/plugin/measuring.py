@@ -26,6 +26,7 @@ from hopscope.model.laid import LaidEnd
 from hopscope.model.topology import Impairment, Link, Port, stable_mac
 from hopscope.plugin.window import Window
 from hopscope.run import tape
+from hopscope.run.phase import Phase
 from hopscope.traffic.path_mtu import PathMtu, path_mtu
 from hopscope.traffic.ping import HEADERS, SMALL, PingReport, ping
 from hopscope.traffic.transfer import PORT, TransferReport, transfer
@@ -106,6 +107,7 @@ class Measuring:
     def call(self, method: Callable[..., Any], asked: dict[str, Any]) -> AbstractContextManager[Any]:
         """Around what a test asks: the call is noted with its arguments and with the answers that it rests on."""
         self.steps = []
+        self.window.chain.run.enter(Phase.LOADING)
         return self.window.tape.call(f"tunnel.{method.__name__}", arguments=asked, steps=self.steps)
 
     def _answer(self, asked: str, form: Callable[[], TypeAdapter[T]], ask: Callable[[], T]) -> T:

@@ -5,6 +5,7 @@ A test's outcome is FAIL, INCONCLUSIVE (also where that failed it, with ``--lab-
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,6 +19,8 @@ OUTCOME = "hopscope.outcome"
 
 _WORST = ("FAIL", "INCONCLUSIVE", "SKIPPED", "PASS")
 _REASON_LENGTH = 300
+#: What Python raises where the machine has no more of something.
+_EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 
 
 class Outcomes:
@@ -40,7 +43,7 @@ class Outcomes:
         if _WORST.index(outcome) < _WORST.index(self._outcome):
             self._outcome = outcome
             self._kind = _kind(outcome, report, error)
-            self._reason = "" if error is None else str(error.value).partition("\n")[0][:_REASON_LENGTH]
+            self._reason = "" if error is None else _first_line(str(error.value))
         for name, value in report.user_properties:
             if name == self._verdicts and report.when == "call":
                 self._checks = json.loads(str(value))
@@ -58,6 +61,8 @@ def _kind(outcome: str, report: pytest.TestReport, error: pytest.ExceptionInfo[B
         return HarnessFault.kind
     if isinstance(error.value, HopscopeError):
         return error.value.kind
+    if isinstance(error.value, MemoryError) or getattr(error.value, "errno", None) in _EXHAUSTED:
+        return EnvironmentFault.kind
     if report.when == "setup" and isinstance(error.value, pytest.fail.Exception):
         return EnvironmentFault.kind
     said = report.when == "call" and isinstance(error.value, AssertionError | pytest.fail.Exception)
@@ -115,3 +120,8 @@ def _by_check(verdicts: Iterable[Mapping[str, str]]) -> dict[str, list[str]]:
     for each in verdicts:
         found.setdefault(each["check"], []).append(each["outcome"])
     return found
+
+
+def _first_line(text: str) -> str:
+    line = text.partition("\n")[0]
+    return line if len(line) <= _REASON_LENGTH else f"{line[: _REASON_LENGTH - 2]} …"

@@ -10,6 +10,8 @@ from typing import Any
 
 from hopscope.lab.lab import Lab
 from hopscope.run import tape
+from hopscope.run.phase import Phase
+from hopscope.run.rundir import Run
 from hopscope.run.tape import Tape
 from hopscope.traffic.iperf3 import Iperf3Report
 from hopscope.traffic.report import RateMissed, TrafficReport
@@ -35,12 +37,14 @@ def _plain(value: dict[str, Any]) -> dict[str, Any]:
 
 
 class RecordedTraffic(Traffic):
-    def __init__(self, lab: Lab, directory: Path, noted: Tape) -> None:
+    def __init__(self, lab: Lab, directory: Path, noted: Tape, run: Run) -> None:
         super().__init__(lab, directory)
+        self._run = run
         self._tape = noted
         self._iperf3_runs = 0
 
     def connections(self, *given: Any, **named: Any) -> TrafficReport:
+        self._run.enter(Phase.LOADING)
         with self._tape.call("connections", arguments=arguments(Traffic.connections, given, named)) as facts:
             try:
                 report = super().connections(*given, **named)
@@ -51,6 +55,7 @@ class RecordedTraffic(Traffic):
         return report
 
     def iperf3(self, *given: Any, **named: Any) -> Iperf3Report:
+        self._run.enter(Phase.LOADING)
         with self._tape.call("iperf3", arguments=arguments(Traffic.iperf3, given, named)) as facts:
             report = super().iperf3(*given, **named)
             self._iperf3_runs += 1

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,16 @@ class Session:
     def finish(self) -> None:
         self.turns.end()
         if self._run is not None:
-            self._run.finish()
+            self._write(self._run.finish)
+
+    def _write(self, note: Callable[[], None]) -> None:
+        """A disk that is full is told once, in the summary: it must not end pytest as a mistake of its own."""
+        try:
+            note()
+        except OSError as error:
+            told = f"the run is not whole: it could not be written: {error.strerror}"
+            if told not in self.kept:
+                self.kept.append(told)
 
     def keeps(self, lab: Any) -> bool:
         """Whether the lab of this key is to outlive the session."""
@@ -114,7 +124,7 @@ class Session:
             return
         report.user_properties.append((OUTCOME, json.dumps(reached)))
         if self.started:
-            self.run.note_outcome(reached)
+            self._write(lambda: self.run.note_outcome(reached))
 
     def watch(self, item: pytest.Item, judged: Judged | Tunnel) -> None:
         self._judged.setdefault(item.nodeid, []).append(judged)

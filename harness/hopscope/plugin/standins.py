@@ -24,6 +24,7 @@ from hopscope.plugin.recorded import arguments, defaults
 from hopscope.plugin.window import Window
 from hopscope.report.dissect import require_tools
 from hopscope.run import tape
+from hopscope.run.rundir import below
 from hopscope.run.stored import StoredTest
 from hopscope.traffic.iperf3 import Iperf3Report
 from hopscope.traffic.iperf3 import report as iperf3_report
@@ -112,7 +113,7 @@ class StoredWindow(Window):
         _same_sut("open", "sut", call["sut"], sut)
         raise_stored(call)
         self._open_folder = call["folder"]
-        self.capture_directory = None if self._open_folder is None else self.directory / self._open_folder
+        self.capture_directory = None if self._open_folder is None else below(self.directory, self._open_folder)
 
     def start_sut(self, name: str) -> Any:
         call = self.stored.next("start_sut", typed("start_sut", [name], {}))
@@ -150,7 +151,7 @@ class StoredWindow(Window):
 
     def _link(self, folder: str) -> Path:
         """Bring the captures of a window here, each as it was recorded."""
-        linked = self.directory / folder
+        linked = below(self.directory, folder)
         if folder in self._linked:
             return linked
         ended = self.stored.find("end", folder)
@@ -159,8 +160,9 @@ class StoredWindow(Window):
         linked.mkdir(exist_ok=True)
         for name, sealed in ended["files"].items():
             source = self.stored.file(f"{folder}/{name}", sealed)
-            (linked / name).unlink(missing_ok=True)
-            (linked / name).symlink_to(source)
+            here = below(linked, name)
+            here.unlink(missing_ok=True)
+            here.symlink_to(source)
         self._linked.add(folder)
         return linked
 

@@ -25,6 +25,7 @@ class Teller:
         self.config = config
         self._worker = getattr(config, "workerinput", {}).get("workerid", "")
         self._file = getattr(config, "workerinput", {}).get(INPUT)
+        self._lifted = threading.Lock()
 
     def say(self, line: str) -> None:
         if self._worker:
@@ -36,7 +37,7 @@ class Teller:
         if capture is None:
             self.write(line)
             return
-        with capture.global_and_fixture_disabled():
+        with self._lifted, capture.global_and_fixture_disabled():
             self.write(line)
 
     def write(self, line: str) -> None:

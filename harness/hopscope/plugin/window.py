@@ -19,6 +19,8 @@ from hopscope.lab.wait import wait_until
 from hopscope.model.topology import Port
 from hopscope.plugin.chains import Chain
 from hopscope.run import story, tape
+from hopscope.run.doing import stages
+from hopscope.run.phase import Phase
 from hopscope.run.rundir import VERDICTS
 from hopscope.run.tape import Tape
 from hopscope.wire.trace import Trace
@@ -74,6 +76,7 @@ class Window:
             self.capture_directory = self.directory / f"capture-{self._count}"
             self._forget()
             session = CaptureSession(self.chain.lab, self.capture_directory)
+            self.chain.run.enter(Phase.CAPTURING)
             with story.step(self.directory, f"Captures live on {len(session.ports)} taps"):
                 session.start()
             self._session = session
@@ -90,6 +93,7 @@ class Window:
     def _start_sut(self, name: str) -> RunningSut:
         if self._sut is not None:
             raise HarnessFault(f"SUT {self._sut.sut.name} is still on the path")
+        self.chain.run.enter(Phase.STARTING)
         with story.step(self.directory, f"SUT {name} started", sut=name) as step:
             self._sut = self.chain.running(name, self.directory, self._folders)
             step.facts["placement"] = str(self._sut.sut.placement)
@@ -176,20 +180,27 @@ class Window:
     def close(self) -> Trace | None:
         """Settle, drain, stop; returns the window's Trace, or None when it was not captured."""
         directory = self.end()
-        return None if directory is None else Trace.load(directory)
+        if directory is None:
+            return None
+        with stages("Loading the captures") as progress:
+            return Trace.load(directory, progress)
 
     def end(self) -> Path | None:
         """Settle, drain, stop; returns the folder of the captures, or None when there are none."""
         with self.tape.call("close", folder=self.capture_directory.name if self.capture_directory else None):
             for ask in self.before_end:
                 ask()
-            return self._close()
+            directory = self._close()
+        if directory is not None:
+            self.chain.run.enter(Phase.JUDGING)
+        return directory
 
     def _close(self) -> Path | None:
         if self._session is None:
             self.stop_sut()
             self._refuse_leftovers()
             return None
+        self.chain.run.enter(Phase.DRAINING)
         with story.step(self.directory, "Network quiet, SUT stopped, captures drained"):
             try:
                 self.settle()

@@ -58,7 +58,7 @@ class Lease:
     def about_to(self, setting: Setting) -> Callable[[], None]:
         """Leave with the guardian what undoes a setting that is going to be applied. Call the answer once it is
         undone."""
-        asked = _Asked(self._host)
+        asked: Any = _Asked(self._host)
         rehearsal = copy.copy(setting)
         rehearsal.apply(asked)
         asked.changes.clear()
@@ -110,11 +110,13 @@ class Lease:
             self._host.put(Path(file.name), "undo")
 
     def _live(self, pause: float) -> None:
-        while not self._ended.wait(pause):
+        told = True
+        while not self._ended.wait(pause if told else pause / SIGNS_IN_TTL):
             try:
                 self._process.signal(signal.SIGUSR1)
+                told = True
             except EnvironmentFault:
-                continue  # whoever uses the connection next is told
+                told = False  # whoever uses the connection next is told
 
 
 class _Asked:

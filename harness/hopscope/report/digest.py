@@ -66,7 +66,7 @@ def digest(run: Path) -> Digest:
         outcomes |= {outcome["test"]: outcome["outcome"] for outcome in rundir.outcomes(each)}
         for entry in told.get("tests", []):
             if {"test", "directory"} <= entry.keys():
-                budgets |= _budgets(entry["test"], Case(each, each / entry["directory"], None))
+                budgets |= _budgets(entry["test"], Case(each, rundir.below(each, entry["directory"]), None))
     joined = {name: ", ".join(sorted(values)) for name, values in context.items()}
     return Digest(str(manifest.get("run", run.name)), int(manifest.get("started_ns", 0)), joined, outcomes, budgets)
 

@@ -24,6 +24,8 @@ from hopscope.wire.tunnel import TunnelTrace
 WORST = ("FAIL", "INCONCLUSIVE")
 EMPTY = 24
 """Bytes of a pcap file without packets."""
+START = 10_000
+"""Bytes that are kept for what is to be read first, which is written last."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Evidence:
         self.limits = limits or Limits()
         self.notes: list[str] = []
         self._work = work
-        self._left = self.limits.total
+        self._left = self.limits.total - START
         self.window, self.trace = self._loaded()
         self.flow = None if self.trace is None else shown_flow(self.trace, self._worst(), failed_ports(case.directory))
 
@@ -142,7 +144,9 @@ class Evidence:
             self._add(logs, each)
         for each in self._details():
             self._add(details, each)
-        first.attachments.insert(0, attachment.text("Start here", self._start(), attachment.MARKDOWN))
+        first.attachments.insert(
+            0, attachment.text("Start here", self._start(), attachment.MARKDOWN, limit=START - 100)
+        )
         return [group for group in (first, captures, logs, details) if group.attachments]
 
     # -- captures ------------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def picture(trace: Trace, index: int, *, marked: Collection[tuple[str, int]] = (
     flow = trace.flows[index]
     found = rows(trace, flow, marked)
     look = _Look(trace, flow, found)
-    arrows = [look.arrow(row) for row in found]
+    arrows = every = [look.arrow(row) for row in found]
     left_out = None
     if len(arrows) > max_rows:
         first = min(HEAD_ROWS, max_rows - 1)
@@ -46,7 +46,7 @@ def picture(trace: Trace, index: int, *, marked: Collection[tuple[str, int]] = (
     notes += [f"{LANES[_LANE[at]]}: no capture" for at in (0, 5) if Position(at) not in trace.taps]
     return Ladder(
         title=f"{flow.label.replace(' > ', ' → ')} · {flow.placement.value}",
-        subtitle=_subtitle(trace, flow, found),
+        subtitle=_subtitle(trace, flow, found, {arrow.kind for arrow in every}),
         lanes=LANES,
         arrows=arrows,
         bracket=_bracket(found),
@@ -144,7 +144,7 @@ def _to_client(found: Sequence[Row]) -> list[Row]:
     return sorted(here, key=lambda row: row.arrived.time if row.arrived else 0)
 
 
-def _subtitle(trace: Trace, flow: Flow, found: Sequence[Row]) -> str:
+def _subtitle(trace: Trace, flow: Flow, found: Sequence[Row], kinds: Collection[Kind]) -> str:
     parts = [f"{len(found)} segments on their links"]
     lost: Counter[tuple[Position, Position]] = Counter()
     for row in found:
@@ -155,7 +155,7 @@ def _subtitle(trace: Trace, flow: Flow, found: Sequence[Row]) -> str:
         for (source, target), number in lost.items()
     ]
     if flow.translator:
-        parts.append(f"translated by {flow.translator}")
+        parts.append(f"translated by {flow.translator}" if Kind.TRANSLATED in kinds else "nothing of it was translated")
     if trace.rtt_ns:
         parts.append(f"idle round trip {trace.rtt_ns / 1e6:.2f} ms")
     return " · ".join(parts)

@@ -2,6 +2,7 @@
 
     RUN/manifest.json            what ran, on what, with which settings
     RUN/outcomes.jsonl           what each test on a lab came to, with the outcome of each of its checks
+    RUN/phases.jsonl             what was being done to a lab, and since when: see ``phase``
     RUN/labs/TOPOLOGY/           how the lab was built and proven; logs and preflight where it could not be
     RUN/tests/SLUG/test.json     which test it is, on which lab
     RUN/tests/SLUG/story.jsonl   what was done, step by step, for people
@@ -22,10 +23,12 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from hopscope.errors import HopscopeError, UsageError
+from hopscope.errors import HarnessFault, HopscopeError, UsageError
+from hopscope.run import phase
+from hopscope.run.phase import Phase
 
 KEEP_RUNS = 20
 KEEP_BYTES = 5 * 10**9
@@ -53,6 +56,13 @@ def slug(nodeid: str) -> str:
     return _SLUG_BAD.sub("-", name).strip("-.")[:_SLUG_LENGTH] or "test"
 
 
+def below(directory: Path, name: object) -> Path:
+    """What a file of a run names within it. HarnessFault for a name that leads out: a run may be a stranger's."""
+    if not isinstance(name, str) or "\0" in name or PurePath(name).is_absolute() or ".." in PurePath(name).parts:
+        raise HarnessFault(f"{directory}: it names {name!r}, which is no place within it")
+    return directory / name
+
+
 class Run:
     """A run directory that is being written. Create with :meth:`create`."""
 
@@ -72,7 +82,7 @@ class Run:
         name += f"-{worker}" if worker else ""
         directory = root / name
         try:
-            directory.mkdir(parents=True)
+            directory.mkdir(0o700, parents=True)  # captures are what was sent: nobody else's
         except OSError as error:
             raise UsageError(
                 f"cannot make the run directory {directory}: {error.strerror}; see --lab-run-dir"
@@ -108,6 +118,10 @@ class Run:
     def append(self, key: str, value: Any) -> None:
         self._manifest.setdefault(key, []).append(value)
         self._write()
+
+    def enter(self, begins: Phase) -> None:
+        """Note what is done from now on."""
+        phase.enter(self.directory, begins)
 
     def note_outcome(self, outcome: Mapping[str, Any]) -> None:
         """What a test came to, as a line of its own: a manifest is written anew as a whole each time."""

@@ -57,7 +57,7 @@ class StoredTest:
 
     def file(self, name: str, sealed: Mapping[str, Any]) -> Path:
         """A file of the test, as it was recorded. HarnessFault when it is not."""
-        path = self.directory / name
+        path = rundir.below(self.directory, name)
         tape.check(path, sealed)
         return path
 
@@ -87,7 +87,7 @@ class StoredRun:
         for entry in manifest.get("tests", []):
             if {"directory", "lab", "rtt_ns"} <= entry.keys() and entry["lab"] in labs:
                 nodeid = entry["test"]
-                place = directory / entry["directory"]
+                place = rundir.below(directory, entry["directory"])
                 self.tests[nodeid] = StoredTest(nodeid, place, labs[entry["lab"]], entry)
         for outcome in rundir.outcomes(directory):
             self.outcomes[outcome["test"]] = outcome

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hopscope.errors import HopscopeError
+from hopscope.run.doing import doing
 
 FILE = "story.jsonl"
 
@@ -35,7 +36,8 @@ def step(directory: Path, title: str, **facts: Any) -> Iterator[Step]:
     """Told when the block ends, however it ends."""
     one = Step(title, time.time_ns(), facts=facts)
     try:
-        yield one
+        with doing(lambda: one.title):
+            yield one
     except BaseException as error:
         one.outcome = error.kind if isinstance(error, HopscopeError) else "broken"
         raise

@@ -44,7 +44,10 @@ CONNECTING, SENDING, RECEIVING, CLOSING, DONE = range(5)
 #: How far the established rate may be judged: fewer samples, or a burst, say nothing about a rate.
 EDGE = 0.05
 TCP_CONGESTION = 13
+TCP_FASTOPEN_CONNECT = 30
 IP_BIND_ADDRESS_NO_PORT = 24
+OTHER_FILES = 64
+"""Open files that are no connection."""
 FIRST_START_NS = 20_000_000
 """Between the end of set-up and the first connection."""
 
@@ -136,7 +139,7 @@ class Connection:
 
 
 class Generator:
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, files: int) -> None:
         self.options = options
         self.family = socket.AF_INET6 if ":" in options.target else socket.AF_INET
         self.connections = [
@@ -152,6 +155,8 @@ class Generator:
         self.cc = options.cc.encode() if options.cc else b""
         self.stopped = False
         self.t0 = 0
+        self.room = files - OTHER_FILES
+        """Connections that may be open at once: the next one waits for room, which its ``late_ns`` shows."""
 
     def run(self) -> None:
         """Start every connection when it is due and serve the open ones until all have an outcome."""
@@ -165,7 +170,7 @@ class Generator:
             before = started
             # A few at a time, so that a late timeline does not starve the connections that are open.
             for _ in range(8):
-                if started == total or due > now:
+                if started == total or due > now or len(self.open) >= self.room:
                     break
                 self.start(self.connections[started], due, now)
                 started += 1
@@ -176,8 +181,9 @@ class Generator:
             self.expire(now)
             if started == total and not self.open:
                 break
-            wake = due if started < total else min(queue[0].deadline for queue in self.queues() if queue)
-            behind = started < total and due <= now
+            waiting = started < total and len(self.open) < self.room
+            wake = due if waiting else min(queue[0].deadline for queue in self.queues() if queue)
+            behind = waiting and due <= now
             if not behind:
                 self.timer.at(wake)
             self.attend(0 if behind else -1)
@@ -205,6 +211,8 @@ class Generator:
             if self.options.source:
                 sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((self.options.source[connection.index % len(self.options.source)], 0))
+            if self.options.fast_open:
+                sock.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1)
             self.request(connection)
             connection.start_ns = time.time_ns()
             code = sock.connect_ex((self.options.target, connection.port))
@@ -418,6 +426,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--response", type=int, default=1024, help="bytes")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--cc", help="congestion control of each socket")
+    parser.add_argument("--fast-open", action="store_true", help="requests in the SYN once a server gave a cookie")
     parser.add_argument("--deadline", type=float, default=10.0, help="seconds for each connection, from its start")
     parser.add_argument("--grace", type=float, default=0.0, help="seconds to watch on after a missed deadline")
     parser.add_argument("--close", choices=("fin", "rst"), default="fin")
@@ -452,14 +461,14 @@ def check_port_space(options: argparse.Namespace) -> Optional[str]:  # noqa: UP0
     )
 
 
-def raise_file_limit(wanted: int) -> Optional[str]:  # noqa: UP045
-    """Allow as many open files as there may be connections; why it is not possible, or None."""
+def raise_file_limit(wanted: int) -> int:
+    """Allow as many open files as are wanted, or as many as may be; returns how many those are."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and wanted > hard:
-        return f"{wanted} open files are needed at once and the limit is {hard}: raise `ulimit -Hn`"
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return None
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return wanted if soft == resource.RLIM_INFINITY else soft
 
 
 def main(argv: list[str]) -> int:
@@ -471,11 +480,10 @@ def main(argv: list[str]) -> int:
     if problem:
         print(f"generator: {problem}", file=sys.stderr)
         return 64
-    # At a rate, as many are open as start within one deadline and its grace: all of them in the worst case.
-    at_once = options.connections
-    if options.rate:
-        at_once = min(at_once, int(options.rate * (options.deadline + options.grace)) + 100)
-    problem = raise_file_limit(at_once + 64)
+    allowed = raise_file_limit(options.connections + OTHER_FILES)
+    if not options.rate and allowed < options.connections + OTHER_FILES:
+        problem = f"{options.connections} connections at once need as many open files and the limit is {allowed}: "
+        problem += "raise `ulimit -Hn`, or give a --rate"
     try:
         congestion_control(socket.AF_INET, options.cc)
     except OSError as error:
@@ -483,7 +491,7 @@ def main(argv: list[str]) -> int:
     if problem:
         print(f"generator: {problem}", file=sys.stderr)
         return 2
-    generator = Generator(options)
+    generator = Generator(options, allowed)
 
     def stop(signum: int, frame: object) -> None:
         generator.stopped = True

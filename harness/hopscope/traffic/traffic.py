@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from hopscope.errors import CommandFailed, EnvironmentFault, UsageError
+from hopscope.errors import CommandFailed, EnvironmentFault, HopscopeError, UsageError
 from hopscope.hosts.process import Process, log_tail
 from hopscope.hosts.ready import LogLine
 from hopscope.lab.lab import Lab
 from hopscope.lab.wait import wait_until
 from hopscope.model.topology import Role
 from hopscope.run import story
+from hopscope.run.doing import doing
 from hopscope.traffic.iperf3 import Iperf3Report, iperf3
 from hopscope.traffic.report import TrafficReport, parse
 
@@ -38,9 +40,11 @@ class Traffic:
         self._python = python
         self._client = client or lab.topology.role(Role.CLIENT).name
         self._responder: Process | None = None
-        self._responder_cc: str | None = None
+        self._responder_kind: tuple[str | None, bool] = None, False
         self._runs = 0
         self._first = 0
+        self._asking = threading.Lock()
+        """One question to the responder at a time: an answer is the first that comes after it."""
 
     @property
     def target(self) -> str:
@@ -70,19 +74,22 @@ class Traffic:
         close: Literal["fin", "rst"] = "fin",
         sources: Sequence[str] = (),
         check_rate: bool = True,
+        fast_open: bool = False,
     ) -> TrafficReport:
         """Open ``count`` connections, ``rate`` per second (None: all at once), and return what became of each.
 
         Each sends ``rounds`` requests of ``request`` bytes, gets ``response`` bytes for each, and is closed by the
         client. ``timeout`` is seconds for each connection from its start; one that misses it is watched on for
         ``grace`` seconds, and is ``late`` instead of ``timeout`` when it completes in them, or given up with a reset.
-        ``cc`` is the congestion control of the sockets at both ends (None: the hosts' default). Raises RateMissed
+        ``cc`` is the congestion control of the sockets at both ends (None: the hosts' default). ``fast_open`` sends the
+        request with the SYN (RFC 7413) once the server has given a cookie, where sysctl tcp_fastopen lets both. Raises
+        RateMissed
         (environment) when the client could not keep to ``rate``, unless ``check_rate`` is off; UsageError for what
         cannot be asked, such as more connections than there are ports for; EnvironmentFault when a host refuses. A
         connection that fails is an outcome, not an error.
         """
         ports = tuple(ports or self._lab.topology.service.ports)
-        self._serve(cc)
+        self._serve(cc, fast_open)
         argv = [*self._program("generator.py", self._client), "--target", self.target]
         argv += ["--ports", ",".join(map(str, ports)), "--connections", str(count), "--request", str(request)]
         argv += [
@@ -99,9 +106,12 @@ class Traffic:
         argv += ["--rate", repr(float(rate))] if rate is not None else []
         argv += ["--cc", cc] if cc is not None else []
         argv += ["--source", ",".join(sources)] if sources else []
+        argv += ["--fast-open"] if fast_open else []
         before = self.server_counters()
         with story.step(self._directory, f"Traffic: {count} connections asked for") as step:
-            report = self._generate(argv, (count / rate if rate else 0.0) + timeout + grace + _MARGIN_SECONDS, before)
+            with doing(lambda: self._course(before)):
+                limit = (count / rate if rate else 0.0) + timeout + grace + _MARGIN_SECONDS
+                report = self._generate(argv, limit, before)
             step.title = f"Traffic: {report.completed} of {count} connections completed"
             step.facts |= {"outcomes": report.outcomes, "rate": rate}
         self._first += count
@@ -140,6 +150,10 @@ class Traffic:
         process = self._responder
         if process is None:
             return {}
+        with self._asking:
+            return self._counters(process)
+
+    def _counters(self, process: Process) -> dict[str, int]:
         seen = len(_events(process, "counters"))
         process.signal(signal.SIGUSR1)
         wait_until(
@@ -171,6 +185,14 @@ class Traffic:
     ) -> None:
         self.close()
 
+    def _course(self, before: dict[str, int]) -> str:
+        """How far a load is, in words, while it runs."""
+        try:
+            now = self.server_counters()
+        except HopscopeError as error:
+            return f"the server does not say how many have reached it: {error.message}"
+        return f"{now.get('accepted', 0) - before.get('accepted', 0):,} of them accepted by the server so far"
+
     def _generate(self, argv: list[str], timeout: float, before: dict[str, int]) -> TrafficReport:
         host = self._lab.hosts[self._client]
         result = host.run(argv, timeout=timeout, check=False)
@@ -187,8 +209,8 @@ class Traffic:
         server = {name: value - before.get(name, 0) if name != "open" else value for name, value in after.items()}
         return parse(result.stdout.decode(), server)
 
-    def _serve(self, cc: str | None) -> None:
-        if self._responder is not None and self._responder_cc != cc:
+    def _serve(self, cc: str | None, fast_open: bool) -> None:
+        if self._responder is not None and self._responder_kind != (cc, fast_open):
             self.close()
         if self._responder is not None:
             return
@@ -196,13 +218,14 @@ class Traffic:
         argv = [*self._program("responder.py", service.host), "--bind", self.target]
         argv += ["--ports", ",".join(map(str, service.ports))]
         argv += ["--cc", cc] if cc is not None else []
+        argv += ["--fast-open"] if fast_open else []
         self._responder = self._lab.hosts[service.host].spawn(
             argv,
             name=f"{service.host}-responder",
             ready=LogLine('"event": "ready"', stream="stdout"),
             directory=self._directory,
         )
-        self._responder_cc = cc
+        self._responder_kind = (cc, fast_open)
 
     def _program(self, name: str, host: str) -> list[str]:
         """Copy a program to a host and return the command line that runs it there."""

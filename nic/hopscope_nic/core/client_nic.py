@@ -20,6 +20,7 @@ from hopscope_nic.core.actions import CLIENT, SERVER, Action, Actions, Send
 from hopscope_nic.core.flow import CLOSING, REFUSED, WAITING, Flow
 from hopscope_nic.core.isn import spoofed_isn
 from hopscope_nic.core.limits import SPOOFED_WINDOW, Limits, Link
+from hopscope_nic.core.offload import Adopted
 from hopscope_nic.core.options import SynOptions
 from hopscope_nic.core.segment import ACK, CWR, ECE, RST, SYN, Packet, Segment, build, reverse
 from hopscope_nic.core.translator import MASK, FlowLog, Translator
@@ -47,7 +48,7 @@ class ClientNic(Translator):
 
     def _syn(self, segment: Segment, now: float) -> Iterable[Action]:
         key = segment.key
-        flow = self.flows.by_client.get(key)
+        flow = self._find(CLIENT, segment, now)
         if flow is not None:
             if flow.client_isn == segment.seq:
                 flow.seen = now
@@ -67,10 +68,9 @@ class ClientNic(Translator):
 
         Where an `offload` carries what the client says next, the SYN must be on its way by then: it goes first.
         """
-        done = None if self.offload is None else self.offload.greeted(key, segment.seq)
-        isn = done or spoofed_isn(self._secret, key, now)
-        synack = None if done else Send(CLIENT, self._synack(reverse(key), isn, segment.seq, offered))
-        if synack is not None and self.offload is None:
+        isn = spoofed_isn(self._secret, key, now)
+        synack = Send(CLIENT, self._synack(reverse(key), isn, segment.seq, offered))
+        if self.offload is None:
             yield synack
         segment.route()
         flow = Flow(key, segment.seq, isn, offered, now)
@@ -82,9 +82,8 @@ class ClientNic(Translator):
         flow.syn = segment.copy()
         self.counters.syn_answered += 1
         self.counters.syn_forwarded += 1
-        if not done:
-            yield Send(SERVER, segment)
-        if synack is not None and self.offload is not None:
+        yield Send(SERVER, segment)
+        if self.offload is not None:
             yield synack
         if self._log is not None:
             self._log("syn_answered", flow)
@@ -127,6 +126,14 @@ class ClientNic(Translator):
             self.counters.syn_retransmitted += 1
             actions.append(Send(SERVER, flow.syn))
         return actions or self._drop("repeated_syn")
+
+    def _wait_again(self, adopted: Adopted, now: float) -> None:
+        super()._wait_again(adopted, now)
+        flow, syn = adopted.flow, adopted.syn
+        syn.route()
+        syn.set_ack(flow.spoofed_isn if self.stamps else 0)
+        flow.syn = syn
+        self.flows.schedule(flow, max(now, adopted.began + self.limits.first_retry))
 
     def _due(self, flow: Flow, now: float) -> List[Action]:
         if flow.state is not WAITING or flow.syn is None:
@@ -178,12 +185,12 @@ class StampClientNic(ClientNic):
             stopped = None if crossed else self._route(segment, SERVER)
             if stopped is not None:
                 return stopped
-            flow = self.flows.by_client.get(segment.key)
+            flow = self._find(CLIENT, segment, now)
             if flow is not None and flow.state is WAITING:
                 flow.client_heard = True
                 self._note(flow, flags, now)
             return [] if crossed else self._pass(SERVER, segment)
-        flow = self.flows.by_server.get(segment.key)
+        flow = self._find(SERVER, segment, now)
         if flow is not None and flow.state is WAITING:
             if flags & SYN:
                 # Nobody translates behind us: what the client was told cannot be made true.

@@ -26,7 +26,7 @@ class ServerNic(Translator):
     server_is_near = True
 
     def _syn(self, segment: Segment, now: float) -> Actions:
-        flow = self.flows.by_client.get(segment.key)
+        flow = self._find(CLIENT, segment, now)
         if flow is not None:
             if flow.client_isn == segment.seq:
                 flow.seen = now
@@ -41,7 +41,6 @@ class ServerNic(Translator):
         flow.syn_end = segment.next_seq
         if not self._make_room():
             return self._drop("table_full")
-        done = None if self.offload is None else self.offload.greeted(flow.key, flow.client_isn)
         self._admit(flow, now + self.limits.waiting)
         if stamp:
             segment.set_ack(0)
@@ -50,7 +49,7 @@ class ServerNic(Translator):
         self.counters.syn_forwarded += 1
         if self._log is not None:
             self._log("stamp_read" if stamp else "passed", flow)
-        return [] if done else [Send(SERVER, segment)]
+        return [Send(SERVER, segment)]
 
     def _repeated_syn(self, flow: Flow, segment: Segment) -> Actions:
         """Sent again by ClientNIC or the client. The first stamp stays; a server that has answered is not asked again.

@@ -27,8 +27,8 @@ from hopscope_nic.core.flow import (
 from hopscope_nic.core.flow_table import FlowTable
 from hopscope_nic.core.hold import Held, HoldPool
 from hopscope_nic.core.limits import SPOOFED_WINDOW, Limits, Link
-from hopscope_nic.core.offload import Offload
-from hopscope_nic.core.segment import ACK, ENDS, RST, SYN, Segment, build
+from hopscope_nic.core.offload import Adopted, Offload
+from hopscope_nic.core.segment import ACK, ENDS, RST, SYN, Segment, build, reverse
 from hopscope_nic.core.translation import PLAIN, Translation
 
 MASK = 0xFFFFFFFF
@@ -59,6 +59,7 @@ class Translator:
         self.offload: Optional[Offload] = None
         """Who crosses ordinary segments of open flows instead of this machine."""
         self._log = log
+        self.tells_flows = log is not None
 
     # -- the datapath's side
 
@@ -76,7 +77,7 @@ class Translator:
                 if segment.flags & ACK:
                     return self._drop("unexpected_synack")
                 return self._syn(segment, now)
-            flow = self.flows.by_client.get(segment.key)
+            flow = self._find(CLIENT, segment, now)
             if flow is None:
                 return self._drop("unknown_flow")
             flow.seen = now
@@ -86,7 +87,7 @@ class Translator:
             if flow.translation is not None:
                 return self._cross_to_server(flow, segment, now)
             return self._early_from_client(flow, segment, now)
-        flow = self.flows.by_server.get(segment.key)
+        flow = self._find(SERVER, segment, now)
         if flow is None:
             return self._drop("unknown_flow")
         flow.seen = now
@@ -111,21 +112,39 @@ class Translator:
             actions += self._due(flow, now)
         return actions
 
-    def catch_up(self, now: float) -> Actions:
-        """Segments have been lost between the network and this machine: what an `offload` has done, it knows."""
-        actions: Actions = []
-        if self.offload is None:
-            return actions
-        for flow in [flow for flow in self.flows if flow.state is WAITING]:
-            translation = self.offload.learnt(flow, now)
-            if translation is not None:
-                actions += self._open(flow, translation, now)
-        for flow in self.offload.strangers(now):
-            if self._make_room():
-                self._admit(flow, now + self.limits.waiting)
-                self.flows.move(flow, OPEN)
-                self._heard_elsewhere(flow)
-        return actions
+    def adopt(self, key: bytes, now: float) -> Optional[Flow]:
+        """Go on with a flow that the `offload` has had to itself. None: there is none, or no room for it."""
+        if self.offload is None or (adopted := self.offload.adopt(key, now)) is None:
+            return None
+        flow = adopted.flow
+        self.offload.begin(flow)
+        if not self._make_room():
+            self.offload.forget(flow)
+            return None
+        self.flows.add(flow)
+        if adopted.over or flow.translation is not None:
+            self.flows.move(flow, CLOSING if adopted.over else OPEN)
+        self.flows.schedule(flow, now + self._patience(flow))
+        if flow.state is WAITING:
+            self._wait_again(adopted, now)
+        elif flow.state is CLOSING or flow.ends:
+            self.flows.establish(flow)
+            self.offload.take_back(flow)
+        else:
+            self._established(flow)
+        return flow
+
+    def _find(self, side: int, segment: Segment, now: float) -> Optional[Flow]:
+        """The flow of a segment that came in on `side`."""
+        key = segment.key
+        flow = (self.flows.by_client if side == CLIENT else self.flows.by_server).get(key)
+        return flow or self.adopt(key if side == CLIENT else reverse(key), now)
+
+    def _wait_again(self, adopted: Adopted, now: float) -> None:
+        """An adopted flow whose server has not answered."""
+        if adopted.early is not None:
+            adopted.flow.held_from_client = held = Held(self.pool, self.limits.hold_per_flow)
+            held.add(adopted.early)
 
     # -- a flow begins
 

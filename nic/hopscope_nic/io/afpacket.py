@@ -19,8 +19,10 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol, Sequ
 
 from hopscope_nic.core.actions import CLIENT, SERVER, SIDES, Action, Actions, Send
 from hopscope_nic.core.counters import Counters
+from hopscope_nic.core.flow import Flow
 from hopscope_nic.core.flow_table import FlowTable
 from hopscope_nic.core.hold import HoldPool
+from hopscope_nic.core.limits import Limits
 from hopscope_nic.core.offload import Offload
 from hopscope_nic.core.segment import HEADROOM, PASSED, SYN, Segment
 from hopscope_nic.core.selection import PortRange
@@ -41,6 +43,8 @@ _SEND_FAULTS = {errno.EMSGSIZE: "larger_than_mtu", errno.ENOBUFS: "transmit_full
 class Machine(Protocol):
     """What the datapath needs of `HoldClientNic`, `StampClientNic` or `ServerNic`."""
 
+    limits: Limits
+    tells_flows: bool
     counters: Counters
     flows: FlowTable
     pool: HoldPool
@@ -59,8 +63,8 @@ class Machine(Protocol):
     def next_deadline(self) -> Optional[float]:
         """When the next timer is due."""
 
-    def catch_up(self, now: float) -> Actions:
-        """Frames have been lost on their way here."""
+    def adopt(self, key: bytes, now: float) -> Optional[Flow]:
+        """Go on with a flow that the `offload` has had to itself."""
 
 
 class Kernel(Protocol):
@@ -132,6 +136,7 @@ class AfPacket:
         self._hops = [NextHops(port, netlink) for port in ports]
         self._resends = [partial(self._resend, port.ifindex) for port in ports]
         self._sockets: List[socket.socket] = []
+        self._inputs: List[int] = []
         self._receivers: List[Callable[[bytearray], int]] = []
         self._changes = Changes()
         self._segment = Segment()
@@ -146,9 +151,9 @@ class AfPacket:
         """Who keeps the kernel from what is ours."""
         return _Stopped(self._ports, ranges, own_addresses)
 
-    def _receiver(self, side: int, sock: socket.socket) -> Callable[[bytearray], int]:
-        """What receives one frame of a port, and gives its size."""
-        return sock.recv_into
+    def _input(self, side: int, sock: socket.socket) -> Tuple[int, Callable[[bytearray], int]]:
+        """Where the frames of a port come from: the descriptor, and what receives one frame and gives its size."""
+        return sock.fileno(), sock.recv_into
 
     def __enter__(self) -> AfPacket:
         """Listen first, then stop the kernel, so that no SYN falls in between. EnvironmentFault when either fails."""
@@ -157,7 +162,9 @@ class AfPacket:
                 attach = partial(self._kernel.filter, side)
                 sock = port_socket.open_port(self._ports[side], attach, self._kernel.protocol)
                 self._sockets.append(sock)
-                self._receivers.append(self._receiver(side, sock))
+                descriptor, receive = self._input(side, sock)
+                self._inputs.append(descriptor)
+                self._receivers.append(receive)
             for hops in self._hops:
                 hops.warm_up()
             self._kernel.start()
@@ -183,9 +190,8 @@ class AfPacket:
         previous_fd = signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
         previous = {number: signal.signal(number, _woken) for number in (*_STOP, signal.SIGUSR1)}
         poller = select.epoll()
-        for sock in (*self._sockets, wake_read):
-            poller.register(sock.fileno(), select.EPOLLIN)
-        for descriptor in (self._changes.fileno(), *self._kernel.descriptors()):
+        watched = (*self._inputs, wake_read.fileno(), self._changes.fileno(), *self._kernel.descriptors())
+        for descriptor in watched:
             poller.register(descriptor, select.EPOLLIN)
         gc.collect()
         gc.freeze()
@@ -202,7 +208,7 @@ class AfPacket:
         self._events.counters(self.snapshot(), always=True)
 
     def _loop(self, poller: select.epoll, wake: socket.socket) -> None:
-        descriptors = {sock.fileno(): side for side, sock in enumerate(self._sockets)}
+        descriptors = {descriptor: side for side, descriptor in enumerate(self._inputs)}
         kernel = self._kernel.descriptors()
         report_at = time.monotonic() + _REPORT
         while True:
@@ -345,11 +351,10 @@ class AfPacket:
         frame[0] &= port_socket.NEEDS_CHECKSUM
         self._transmit(side, memoryview(frame))
 
-    def _count_overruns(self) -> int:
+    def _count_overruns(self) -> None:
         """Frames of both ports so far that were lost because nobody read them in time."""
         for side, sock in enumerate(self._sockets):
             self._overruns[side] += port_socket.overruns(sock)
-        return sum(self._overruns)
 
     def snapshot(self) -> Dict[str, Any]:
         """Counters as the events tell them."""

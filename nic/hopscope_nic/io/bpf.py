@@ -10,29 +10,36 @@ import os
 import pkgutil
 import socket
 import struct
-from functools import partial
+import time
 from ipaddress import IPv4Address
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from hopscope_nic.core.actions import CLIENT, SERVER, SIDES
 from hopscope_nic.core.client_nic import ClientNic, StampClientNic
-from hopscope_nic.core.segment import SYN
+from hopscope_nic.core.limits import Limits
+from hopscope_nic.core.segment import HEADROOM
 from hopscope_nic.core.selection import PortRange
 from hopscope_nic.errors import EnvironmentFault
 from hopscope_nic.io import port_socket
-from hopscope_nic.io.afpacket import FLAGS_AT, AfPacket, Machine
+from hopscope_nic.io.afpacket import AfPacket, Machine
 from hopscope_nic.io.clsact import Filters
-from hopscope_nic.io.kernel_flows import KEY_AT, VALUE, KernelFlows
+from hopscope_nic.io.kernel_entry import SIZE
+from hopscope_nic.io.kernel_flows import KEY_OCTETS, KernelFlows
 from hopscope_nic.io.libbpf import Library, Map, Object
+from hopscope_nic.io.tap import Tap
 
 OBJECT = "bpf/rewriter.bpf.o"
-SO_ATTACH_BPF = 50
 _RANGES, _ADDRESSES = 16, 32
-_CONFIG = struct.Struct(f"=III4x16s2III{2 * _RANGES}H{_ADDRESSES * 4}s")
-_COUNTS = struct.Struct("=5Q")
+_CONFIG = struct.Struct(f"=IIII16s2I2III{2 * _RANGES}H{_ADDRESSES * 4}s")
+_COUNTS = struct.Struct("=9Q")
+_SWEEP = struct.Struct("=10Q")
 SECRET_OCTETS = 16
 _ZERO = bytes(4)
-_LOOK_EVERY = 2.0  # seconds between looks for what was lost
+_SWEEP_EVERY = 0.5  # seconds
+_PATIENCE = 0.45  # seconds until a SYN without an answer is ours to send again: with the above less than `first_retry`
+_CROWDED_LINGER = 0.2  # seconds, instead of `linger`, while the table is half full
+_ETHERTYPE_AT, _IPV4 = HEADROOM - 2, b"\x08\x00"
+_FRAME = bytes(64)  # a program has to be run on something
 
 
 def possible_processors() -> int:
@@ -43,9 +50,16 @@ def possible_processors() -> int:
 
 
 def config(
-    machine: Machine, mtus: Sequence[int], ranges: Sequence[PortRange], addresses: Sequence[str], secret: bytes
+    machine: Machine,
+    mtus: Sequence[int],
+    ranges: Sequence[PortRange],
+    addresses: Sequence[str],
+    secret: bytes,
+    taps: Sequence[int] = (1, 1),
 ) -> bytes:
-    """struct config; `mtus` are those of the client's and of the server's link. EnvironmentFault: too much of it."""
+    """struct config; `mtus` are those of the client's and of the server's link, `taps` ifindexes for what they give us.
+
+    EnvironmentFault: too much of it."""
     if len(ranges) > _RANGES or len(addresses) > _ADDRESSES:
         raise EnvironmentFault(f"the bpf datapath takes {_RANGES} ranges of ports and {_ADDRESSES} own addresses")
     ports = [port for one in ranges for port in one]
@@ -55,10 +69,12 @@ def config(
     return _CONFIG.pack(
         isinstance(machine, StampClientNic),
         mss is not None,
+        not machine.tells_flows,
         mss or 0,
         secret,
         mtus[SERVER],
         mtus[CLIENT],
+        *taps,
         len(ranges),
         len(addresses),
         *ports,
@@ -66,10 +82,32 @@ def config(
     )
 
 
+class Counts(NamedTuple):
+    """struct count: segments by what the kernel has done with them, and by the side they came in on."""
+
+    carried_client: int = 0
+    carried_server: int = 0
+    watched_client: int = 0
+    watched_server: int = 0
+    greeted: int = 0
+    learnt: int = 0
+    kept: int = 0
+    repeated: int = 0
+    released: int = 0
+
+
+class Swept(NamedTuple):
+    """The kernel's flows: how many go on, are over and remembered, and have just gone without being over."""
+
+    open: int = 0
+    over: int = 0
+    expired: int = 0
+
+
 class Programs:
     """The programs on both ports: the `Kernel` of this datapath."""
 
-    protocol = port_socket.ETH_P_ALL
+    protocol = port_socket.NOTHING
 
     def __init__(self, ifindexes: Sequence[int], flows: int, told: bytes, *, links: bool = True) -> None:
         """`flows` at most; `told` is their `config`; `links`: attached by tcx links, otherwise by tc filters.
@@ -89,23 +127,25 @@ class Programs:
                 self._object.size(name, flows)
             self._object.load()
             self._object.map("config", _CONFIG.size).put(_ZERO, told)
-            self.flows: Map = self._object.map("flows", VALUE.size)
+            self.flows: Map = self._object.map("flows", SIZE)
             self._counts = self._object.map("counts", _COUNTS.size * possible_processors())
+            self._sweeps = self._object.map("sweeps", _SWEEP.size)
+            self._calls = self._object.map("calls", KEY_OCTETS)
         except BaseException:
             self._object.close()
             raise
 
     def filter(self, side: int, sock: socket.socket) -> None:
-        sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_BPF, struct.pack("i", self.program(f"filter_{SIDES[side]}")))
+        """It receives nothing."""
 
-    def program(self, name: str) -> int:
-        """Descriptor of a program, by its name in the source."""
-        return self._object.program(name)
+    def run(self, name: str, frame: bytes, room: int = 2048) -> Tuple[int, bytes]:
+        """What a program, by its name in the source, makes of a frame."""
+        return self._object.run(name, frame, room)
 
     def start(self) -> None:
         names = {self._ifindexes[side]: f"cross_{SIDES[side]}" for side in (CLIENT, SERVER)}
         if not self._links:
-            self._filters.attach({ifindex: self.program(name) for ifindex, name in names.items()})
+            self._filters.attach({ifindex: self._object.program(name) for ifindex, name in names.items()})
             return
         for ifindex, name in names.items():
             self._object.attach_tcx(name, ifindex)
@@ -120,89 +160,117 @@ class Programs:
     def check(self) -> None:
         pass
 
-    def counts(self) -> Tuple[List[int], List[int], int]:
-        """Segments that the kernel has carried and those that it was watched at, from the client and from the server;
-        SYNs that it has forwarded, and answered on ClientNIC."""
+    def counts(self) -> Counts:
+        """Since the beginning."""
         per_processor = _COUNTS.iter_unpack(self._counts.get(_ZERO) or bytes(_COUNTS.size))
-        total = [sum(column) for column in zip(*per_processor)]  # noqa: B905 (Python 3.9)
-        return total[:2], total[2:4], total[4]
+        return Counts(*(sum(column) for column in zip(*per_processor)))  # noqa: B905 (Python 3.9)
+
+    def sweep(self, limits: Limits, linger: float, patience: float = _PATIENCE) -> Tuple[Swept, List[bytes]]:
+        """Look through the kernel's flows: what there is, and the keys of those that are ours to adopt."""
+        times = linger, limits.waiting, limits.ending, limits.half_closed, limits.idle, patience
+        self._sweeps.put(_ZERO, _SWEEP.pack(*(int(time * 1e9) for time in times), 0, 0, 0, 0))
+        self._object.run("sweep", _FRAME, 0)
+        swept = Swept(*_SWEEP.unpack(self._sweeps.get(_ZERO) or bytes(_SWEEP.size))[-3:])
+        return swept, list(iter(self._calls.pop, None))
 
 
 class Bpf(AfPacket):
-    """As `AfPacket`, for a machine that knows of an `Offload`."""
+    """As `AfPacket`, for a machine that knows of an `Offload`. Its frames come from a TAP for each port."""
 
     links = True
 
     def _kernel_of(self, ranges: Sequence[PortRange], own_addresses: Sequence[str]) -> Programs:
         machine = self._machine
-        told = config(machine, [port.mtu for port in self._ports], ranges, own_addresses, os.urandom(SECRET_OCTETS))
-        programs = Programs([port.ifindex for port in self._ports], machine.flows.limit, told, links=self.links)
+        mtus, secret = [port.mtu for port in self._ports], os.urandom(SECRET_OCTETS)
+        self._taps: List[Tap] = []
+        try:
+            for _ in SIDES:
+                self._taps.append(Tap())
+            told = config(machine, mtus, ranges, own_addresses, secret, [tap.ifindex for tap in self._taps])
+            programs = Programs([port.ifindex for port in self._ports], machine.flows.limit, told, links=self.links)
+        except BaseException:
+            self._close_taps()
+            raise
         self._programs = programs
         self._flows = KernelFlows(programs.flows)
-        self._awaiting = False
-        self._lost = 0  # frames that never got to this process, as far as that is known
-        self._look_at = 0.0
+        self._sweep_at = 0.0
+        self._swept = Swept()
+        self._counted: Optional[Tuple[Counts, Swept]] = None
         machine.offload = self._flows
         return programs
 
     def _close(self) -> None:
         super()._close()
+        self._close_taps()
         self._machine.offload = None  # another datapath may be tried
 
-    def _receiver(self, side: int, sock: socket.socket) -> Callable[[bytearray], int]:
-        settle, receive, note = self._flows.settle, sock.recv_into, partial(self._flows.note, side)
+    def _close_taps(self) -> None:
+        while self._taps:
+            self._taps.pop().close()
+
+    def _input(self, side: int, sock: socket.socket) -> Tuple[int, Callable[[bytearray], int]]:
+        tap = self._taps[side]
+        settle, receive, note = self._flows.settle, tap.receive, self._flows.note
 
         def received(buffer: bytearray) -> int:
             settle()
             size = receive(buffer)
-            if side == SERVER and buffer[FLAGS_AT] & SYN:
-                self._await_syn(buffer, size)
-            note(buffer)
+            while buffer[_ETHERTYPE_AT : _ETHERTYPE_AT + 2] != _IPV4:
+                size = receive(buffer)  # the device's own word to its neighbours
+            note(side, buffer)
             return size
 
-        return received
+        return tap.descriptor, received
 
-    def _await_syn(self, buffer: bytearray, size: int) -> None:
-        """A SYN that the kernel has forwarded may be answered while our copy of it waits in the other socket."""
-        flows, key = self._machine.flows.by_server, bytes(buffer[KEY_AT : KEY_AT + 12])
-        if key in flows or self._awaiting:
-            return
-        answer = bytes(buffer[:size])
-        self._awaiting = True
-        try:
-            before = -1
-            while key not in flows and self._received[CLIENT] != before:
-                before = self._received[CLIENT]
-                self._drain(CLIENT)
-            self._flows.settle()
-        finally:
-            self._awaiting = False
-        buffer[:size] = answer
-
-    def _drain(self, side: int) -> None:
-        if side == CLIENT or not self._awaiting:
-            super()._drain(side)
+    def _timeout(self, report_at: float) -> Optional[float]:
+        wait, sweep = super()._timeout(report_at), max(0.0, self._sweep_at - time.monotonic())
+        return sweep if wait is None else min(wait, sweep)
 
     def _tick(self, now: float) -> None:
+        if now >= self._sweep_at:
+            self._sweep(now)
         super()._tick(now)
-        if now >= self._look_at:
-            self._look_at = now + _LOOK_EVERY
-            lost = self._count_overruns() + self._programs.counts()[2] - self._flows.entered
-            if lost != self._lost:
-                self._lost = lost
-                self._carry_out(self._machine.catch_up(now), now)
+
+    def _sweep(self, now: float) -> None:
+        machine, limits = self._machine, self._machine.limits
+        self._sweep_at = now + _SWEEP_EVERY
+        crowded = self._swept.open + self._swept.over > machine.flows.limit // 2
+        self._swept, calls = self._programs.sweep(limits, _CROWDED_LINGER if crowded else limits.linger)
+        machine.counters.expired += self._swept.expired
+        for key in calls:
+            machine.adopt(key, now)
+        counted = self._programs.counts(), self._swept
+        self._active = self._active or counted != self._counted
+        self._counted = counted
+
+    def _count_overruns(self) -> None:
+        self._overruns = [tap.dropped() for tap in self._taps]
 
     def snapshot(self) -> Dict[str, Any]:
-        """Counters as the events tell them: what the kernel has let cross is in them."""
+        """Counters as the events tell them: what the kernel has done by itself is in them."""
+        self._sweep(time.monotonic())
         values = super().snapshot()
-        carried, watched, greeted = self._programs.counts()
+        counts, swept = self._programs.counts(), self._swept
+        carried, watched = counts[:2], counts[2:4]
+        values["flows"] += swept.open
+        values["lingering"] += swept.over
         values["passed" if isinstance(self._machine, StampClientNic) else "translated"] += sum(carried + watched)
         for side, name in enumerate(SIDES):
             values[f"received_{name}"] += carried[side]
             values[f"sent_{name}"] += carried[1 - side] + watched[1 - side]
-        values["sent_server"] += greeted
+        values["received_client"] += counts.greeted + counts.kept + counts.repeated
+        values["received_server"] += counts.learnt
+        values["sent_server"] += counts.greeted + counts.released
+        values["syn_forwarded"] += counts.greeted
+        values["synack_learnt"] += counts.learnt
+        values["held"] += counts.kept
+        values["released"] += counts.released
+        values["translated"] += counts.released
+        if counts.repeated:
+            values["dropped"]["held_already"] = values["dropped"].get("held_already", 0) + counts.repeated
         if isinstance(self._machine, ClientNic):
-            values["sent_client"] += greeted
+            values["sent_client"] += counts.greeted
+            values["syn_answered"] += counts.greeted
         return values
 
 

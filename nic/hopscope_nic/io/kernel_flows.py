@@ -1,32 +1,26 @@
-"""The flows that the kernel crosses by itself: the map `flows` of `bpf/rewriter.bpf.c`, kept for a machine.
+"""The flows that the kernel crosses by itself: the map `flows` of `bpf/flows.h`, kept for a machine.
 
 A flow is handed over side by side and in order: with it the kernel is told the last segment of either side that this
-process has dealt with, and gives us the next ones too until that is the last it gave us.
+process has dealt with, and gives us the next ones too until that is the last it gave us. Usual flows are the kernel's
+alone from their SYN on; the machine adopts one when it is given a segment of it, or told of it by a sweep.
 """
 
 from __future__ import annotations
 
-import struct
 from typing import Dict, List, Optional, Tuple
 
 from hopscope_nic.core.actions import CLIENT
 from hopscope_nic.core.flow import Flow
-from hopscope_nic.core.options import SynOptions
+from hopscope_nic.core.offload import Adopted
 from hopscope_nic.core.segment import HEADROOM, reverse
 from hopscope_nic.core.translation import Translation
+from hopscope_nic.io.kernel_entry import BEGUN, HURRIED, LEFT, NOTHING, OPEN, Entry
 from hopscope_nic.io.libbpf import Map
 
-VALUE = struct.Struct("=IIIiiIIHH12s12sQQQ")
-"""struct flow: state, D, T, shifts to the client and to the server, V, the client's ISN, greeted, the scale promised,
-the marks dealt with from the client and from the server, begun, seen from the client and from the server (ns)."""
 MARK_AT = HEADROOM + 2
 KEY_AT = HEADROOM + 12  # of an IPv4 header without options
-_OPEN, _BEGUN, _LEFT, _HURRIED = 0, 1, 2, 3
-_STATE, _ISN, _CLIENT_ISN, _SCALE, _BEGUN_AT, _SEEN = 0, 5, 6, 8, 11, 12
-_KEY_OCTETS = 12
-_STRANGE_AFTER = 1.0  # seconds: longer than a segment can wait for us in a socket
+KEY_OCTETS = 12
 _PATIENCE = 256  # segments of a flow that come to us after we have let it go: more, and we shall never catch up
-_NOTHING = bytes(12)
 
 
 class _Known:
@@ -36,7 +30,7 @@ class _Known:
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
-        self.dealt: List[bytes] = [_NOTHING, _NOTHING]
+        self.dealt: List[bytes] = [NOTHING, NOTHING]
         self.steady: Optional[Translation] = None
         self.patience = _PATIENCE
 
@@ -48,25 +42,17 @@ class KernelFlows:
         self._map = flows
         self._there: Dict[bytes, _Known] = {}
         self._at_hand: Optional[Tuple[int, bytes, bytes]] = None
-        self.entered = 0
-        """SYNs that the kernel has dealt with and a machine knows of."""
 
     # -- the machine's side
 
-    def greeted(self, key: bytes, client_isn: int) -> Optional[int]:
-        value = self._map.get(key)
-        if value is None or key in self._there:
-            return None
-        fields = VALUE.unpack(value)
-        if not fields[_ISN] or fields[_CLIENT_ISN] != client_isn:
-            return None
-        self.entered += 1
-        return int(fields[_ISN])
+    def adopt(self, key: bytes, now: float) -> Optional[Adopted]:
+        entry = None if key in self._there else self._entry(key)
+        return None if entry is None or entry.state not in (BEGUN, OPEN) else entry.adopted(key, now)
 
     def begin(self, flow: Flow) -> None:
         self._there[flow.key] = _Known(flow)
         if self._map.get(flow.key) is None:
-            self._map.put(flow.key, _plain(_BEGUN))
+            self._map.put(flow.key, Entry(BEGUN, told=1).pack())
 
     def take(self, flow: Flow) -> None:
         known = self._of(flow)
@@ -77,7 +63,7 @@ class KernelFlows:
         known = self._of(flow)
         if known is not None:
             known.steady = None
-            self._map.put(flow.key, _plain(_LEFT))
+            self._map.put(flow.key, Entry(LEFT, told=1).pack())
 
     def forget(self, flow: Flow) -> None:
         if self._of(flow) is not None:
@@ -85,37 +71,16 @@ class KernelFlows:
             self._map.remove(flow.key)
 
     def crossed(self, flow: Flow) -> Tuple[Optional[float], Optional[float]]:
-        value = self._map.get(flow.key) if self._of(flow) is not None else None
-        from_client, from_server = _seen(value)
-        return from_client / 1e9 if from_client else None, from_server / 1e9 if from_server else None
-
-    def learnt(self, flow: Flow, now: float) -> Optional[Translation]:
-        value = self._map.get(flow.key) if self._of(flow) is not None else None
-        return None if value is None or _is_young(value, now) else _translation(value)
-
-    def strangers(self, now: float) -> List[Flow]:
-        """Those that are not open, and will never be for want of their SYN, are taken away."""
-        found = []
-        for key in self._map.keys(_KEY_OCTETS):
-            value = None if key in self._there else self._map.get(key)
-            if value is None or _is_young(value, now):
-                continue
-            translation = _translation(value)
-            if translation is None:
-                self._map.remove(key)
-                continue
-            fields = VALUE.unpack(value)
-            offered = SynOptions(None, fields[_SCALE], True, 0, False)
-            flow = Flow(key, fields[_CLIENT_ISN], fields[_ISN], offered, now)
-            flow.translation = translation
-            found.append(flow)
-        return found
+        entry = self._entry(flow.key) if self._of(flow) is not None else None
+        if entry is None:
+            return None, None
+        return entry.from_client / 1e9 or None, entry.from_server / 1e9 or None
 
     # -- the datapath's side
 
     def note(self, side: int, frame: bytearray) -> None:
         """This frame is dealt with next."""
-        key = bytes(frame[KEY_AT : KEY_AT + _KEY_OCTETS])
+        key = bytes(frame[KEY_AT : KEY_AT + KEY_OCTETS])
         mark = bytes(frame[MARK_AT : MARK_AT + 4] + frame[HEADROOM + 24 : HEADROOM + 32])
         self._at_hand = side, key, mark
 
@@ -137,32 +102,24 @@ class KernelFlows:
         known = self._there.get(flow.key)
         return known if known is not None and known.flow is flow else None
 
+    def _entry(self, key: bytes) -> Optional[Entry]:
+        value = self._map.get(key)
+        return None if value is None else Entry.read(value)
+
     def _hand_over(self, known: _Known, steady: Translation) -> None:
         """What the map has no room for goes on by the long way."""
         key = known.flow.key
-        seen = _seen(self._map.get(key))
-        state = _OPEN if known.patience > 0 else _HURRIED
-        numbers = steady.delta, steady.ts_delta or 0, steady.to_client_shift, steady.to_server_shift
-        self._map.put(key, VALUE.pack(state, *numbers, 0, 0, 0, 0, *known.dealt, 0, *seen))
-
-
-def _seen(value: Optional[bytes]) -> Tuple[int, int]:
-    """When the kernel has last carried a segment from the client and from the server (ns), 0 for never."""
-    if value is None:
-        return 0, 0
-    from_client, from_server = VALUE.unpack(value)[_SEEN:]
-    return from_client, from_server
-
-
-def _plain(state: int) -> bytes:
-    return VALUE.pack(state, *[0] * 8, _NOTHING, _NOTHING, 0, 0, 0)
-
-
-def _is_young(value: bytes, now: float) -> bool:
-    return float(VALUE.unpack(value)[_BEGUN_AT]) / 1e9 > now - _STRANGE_AFTER
-
-
-def _translation(value: bytes) -> Optional[Translation]:
-    """What the kernel has learnt, None when it has not."""
-    state, delta, ts_delta, to_client_shift, to_server_shift = VALUE.unpack(value)[:5]
-    return Translation(delta, ts_delta, to_client_shift, to_server_shift) if state == _OPEN else None
+        before = self._entry(key) or Entry(BEGUN)
+        handed = Entry(
+            OPEN if known.patience > 0 else HURRIED,
+            steady.delta,
+            steady.ts_delta or 0,
+            steady.to_client_shift,
+            steady.to_server_shift,
+            from_client=before.from_client,
+            from_server=before.from_server,
+            told=1,
+            dealt_client=known.dealt[0],
+            dealt_server=known.dealt[1],
+        )
+        self._map.put(key, handed.pack())

@@ -27,13 +27,37 @@ _SIGNATURES: Tuple[Tuple[str, Tuple[Any, ...]], ...] = (
     ("bpf_map_update_elem", (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64)),
     ("bpf_map_lookup_elem", (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)),
     ("bpf_map_delete_elem", (ctypes.c_int, ctypes.c_void_p)),
-    ("bpf_map_get_next_key", (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)),
+    ("bpf_map_lookup_and_delete_elem", (ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)),
+    ("bpf_prog_test_run_opts", (ctypes.c_int, ctypes.c_void_p)),
     ("bpf_link_create", (ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_void_p)),
     ("bpf_tc_hook_create", (ctypes.c_void_p,)),
     ("bpf_tc_hook_destroy", (ctypes.c_void_p,)),
     ("bpf_tc_attach", (ctypes.c_void_p, ctypes.c_void_p)),
     ("bpf_tc_detach", (ctypes.c_void_p, ctypes.c_void_p)),
 )
+
+
+class TestRun(ctypes.Structure):
+    """struct bpf_test_run_opts (libbpf, bpf.h)."""
+
+    __test__ = False
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("data_in", ctypes.c_char_p),
+        ("data_out", ctypes.c_void_p),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("ctx_in", ctypes.c_void_p),
+        ("ctx_out", ctypes.c_void_p),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("repeat", ctypes.c_int),
+        ("duration", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("cpu", ctypes.c_uint32),
+        ("batch_size", ctypes.c_uint32),
+    )
 
 
 class Library:
@@ -75,13 +99,11 @@ class Map:
     def remove(self, key: bytes) -> None:
         self._library.bpf_map_delete_elem(self._descriptor, key)
 
-    def keys(self, size: int) -> List[bytes]:
-        """All keys, of `size` octets each."""
-        found: List[bytes] = []
-        key = ctypes.create_string_buffer(size)
-        while not self._library.bpf_map_get_next_key(self._descriptor, found[-1] if found else None, key):
-            found.append(key.raw)
-        return found
+    def pop(self) -> Optional[bytes]:
+        """The next value of a queue."""
+        if self._library.bpf_map_lookup_and_delete_elem(self._descriptor, None, self._value):
+            return None
+        return self._value.raw
 
 
 class Object:
@@ -112,6 +134,19 @@ class Object:
     def program(self, name: str) -> int:
         """Descriptor of a program by its name in the source."""
         return int(self._library.bpf_program__fd(self._find("program", name)))
+
+    def run(self, name: str, frame: bytes, room: int = 0) -> Tuple[int, bytes]:
+        """Run a program on a frame, here and now: what it answers, and up to `room` octets of the frame behind it.
+
+        OSError when the kernel does not."""
+        out = ctypes.create_string_buffer(room)
+        test = TestRun(size=ctypes.sizeof(TestRun), data_in=frame, data_size_in=len(frame), repeat=1)
+        if room:
+            test.data_out, test.data_size_out = ctypes.addressof(out), room
+        code = self._library.bpf_prog_test_run_opts(self.program(name), ctypes.byref(test))
+        if code:
+            raise OSError(abs(code), os.strerror(abs(code)))
+        return test.retval, out.raw[: test.data_size_out] if room else b""
 
     def attach_tcx(self, name: str, ifindex: int) -> None:
         """Run a program on what comes in on an interface, until `close` or the end of this process.

@@ -19,8 +19,8 @@ _SOL_PACKET = 263
 _PACKET_STATISTICS, _PACKET_VNET_HDR, _PACKET_IGNORE_OUTGOING = 6, 15, 23
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 ETH_P_IP = 0x0800
-ETH_P_ALL = 0x0003
-"""A socket of this one sees a frame before tc ingress does, one of `ETH_P_IP` behind it."""
+NOTHING = 0
+"""The protocol of a socket that only sends."""
 _BUFFER_OCTETS = 16 * 1024 * 1024
 
 NEEDS_CHECKSUM = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,30 +34,41 @@ def _maps_of_one_module_at_a_time() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _equal_files_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mutation changes one file of six: the other five need not be decoded again for each test."""
-    decode = pcap.read
 
-    def read(path: Path) -> Packets:
-        content = hashlib.sha256(path.read_bytes()).digest()
-        if content not in _parsed:
-            _parsed[content] = decode(path)
-        return _parsed[content]
+    def every(paths: Sequence[Path]) -> Iterator[Packets]:
+        for path in paths:
+            content = hashlib.sha256(path.read_bytes()).digest()
+            if content not in _parsed:
+                _parsed[content] = pcap.read(path)
+            yield _parsed[content]
 
-    monkeypatch.setattr(pcap, "read", read)
+    monkeypatch.setattr(pcap, "every", every)
+
+
+@pytest.fixture(scope="module")
+def _captures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that is written anew by each test; what was mapped of earlier files stays as it was."""
+    return tmp_path_factory.mktemp("captures")
 
 
 @pytest.fixture
-def load(tmp_path: Path) -> Callable[..., Trace]:
+def load(_captures: Path) -> Callable[..., Trace]:
     """``load(recipe, change, **how)``: the golden trace of a recipe after ``change(chain)``, through files."""
+
+    def written(chain: Chain, how: dict[str, Any]) -> Path:
+        for file in _captures.iterdir():
+            file.unlink()
+        return golden.write(chain, _captures, **how)
 
     def loaded(recipe: Recipe, change: Callable[[Chain], object] | None = None, **how: Any) -> Trace:
         if change is None:
             known = recipe, repr(how)
             if known not in _unchanged:
-                _unchanged[known] = Trace.load(golden.write(_built(recipe), tmp_path / "captures", **how))
+                _unchanged[known] = Trace.load(written(_built(recipe), how))
             return _unchanged[known]
         chain = golden.copied(_built(recipe))
         change(chain)
-        return Trace.load(golden.write(chain, tmp_path / "captures", **how))
+        return Trace.load(written(chain, how))
 
     return loaded
 

@@ -61,7 +61,10 @@ def test_a_loss_and_another_order_show(load):
 
 @pytest.mark.parametrize(
     "variant",
-    [*VARIANTS, *(Recipe(each) for each in ("plain", "hold", "stamp"))],
+    [
+        *(pytest.param(each, marks=() if at % 2 else pytest.mark.nightly) for at, each in enumerate(VARIANTS)),
+        *(Recipe(each) for each in ("plain", "hold", "stamp")),
+    ],
     ids=lambda each: getattr(each, "name", None) or each.placement,
 )
 def test_verdicts_are_those_of_judging_every_segment(variant: mutations.Variant | Recipe, tmp_path: Path) -> None:

@@ -107,6 +107,12 @@ def one_acknowledgement_too_few(chain: Chain) -> None:
     chain.sidecar["sut"].append(started | {"promises": ["identities"]})
 
 
+def answered_early(chain: Chain) -> None:
+    """As every early answer is; this system has promised to spare its ends what follows from it."""
+    started = {"event": "sut_started", "sut": "mine", "placement": "stamp", "time_ns": golden.START_NS - 1}
+    chain.sidecar["sut"].append(started | {"promises": ["round_trips"]})
+
+
 def boast(chain: Chain) -> None:
     chain.sidecar["sut"][0]["isn"] += 1
 
@@ -122,6 +128,7 @@ CASES = {
     "clocks": Case(STAMP, echo_of_nothing, "TSecr that echoes nothing"),
     "passage": Case(STAMP, copied, "once more, made inside servernic"),
     "identities": Case(STAMP, one_acknowledgement_too_few, "packets at servernic-eth1"),
+    "round_trips": Case(STAMP, answered_early, "with a sample that is not the path's"),
     "delivery": Case(STAMP, changed_byte, "changed between clientnic-eth1 and servernic-eth0"),
     "checksums": Case(STAMP, bad_sum, "bad checksum"),
     "next_hop": Case(STAMP, stale_mac, "from a wrong address"),

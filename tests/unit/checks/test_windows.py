@@ -84,3 +84,19 @@ def test_without_a_handshake_nothing_is_concluded(load):
 def test_plain_tcp_is_not_concerned(load):
     assert windows()(load(Recipe("plain"))).outcome is Outcome.NOT_APPLICABLE
     assert windows("plain")(load(Recipe("stamp"))).outcome is Outcome.NOT_APPLICABLE
+
+
+@pytest.mark.parametrize("placement", ["hold", "stamp"])
+def test_an_older_offer_that_a_link_delivered_late_is_not_taken_back_by_a_box(placement, load):
+    """Of the same number, so that only the order in which its sender spoke tells which is the older one."""
+
+    def overtaken(chain):
+        for at, tap in enumerate(golden.TAPS):
+            older = chain.find(tap, "ack-last")[0]
+            ahead = 1_000 if at < 3 else -1_000
+            chain.taps[tap].append(
+                golden.replace(older, window=older.window + 500, time_ns=older.time_ns + ahead, ip_id=older.ip_id + 9)
+            )
+
+    verdict = windows()(load(Recipe(placement), overtaken))
+    assert verdict.outcome is Outcome.PASS, verdict.summary

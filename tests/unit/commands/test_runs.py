@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hopscope import cli
+from hopscope.run import phase
 from hopscope.run.rundir import Run
 
 
@@ -20,7 +21,7 @@ def test_runs_are_listed_newest_first_with_what_became_of_them(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     made(tmp_path, "20260101T000000-a", ended_ns=1, tests=[{}, {}])
-    made(tmp_path, "20260102T000000-b", pid=2**22 + 1)
+    phase.enter(made(tmp_path, "20260102T000000-b", pid=2**22 + 1), phase.Phase.LOADING)
     now = Run.create(tmp_path, {})
     assert cli.main(["runs", "list", "--runs", str(tmp_path), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
@@ -30,8 +31,8 @@ def test_runs_are_listed_newest_first_with_what_became_of_them(
     assert found["20260101T000000-a"] == (False, True, 2)
     assert found["20260102T000000-b"] == (False, False, 0)
     cli.main(["runs", "list", "--runs", str(tmp_path)])
-    states = [line.split()[3] for line in capsys.readouterr().out.splitlines()[1:]]
-    assert states == ["going", "killed", "ended"]
+    states = [" ".join(line.split()[3:-3]) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert states == ["going on", "killed while loading", "ended"]
 
 
 def test_room_is_made_and_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hopscope.errors import CommandFailed, CommandTimeout, EnvironmentFault, ToolMissing
-from hopscope.hosts import command, netns_process
+from hopscope.hosts import netns, netns_process
 from hopscope.hosts.command import Outcome
 from hopscope.hosts.netns import NetnsExecutor
 from hopscope.hosts.netns_process import entered, signal_group
@@ -33,7 +33,7 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[list[str]]]:
             lines.append(list(argv))
             return Outcome(**{name: bytearray(v) if isinstance(v, bytes) else v for name, v in given.items()})
 
-        monkeypatch.setattr(command, "complete", complete)
+        monkeypatch.setattr(netns, "complete", complete)
         return lines
 
     return set_up

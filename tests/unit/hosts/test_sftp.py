@@ -172,3 +172,42 @@ def test_a_server_that_goes_away_is_no_end_of_file() -> None:
     server.read = lambda body: None  # type: ignore[method-assign]
     with pytest.raises(EOFError, match="closed the session"):
         client.read("/f", lambda at, data: None)
+
+
+def packet(kind: int, body: bytes) -> bytes:
+    return struct.pack("!IB", len(body) + 1, kind) + body
+
+
+HELLO, HANDLE = packet(sftp.SAID_VERSION, struct.pack("!I", 3)), packet(sftp.HANDLE, struct.pack("!II", 1, 0))
+SIZE = packet(sftp.ATTRIBUTES, struct.pack("!IIQ", 2, 1, 20))
+
+
+class Says:
+    """A server that says what it was given, whatever it is asked."""
+
+    def __init__(self, said: bytes) -> None:
+        self.said = io.BytesIO(said)
+
+    def sendall(self, data: bytes) -> None: ...
+
+    def recv(self, size: int) -> bytes:
+        return self.said.read(size)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (struct.pack("!IB", 0, 2), "an answer of 0 bytes"),
+        (struct.pack("!IB", 2**32 - 1, 2), "an answer of 4294967295 bytes"),
+        (HELLO + packet(sftp.STATUS, b"\0\0"), "too short"),
+        (HELLO + packet(sftp.STATUS, struct.pack("!I", 1)), "too short"),
+        (HELLO + HANDLE + packet(sftp.ATTRIBUTES, struct.pack("!II", 2, 1)), "too short"),
+        (HELLO + HANDLE + SIZE + packet(sftp.DATA, struct.pack("!II", 9, 1) + b"x"), "what was not asked"),
+        (HELLO + HANDLE + SIZE + packet(sftp.DATA, struct.pack("!II", 3, 0)), "gave 0 bytes of a file for 20"),
+        (HELLO + HANDLE + SIZE + packet(sftp.DATA, struct.pack("!II", 3, 21) + bytes(21)), "gave 21 bytes of a file"),
+        (HELLO + HANDLE + SIZE + packet(sftp.HANDLE, struct.pack("!II", 3, 4) + bytes(4)), "of a file for 20"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_none_ends_the_session_in_words(said: bytes, words: str) -> None:
+    with pytest.raises(EOFError, match=words):
+        Sftp(Says(said)).read("/it", lambda at, data: None)

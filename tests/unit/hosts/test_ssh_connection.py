@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hopscope.errors import CommandTimeout, EnvironmentFault
 from hopscope.hosts import ssh_connection
 from hopscope.hosts.ssh_connection import Connection, Target
+from hopscope.hosts.wait import wait_until
 
 
 @pytest.fixture
@@ -128,7 +131,7 @@ def test_sessions_are_as_many_as_the_server_allows_and_one_is_kept_for_signals(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     connection = Connection("box", Target("box", max_sessions=3))
-    monkeypatch.setattr(connection, "_open", lambda timeout: SimpleNamespace(close=lambda: None, gate=None))
+    monkeypatch.setattr(connection, "_open", lambda what, timeout: SimpleNamespace(close=lambda: None, gate=None))
     one, two = connection.open("sleep 1", timeout=1), connection.open("sleep 2", timeout=1)
     with pytest.raises(CommandTimeout, match=r"no session became free within 0\.01 s for `true`") as caught:
         connection.open("true", timeout=0.01)
@@ -139,3 +142,69 @@ def test_sessions_are_as_many_as_the_server_allows_and_one_is_kept_for_signals(
     connection.release(connection.open("true", timeout=0.01))
     for channel in (one, signal):
         connection.release(channel)
+
+
+class Busy(paramiko.ServerInterface):  # type: ignore[misc]  # paramiko has no types
+    """Lets everybody in, and opens a session when ``free`` is set."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+
+    def check_auth_publickey(self, username: str, key: Any) -> int:
+        return int(paramiko.AUTH_SUCCESSFUL)
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        self.free.wait(5)
+        return int(paramiko.OPEN_SUCCEEDED)
+
+
+@pytest.fixture
+def busy(key: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Connection, Busy, Any]]:
+    """A connection to a server in this process that is slow to open sessions; a fifth of a second is long here."""
+    host_key, here_there = read(key("host")), socket.socketpair()
+    server, there = Busy(), paramiko.Transport(here_there[1])
+    there.set_log_channel(ssh_connection.LOG)
+    there.add_server_key(host_key)
+    there.start_server(event=threading.Event(), server=server)
+    connection = Connection("box", Target("box", fingerprint=host_key.fingerprint, keys=(key("mine"),)))
+    monkeypatch.setattr(connection, "_stream", lambda: here_there[0])
+    connection._live()
+    monkeypatch.setattr(ssh_connection, "CONNECT_SECONDS", 0.2)
+    yield connection, server, there
+    server.free.set()
+    connection.close()
+    there.close()
+
+
+def test_a_host_that_is_slow_keeps_its_connection_and_a_session_that_comes_late_is_closed(
+    busy: tuple[Connection, Busy, Any],
+) -> None:
+    connection, server, there = busy
+    transport = connection._live()
+    with pytest.raises(CommandTimeout, match=r"root@box:22 opened no session within 0\.2 s for `true`") as caught:
+        connection.open("true", timeout=1)
+    assert transport.is_active()
+    server.free.set()
+    late = there.accept(5)
+    wait_until(lambda: late.closed, timeout=5, what="the late session to be closed")
+    with connection.session("true", timeout=1):
+        assert transport.unanswered_seconds == 0
+    assert connection._live() is transport
+    assert caught.value.host == "box"  # and is held until here, as a report would
+
+
+def test_a_host_that_does_not_answer_for_long_is_given_up_and_that_is_told(
+    busy: tuple[Connection, Busy, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, _, _ = busy
+    monkeypatch.setattr(ssh_connection, "GONE_SECONDS", 0.3)
+    with pytest.raises(CommandTimeout):
+        connection.open("sign of life", timeout=1)
+    with pytest.raises(EnvironmentFault, match="root@box:22 cannot be reached by SSH") as caught:
+        connection.open("sign of life", timeout=1)
+    assert caught.value.evidence == "given up: no answer for 0 s"
+    for _ in range(2):
+        assert connection.lost("sleep 9").evidence == "connection: given up: no answer for 0 s"

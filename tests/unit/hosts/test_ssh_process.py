@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from hopscope.errors import CommandTimeout, ConnectionLost, EnvironmentFault
-from hopscope.hosts.ssh_process import SshProcess, log_files
+from hopscope.hosts.process import log_files
+from hopscope.hosts.ssh_process import SshProcess
 
 PID, GROUP = 70, 69
 

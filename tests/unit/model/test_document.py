@@ -210,6 +210,7 @@ def test_local_files_of_a_sut_are_relative_to_its_document(tmp_path: Path) -> No
 def test_what_a_sut_promises_is_for_systems_that_translate() -> None:
     text = "name: x\nplacement: {}\npromises: [{}]\nboxes: {{client: {{argv: [run]}}}}\n"
     assert parse_sut(text.format("stamp", "identities")).promises == ("identities",)
+    assert parse_sut(text.format("hold", "identities, round_trips")).promises == ("identities", "round_trips")
     for placement, promise, what in (
         ("none", "identities", "promises are for systems that translate"),
         ("proxy", "identities", "promises are for systems that translate"),

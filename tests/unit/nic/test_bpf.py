@@ -23,25 +23,30 @@ FOLDER = Path(hopscope_nic.__file__).parent / "bpf"
 
 def test_the_object_was_built_from_the_source():
     said = json.loads((FOLDER / "rewriter.json").read_text())
-    for key, name in (("source_sha256", "rewriter.bpf.c"), ("object_sha256", "rewriter.bpf.o")):
-        assert said[key] == hashlib.sha256((FOLDER / name).read_bytes()).hexdigest(), "run `make bpf`"
+    sources = [*sorted(FOLDER.glob("*.c")), *sorted(FOLDER.glob("*.h"))]
+    for key, paths in (("source_sha256", sources), ("object_sha256", [FOLDER / "rewriter.bpf.o"])):
+        content = b"".join(path.read_bytes() for path in paths)
+        assert said[key] == hashlib.sha256(content).hexdigest(), "run `make bpf`"
 
 
 @pytest.mark.parametrize(
     ("machine", "head"),
     [
-        (HoldClientNic(SECRET, links=(Link(1400), Link(1500))), (0, 1, 1360)),
-        (StampClientNic(SECRET), (1, 1, 1460)),
-        (ServerNic(), (0, 0, 0)),
+        (HoldClientNic(SECRET, links=(Link(1400), Link(1500))), (0, 1, 1, 1360)),
+        (StampClientNic(SECRET), (1, 1, 1, 1460)),
+        (ServerNic(), (0, 0, 1, 0)),
+        (ServerNic(log=lambda event, flow: None), (0, 0, 0, 0)),
     ],
 )
 def test_what_the_programs_are_told(machine, head):
-    told = bpf.config(machine, [1400, 1500], [PortRange(80, 81), PortRange(443, 443)], ["10.1.0.1"], b"k" * 16)
-    assert struct.unpack_from("=III", told) == head
+    told = bpf.config(machine, [1400, 1500], [PortRange(80, 81), PortRange(443, 443)], ["10.1.0.1"], b"k" * 16, [7, 8])
+    assert struct.unpack_from("=IIII", told) == head, "flows that have to be told of are not the kernel's alone"
     assert told[16:32] == b"k" * 16
-    assert struct.unpack_from("=4I", told, 32) == (1500, 1400, 2, 1), "what comes from the client leaves to the server"
-    assert struct.unpack_from("=4H", told, 48) == (80, 81, 443, 443)
-    assert told[48 + 64 : 48 + 68] == bytes((10, 1, 0, 1))
+    mtus, taps, lengths = (struct.unpack_from("=2I", told, 32 + 8 * number) for number in range(3))
+    assert mtus == (1500, 1400), "what comes from the client leaves to the server"
+    assert (taps, lengths) == ((7, 8), (2, 1))
+    assert struct.unpack_from("=4H", told, 56) == (80, 81, 443, 443)
+    assert told[56 + 64 : 56 + 68] == bytes((10, 1, 0, 1))
 
 
 def test_more_than_fits_is_refused():

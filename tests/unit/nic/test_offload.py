@@ -6,8 +6,9 @@ import pytest
 
 from hopscope_nic.core.actions import CLIENT, SERVER
 from hopscope_nic.core.client_nic import HoldClientNic, StampClientNic
-from hopscope_nic.core.flow import OPEN, WAITING, Flow
+from hopscope_nic.core.flow import CLIENT_FIN, CLOSING, OPEN, WAITING, Flow
 from hopscope_nic.core.limits import Limits
+from hopscope_nic.core.offload import Adopted
 from hopscope_nic.core.options import SynOptions
 from hopscope_nic.core.server_nic import ServerNic
 from hopscope_nic.core.translation import Translation
@@ -30,25 +31,18 @@ C, V, R = 1000, 5_000_000, 70
 class Kernel:
     """Notes what it is told, in order."""
 
-    def __init__(self, greeted=None):
+    def __init__(self):
         self.told = []
-        self.isn = greeted
         self.last = None, None
-        self.known = None
-        self.unknown = []
+        self.there = None
 
-    def greeted(self, key, client_isn):
-        assert client_isn == C
-        return self.isn
+    def adopt(self, key, now):
+        there, self.there = self.there, None
+        assert there is None or there.flow.key == key
+        return there
 
     def crossed(self, flow):
         return self.last
-
-    def learnt(self, flow, now):
-        return self.known
-
-    def strangers(self, now):
-        return self.unknown
 
     def __getattr__(self, name):
         return lambda flow: self.told.append(name)
@@ -62,9 +56,9 @@ def synack():
     return server.segment(R, C + 1, SYN | ACK, options=linux_synack_options())
 
 
-def machine(kind, **how):
+def machine(kind):
     nic = ServerNic() if kind is ServerNic else kind(SECRET)
-    nic.offload = Kernel(**how)
+    nic.offload = Kernel()
     return nic
 
 
@@ -108,18 +102,6 @@ def test_what_the_server_declines_stays_with_the_machine():
     assert nic.offload.told == ["begin"]
 
 
-@pytest.mark.parametrize("kind", [HoldClientNic, StampClientNic])
-def test_a_syn_that_was_answered_already_is_only_entered(kind):
-    nic = machine(kind, greeted=V)
-    assert sent(nic.receive(CLIENT, syn(), 0.0)) == []
-    (flow,) = nic.flows
-    assert flow.spoofed_isn == V
-    assert (nic.counters.syn_answered, nic.counters.syn_forwarded) == (1, 1)
-    nic.receive(CLIENT, client.segment(C + 1, V + 1, ACK), 0.1)
-    (again,) = sent(nic.tick(1.1), SERVER)
-    assert (again.seq, again.ack) == (C, V if kind is StampClientNic else 0), "lost on the way, it is sent again"
-
-
 def test_a_syn_goes_before_its_answer_where_the_next_segment_does_not_wait():
     nic = machine(StampClientNic)
     assert [action.side for action in nic.receive(CLIENT, syn(), 0.0)] == [SERVER, CLIENT]
@@ -144,18 +126,11 @@ def test_a_repeated_syn_is_not_answered_where_the_kernel_has_carried_the_flow():
     assert sent(nic.receive(CLIENT, syn(V), 0.3)) == []
 
 
-def test_server_nic_only_enters_a_syn_that_was_forwarded_already():
-    nic = machine(ServerNic, greeted=V)
-    assert sent(nic.receive(CLIENT, syn(V), 0.0)) == []
-    (flow,) = nic.flows
-    assert (flow.spoofed_isn, nic.counters.syn_forwarded) == (V, 1)
-
-
 def learnt(kind=ServerNic, **limits):
     """A flow of which the client's words have all crossed elsewhere."""
     nic = ServerNic(Limits(**limits)) if kind is ServerNic else kind(SECRET, Limits(**limits))
-    nic.offload = Kernel(greeted=V)
-    nic.receive(CLIENT, syn(V), 0.0)
+    nic.offload = Kernel()
+    nic.receive(CLIENT, syn(V if kind is ServerNic else 0), 0.0)
     nic.receive(SERVER, synack(), 0.0)
     return nic
 
@@ -196,26 +171,87 @@ def test_a_server_that_ends_first_takes_the_flow_back():
     assert nic.offload.told == ["begin", "take", "take_back"]
 
 
-def test_an_answer_that_was_lost_on_its_way_here_is_made_up_for():
-    nic = machine(ServerNic, greeted=V)
-    nic.receive(CLIENT, syn(V), 0.0)
-    nic.receive(CLIENT, client.segment(C + 1, V + 1, ACK), 0.0)
-    assert nic.catch_up(1.0) == []
-    (flow,) = nic.flows
-    assert flow.state == WAITING
-    nic.offload.known = Translation(V - R)
-    (released,) = sent(nic.catch_up(2.0), SERVER)
-    assert (released.ack, flow.state, flow.steady is not None) == (R + 1, OPEN, True)
+def there(state=WAITING, early=None, over=False, **fields):
+    """What a kernel has: the client has been heard, if nobody says otherwise."""
+    flow = Flow(client.segment(C, 0, SYN).key, C, V, SynOptions(1460, 7, True, 0, False), 2.0)
+    flow.translation = Translation(V - R) if state == OPEN else None
+    for name, value in {"client_heard": True, **fields}.items():
+        setattr(flow, name, value)
+    return Adopted(flow, syn(), early, over, 1.5)
 
 
-def test_a_flow_whose_syn_was_lost_on_its_way_here_is_known_from_then_on():
+def adopted(kind=ServerNic, **how):
+    """A machine that has just adopted the one flow of its kernel."""
+    nic = machine(kind)
+    found = nic.offload.there = there(**how)
+    assert nic.adopt(found.flow.key, 2.0) is found.flow
+    assert list(nic.flows) == [found.flow]
+    return nic, found.flow
+
+
+def test_what_nobody_has_is_not_adopted():
     nic = machine(ServerNic)
-    nic.offload.last = 1.0, 1.5
-    lost = Flow(client.segment(C, 0, SYN).key, C, V, SynOptions(None, 7, True, 0, False), 2.0)
-    lost.translation = Translation(V - R)
-    nic.offload.unknown = [lost]
-    assert nic.catch_up(2.0) == []
-    assert list(nic.flows) == [lost]
+    assert nic.adopt(bytes(12), 1.0) is None
+    assert nic.receive(CLIENT, client.segment(C + 1, V + 1, ACK), 1.0)[0].reason == "unknown_flow"
+
+
+@pytest.mark.parametrize(
+    ("side", "first"),
+    [(CLIENT, client.segment(C + 1, V + 1, ACK, payload=b"x")), (SERVER, server.segment(R + 1, C + 1, ACK))],
+)
+def test_the_first_segment_of_either_side_has_a_flow_adopted(side, first):
+    nic = machine(ServerNic)
+    nic.offload.there = there(state=OPEN)
+    assert len(sent(nic.receive(side, first, 2.0), 1 - side)) == 1
     assert nic.offload.told == ["begin", "take"]
-    (end,) = sent(nic.receive(CLIENT, client.segment(C + 1, V + 1, ACK | FIN), 3.0), SERVER)
-    assert end.ack == R + 1
+
+
+def test_what_the_client_had_said_is_released_with_the_answer():
+    nic, _ = adopted(early=client.segment(C + 1, V + 1, ACK))
+    nic.receive(CLIENT, client.segment(C + 1, V + 1, ACK, payload=b"request"), 2.0)
+    acknowledged, request = sent(nic.receive(SERVER, synack(), 2.1), SERVER)
+    assert (acknowledged.ack, acknowledged.payload_length, request.ack) == (R + 1, 0, R + 1)
+    assert nic.offload.told == ["begin", "take"]
+
+
+@pytest.mark.parametrize("kind", [HoldClientNic, StampClientNic])
+def test_an_adopted_syn_is_sent_again_when_its_time_comes(kind):
+    nic, _ = adopted(kind)
+    assert sent(nic.tick(2.4)) == []
+    (again,) = sent(nic.tick(2.5), SERVER)
+    assert (again.seq, again.ack, again.ttl) == (C, V if kind is StampClientNic else 0, 63), "1 s after it came"
+
+
+def test_a_repeated_syn_of_an_adopted_flow_gets_the_same_answer():
+    nic, _ = adopted(HoldClientNic, client_heard=False)
+    (again,) = sent(nic.receive(CLIENT, syn(), 2.1), CLIENT)
+    assert (again.seq, again.ack) == (V, C + 1)
+
+
+def test_one_that_has_begun_to_end_stays_with_the_machine():
+    nic, flow = adopted(state=OPEN, ends=CLIENT_FIN)
+    assert (nic.offload.told, flow.state) == (["begin", "take_back"], OPEN)
+    nic.receive(SERVER, server.segment(R + 1, C + 1, ACK | RST), 3.0)
+    assert flow.state == CLOSING
+
+
+@pytest.mark.parametrize("kind", [ServerNic, StampClientNic])
+def test_one_that_is_over_lingers(kind):
+    nic, flow = adopted(kind, state=OPEN if kind is ServerNic else WAITING, over=True)
+    assert (nic.offload.told, flow.state) == (["begin", "take_back"], CLOSING)
+    nic.tick(3.9)
+    assert len(nic.flows) == 1
+    nic.tick(4.1)
+    assert len(nic.flows) == 0
+
+
+def test_one_for_which_there_is_no_room_is_given_up():
+    nic, open_flow = adopted(state=OPEN)
+    nic.flows.limit = 1
+    other, _ = ends(4711)
+    nic.offload.there = Adopted(
+        Flow(other.segment(C, 0, SYN).key, C, V, open_flow.offered, 2.0), syn(), None, False, 1.5
+    )
+    assert nic.adopt(other.segment(C, 0, SYN).key, 2.0) is None
+    assert nic.offload.told[-2:] == ["begin", "forget"]
+    assert list(nic.flows) == [open_flow]

@@ -72,6 +72,11 @@ def test_a_failure_says_what_whose_fault_which_flow_and_which_frames(failed):
     assert re.search(
         r"172\.31\.7\.20:51000 > \S+ ClientNIC-ens5.pcap frame 7: expected only the box's own", failed.text
     )
+    assert re.search(
+        r"not the system under test that carried this: 2 flows \S.* carried by the kernel\. "
+        r"172\.31\.7\.20:51000 > \S+ : ClientNIC-ens5.pcap, frame 7, is the server's real SYN-ACK",
+        failed.text,
+    )
     assert "hopscope judge " in failed.text
     assert "ip.addr==172.31.7.20 && tcp.port==51000" in failed.text
     opened = [a for a in failed.of("details") if "open" in a]
@@ -86,6 +91,17 @@ def test_the_chain_is_told_hop_by_hop_in_a_picture_and_a_table(tmp_path):
     assert "10.000 ms" in found.text
     (chain,) = [a for a in found.of("svg") if a["aria-labelledby"].endswith("chain-d")]
     assert chain["role"] == "img"
+
+
+def test_what_captures_that_lost_packets_call_lost_is_said_to_be_no_more_than_that(tmp_path):
+    case = runs.case(tmp_path)
+    told = json.loads((case.windows[0] / "taps.json").read_text())
+    told["taps"]["servernic-eth0.pcap"] |= {"dropped": 3}
+    write_json(case.windows[0] / "taps.json", told)
+    found = Page(page(runs.ended(case, "INCONCLUSIVE")))
+    assert (
+        "servernic-eth0.pcap may have missed some of them: what is called lost was not seen, and no more" in found.text
+    )
 
 
 def test_what_did_not_pass_comes_first_and_is_linked(tmp_path):

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hopscope.errors import EnvironmentFault
-from hopscope.plugin.comparison import _check_rates
+from hopscope.errors import EnvironmentFault, HarnessFault
+from hopscope.plugin.comparison import ALTERNATIONS, _check_rates, compare
 
 
 def blocks(started: float, established: float, *, failed: int = 0) -> list[Any]:
@@ -39,3 +39,44 @@ def test_a_rate_that_was_missed_is_named_with_its_system(kernel: list[Any], mine
     with pytest.raises(EnvironmentFault, match=says) as caught:
         _check_rates({"kernel": kernel, "mine": mine}, 100, "kernel")
     assert str(caught.value.evidence).startswith("blocks: ")
+
+
+class Path:
+    """A window and its traffic, as far as a comparison asks them: what was on the path at each load."""
+
+    directory = capture_directory = None
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.running: str | None = None
+        self.loads: list[str | None] = []
+        self.chain = SimpleNamespace(rtt_ns=1)
+
+    def start_sut(self, name: str) -> None:
+        assert self.running is None, "the one before it must have been stopped"
+        self.running = name
+        self.calls.append(name)
+
+    def stop_sut(self) -> None:
+        self.running = None
+
+    def moment(self) -> int:
+        return 0
+
+    def settle(self) -> None:
+        assert self.running, "what ran is still there while its load ends"
+
+    def connections(self, **asked: Any) -> Any:
+        self.loads.append(self.running)
+        return SimpleNamespace(completed=25, started_rate=100.0, established_rate=100.0, failed=lambda: 0)
+
+    def close(self) -> None:
+        assert self.running is None
+
+
+def test_blocks_alternate_and_what_runs_already_is_not_started_again() -> None:
+    path = Path()
+    with pytest.raises(HarnessFault, match="judged from captures"):
+        compare(path, path, baseline="kernel", sut="mine", count=250, rate=100)  # type: ignore[arg-type]
+    assert path.loads == ["kernel", "mine", "mine", "kernel"] * (ALTERNATIONS // 2)
+    assert path.calls == ["kernel", *["mine", "kernel"] * (ALTERNATIONS // 2)]

@@ -16,6 +16,8 @@ from hopscope.model.laid import lay
 from hopscope.plugin.lastmile import LastMile, explain
 from support.lastmile import TOPOLOGY, Broken
 
+pytest_plugins = ["pytester"]
+
 SMALL = "left to right small"
 
 
@@ -77,3 +79,31 @@ def test_the_fixture_diagnoses_and_repairs(tunnel: Any, broken: Broken) -> None:
     lastmile = LastMile(tunnel)
     assert [each.cause for each in lastmile.diagnose()] == ["echo-ignored"]
     assert lastmile.repair().conclusion() == "resolved by mending: echo-ignored on right"
+
+
+FAILING = """
+    from types import SimpleNamespace
+    import pytest
+    import hopscope.plugin
+
+    class Running:
+        pass
+
+    hopscope.plugin._tunnel_class = lambda: Running
+    hopscope.plugin.explain = lambda tunnel, directory, repair: f"told in {directory.name}"
+
+    @pytest.fixture
+    def tunnel(test_directory):
+        return SimpleNamespace(running=Running())
+
+    def test_x(tunnel):
+        assert not "carried"
+    """
+
+
+def test_what_is_found_out_lies_in_the_folder_of_the_test_that_failed(pytester: Any, run: Any) -> None:
+    pytester.makepyfile(test_it=FAILING)
+    result = run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*hopscope: the last mile*", "told in test_it.test_x"])
+    assert [each.name for each in pytester.path.glob(".hopscope/runs/2*/tests/*")] == ["test_it.test_x"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,7 @@ def report(when: str, outcome: str, **properties: str) -> Any:
         ([("setup", HarnessFault("when strict")), ("teardown", None)], "INCONCLUSIVE", "when strict"),
         ([("setup", SKIP("INCONCLUSIVE: dropped")), ("teardown", None)], "INCONCLUSIVE", "INCONCLUSIVE: dropped"),
         ([("setup", SKIP("needs a live lab")), ("teardown", None)], "SKIPPED", "needs a live lab"),
+        ([("setup", SKIP("word " * 100)), ("teardown", None)], "SKIPPED", ("word " * 60)[:298] + " …"),
     ],
 )
 def test_the_worst_phase_is_what_a_test_comes_to(phases: list[tuple[str, Any]], outcome: str, reason: str) -> None:
@@ -53,6 +55,9 @@ def test_the_worst_phase_is_what_a_test_comes_to(phases: list[tuple[str, Any]], 
         ("setup", pytest.fail.Exception("lab could not be had before"), "environment"),
         ("call", pytest.fail.Exception("said by a test"), "product"),
         ("call", KeyError("a slip"), "test"),
+        ("call", OSError(errno.ENOSPC, "No space left on device"), "environment"),
+        ("call", MemoryError(), "environment"),
+        ("call", OSError(errno.ENOENT, "no such file of the test's own"), "test"),
         ("setup", AssertionError("of a fixture"), "test"),
     ],
 )

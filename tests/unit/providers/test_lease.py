@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hopscope.errors import CommandTimeout
 from hopscope.hosts.executor import Result
 from hopscope.lab.settings.nft_table import Chain, NftTable
 from hopscope.lab.settings.offload import Offload
@@ -90,6 +92,32 @@ def test_a_lease_that_ended_without_us_is_told_to_whoever_goes_on(tmp_path: Path
     assert "the lease of this host has ended, and the host has brought itself back" in str(lease.over())
     lease.release()
     assert lease.over() is None
+
+
+class Ended:
+    """Says so after four waits, and keeps how long they were to be."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+
+    def wait(self, pause: float) -> bool:
+        self.pauses.append(pause)
+        return len(self.pauses) > 4
+
+
+def test_a_sign_of_life_that_did_not_get_through_is_given_again_sooner(tmp_path: Path) -> None:
+    def busy(process: FakeProcess, sig: int) -> None:
+        guardian(process, sig)
+        if sig == signal.SIGUSR1 and len(process.signals) in (1, 2):
+            raise CommandTimeout("no session became free")
+
+    lease = Lease(Host("client", tmp_path, busy), "mine")
+    real, told = lease._ended, Ended()
+    lease._ended = told  # type: ignore[assignment]
+    lease._live(16.0)
+    assert told.pauses == [16.0, 4.0, 4.0, 16.0, 16.0]
+    lease._ended = real
+    lease.release()
 
 
 def test_the_holder_is_read_from_what_the_guardian_said() -> None:

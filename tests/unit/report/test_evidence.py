@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -198,6 +199,21 @@ def test_there_is_a_bound_for_all_attachments_together(tmp_path, work):
     found = everything(Evidence(runs.case(tmp_path, kind="product"), work, Limits(total=20_000)).failed())
     assert sum(one.size for one in found.values() if one.name != "Start here") <= 20_000
     assert "would make this too large" in content(found["Start here"]).decode()
+
+
+def test_a_test_that_failed_with_large_captures_and_logs_attaches_no_more_than_20_mb(tmp_path, work):
+    case = replace(runs.case(tmp_path, kind="product"), message="x\n" + "word " * 20_000)
+    frame = bytes(12) + b"\x88\xb5" + bytes(260_000)
+    record = struct.pack("<4I", 1, 0, len(frame), len(frame)) + frame
+    for file in case.windows[0].glob("*.pcap"):
+        with file.open("ab") as capture:
+            capture.write(record * 18)
+    for name in ("one", "two"):
+        (case.directory / f"{name}.out").write_text("word " * 400_000)
+    every = [one for group in Evidence(case, work).failed() for one in group.attachments]
+    assert sum(file.stat().st_size for file in case.windows[0].glob("*.pcap")) > 25e6
+    assert 10e6 < sum(one.size for one in every) <= 20e6
+    assert "would make this too large to attach" in content(every[0]).decode()
 
 
 def test_a_lab_that_could_not_be_built_leaves_its_fault_settings_and_preflight(tmp_path, work):

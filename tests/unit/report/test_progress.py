@@ -27,8 +27,12 @@ def test_on_a_terminal_what_takes_long_is_said_and_taken_away_again(monkeypatch:
     assert screen.getvalue().endswith(" \r")
 
 
-def test_where_nobody_looks_nothing_is_said() -> None:
+def test_in_a_log_it_is_said_on_lines_of_its_own_and_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("hopscope.report.progress.time.monotonic", lambda: now[0])
     file = io.StringIO()
-    with Progress(file, quiet_s=-1) as progress:
-        progress("reading")
-    assert file.getvalue() == ""
+    with Progress(file) as progress:
+        for second in range(25):
+            now[0] = 100.0 + second
+            progress(f"check {second}")
+    assert file.getvalue() == "  10 s  check 10\n  20 s  check 20\n"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hopscope.errors import UsageError
+from hopscope.errors import HarnessFault, UsageError
 from hopscope.run import rundir
 from hopscope.run.rundir import Run
 
@@ -97,3 +97,15 @@ def test_capture_folders_are_found_at_any_depth(tmp_path: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"")
     assert [folder.parent.name for folder in rundir.capture_folders(tmp_path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd", "..", "a\0b", None, 3])
+def test_a_name_that_leads_out_of_a_run_is_refused(tmp_path: Path, name: object) -> None:
+    with pytest.raises(HarnessFault, match="no place within it"):
+        rundir.below(tmp_path, name)
+    assert rundir.below(tmp_path, "tests/a..b") == tmp_path / "tests" / "a..b"
+
+
+def test_a_run_is_its_owner_s_alone(tmp_path: Path) -> None:
+    """Captures are what was sent, passwords and all."""
+    assert Run.create(tmp_path / "runs", {}).directory.stat().st_mode & 0o777 == 0o700

@@ -360,6 +360,15 @@ def test_port_space() -> None:
     assert generator.check_port_space(options) is None
 
 
-def test_a_file_limit_that_is_too_low_is_said() -> None:
-    assert "raise `ulimit -Hn`" in str(generator.raise_file_limit(2**40))
-    assert generator.raise_file_limit(1) is None
+def test_with_few_open_files_the_next_connection_waits_for_room_and_a_burst_is_refused(server: Server) -> None:
+    argv = ["prlimit", f"--nofile={generator.OTHER_FILES + 3}", sys.executable, "-I", generator.__file__]
+    argv += ["--target", "127.0.0.1", "--ports", ",".join(map(str, server.ports)), "--connections", "40"]
+    paced = subprocess.run([*argv, "--rate", "20000"], capture_output=True, text=True, timeout=30, check=True)
+    lines = [json.loads(line) for line in paced.stdout.splitlines()]
+    assert [line["outcome"] for line in lines[:-1]] == ["ok"] * 40
+    spans = [(line["start_ns"], line["end_ns"]) for line in lines[:-1]]
+    assert max(sum(a <= start <= b for a, b in spans) for start, _ in spans) <= 3
+    burst = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    assert burst.returncode == 2
+    assert "raise `ulimit -Hn`, or give a --rate" in burst.stderr
+    assert "40 connections at once need as many open files and the limit is 67" in burst.stderr

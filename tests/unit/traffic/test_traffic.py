@@ -73,6 +73,14 @@ def test_one_responder_serves_until_its_congestion_control_changes(lab: Any, tmp
     assert option(lab.hosts["client"].commands[-1], "--cc") is None
 
 
+def test_requests_with_the_syn_are_asked_of_both_ends(lab: Any, tmp_path: Path) -> None:
+    with traffic(lab, tmp_path) as load:
+        load.connections(1)
+        load.connections(1, fast_open=True)
+    assert ["--fast-open" in argv for argv in lab.hosts["client"].commands] == [False, True]
+    assert ["--fast-open" in process.argv for process in lab.hosts["server"].processes] == [False, True]
+
+
 def test_faults_of_the_generator_are_told_apart(lab: Any, tmp_path: Path) -> None:
     load = traffic(lab, tmp_path)
     lab.hosts["client"].answers["python"] = (64, b"", b"generator: 9 connections do not fit")
