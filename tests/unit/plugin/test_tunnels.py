@@ -57,7 +57,7 @@ class Running:
     """A tunnel that is up, as far as anybody asks."""
 
     def __init__(self, topology: str = "tunnel", mtus: tuple[int, int] = (1500, 1400)) -> None:
-        self.lab = SimpleNamespace(topology=data.topology(topology), hosts={})
+        self.lab = SimpleNamespace(topology=data.topology(topology), hosts={}, mechanism={})
         for host in self.lab.topology.hosts:
             self.lab.hosts[host.name] = SimpleNamespace(name=host.name, here=True)
         self.sut = data.sut("openvpn")
@@ -96,6 +96,7 @@ class Window:
         self.is_open = True
         self.taps: list[str] = []
         self.tape = Tape(directory)
+        self.chain = SimpleNamespace(run=SimpleNamespace(enter=lambda phase: None))
 
     def tap(self, *ports: Any) -> None:
         self.taps += [port.tap for port in ports]
