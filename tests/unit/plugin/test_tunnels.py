@@ -57,7 +57,9 @@ class Running:
     """A tunnel that is up, as far as anybody asks."""
 
     def __init__(self, topology: str = "tunnel", mtus: tuple[int, int] = (1500, 1400)) -> None:
-        self.lab = SimpleNamespace(topology=data.topology(topology), hosts={}, mechanism={})
+        laid = data.topology(topology)
+        mechanism = {link.name: "tap-line" if link.impairment.active else "veth" for link in laid.links}
+        self.lab = SimpleNamespace(topology=laid, hosts={}, mechanism=mechanism)
         for host in self.lab.topology.hosts:
             self.lab.hosts[host.name] = SimpleNamespace(name=host.name, here=True)
         self.sut = data.sut("openvpn")
