@@ -317,15 +317,15 @@ class Topology(BaseModel):
             return self.links[0]
         raise UsageError(f"topology {self.name} has no link that could be the WAN: give one of them an rtt_ms")
 
-    def with_rtt(self, milliseconds: float) -> Self:
-        """A copy in which the WAN link adds this round trip; its loss and reordering stay."""
-        wan = self.wan
+    def with_rtt(self, milliseconds: float, link: Link | None = None) -> Self:
+        """A copy in which a link (the WAN by default) adds this round trip; its loss and reordering stay."""
+        wan = link or self.wan
         try:
             impairment = Impairment(**(wan.impairment.model_dump() | {"rtt_ms": milliseconds}))
         except ValidationError:
             raise UsageError(f"a round trip of {milliseconds} ms is not possible: 0 to 60000") from None
         links = tuple(
-            link.model_copy(update={"impairment": impairment}) if link.name == wan.name else link for link in self.links
+            each.model_copy(update={"impairment": impairment}) if each.name == wan.name else each for each in self.links
         )
         return self.model_copy(update={"links": links})
 

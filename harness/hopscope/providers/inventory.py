@@ -265,7 +265,9 @@ class Finding:
         if len(ends) == 2 and ends[0] != ends[1] and not delayed:
             milliseconds = measure_idle_rtt(lab, ends[0], ends[1]) / 1e6
             if milliseconds >= NO_DELAY_MS:
-                lab.topology = lab.topology.with_rtt(round(milliseconds, 3))
+                # Links of found hosts are declared without a round trip; which one is the WAN was said before that.
+                wan = lab.topology.links[self.topology.links.index(self.topology.wan)]
+                lab.topology = lab.topology.with_rtt(round(milliseconds, 3), wan)
 
 
 def _line(box: Hands, middle: Middle, link: Link) -> dict[str, Any]:

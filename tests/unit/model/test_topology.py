@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hopscope import data
 from hopscope.errors import UsageError
 from hopscope.model.document import load_topology, parse_topology
 from hopscope.model.sut import Box, Sut
@@ -63,6 +64,16 @@ def test_path_and_declared_round_trip(chain: Topology) -> None:
     assert chain.with_rtt(0).wan.name == chain.wan.name == "clientnic:eth1--servernic:eth0"
     with pytest.raises(UsageError, match="not possible"):
         chain.with_rtt(-1)
+
+
+def test_of_links_that_declare_no_round_trip_the_one_that_is_named_gets_it() -> None:
+    routed = data.topology("tunnel-routed")
+    bare = tuple(link.model_copy(update={"impairment": Impairment()}) for link in routed.links)
+    found = routed.model_copy(update={"links": bare})
+    with pytest.raises(UsageError, match="no link that could be the WAN"):
+        found.with_rtt(20)
+    wan = found.links[routed.links.index(routed.wan)]
+    assert found.with_rtt(20, wan).wan.name == routed.wan.name
 
 
 def test_ties_go_to_the_first_link_and_end_hosts_do_not_forward() -> None:
