@@ -115,7 +115,10 @@ class _Part:
         self.below = self._below()
 
     def _below(self) -> NDArray[np.bool_]:
-        """Segments that start below the highest number that their sender has reached in this flow at this tap."""
+        """Segments that start below the highest number that their sender has reached in this flow at this tap.
+
+        As tshark does, anew from each SYN: one that comes behind its own data, out of order itself, forgets it.
+        """
         packets, up = self.trace.taps[self.position].packets, self.trace.to_server[self.position]
         out = np.zeros(len(self.rows), np.bool_)
         reached: dict[tuple[int, bool], int] = {}
@@ -130,7 +133,7 @@ class _Part:
             high = reached.get(side)
             self.carries[at] = length > 0
             out[at] = length > 0 and high is not None and _distance(start, high) < 0
-            if high is None or _distance(end, high) > 0:
+            if high is None or _distance(end, high) > 0 or flags & SYN:
                 reached[side] = end
         return out
 

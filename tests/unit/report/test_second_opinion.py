@@ -17,9 +17,12 @@ from hopscope.report.second_opinion import second_opinion
 from hopscope.wire.packets import ChecksumState
 from hopscope.wire.taps import Position
 from hopscope.wire.trace import Trace
+from support import golden
+from support.golden import Recipe
 
 CAPTURES = Path(__file__).parents[3] / "fixtures" / "captures"
 Answers = Mapping[Path, tuple[Dissected, ...]]
+OUT_OF_ORDER = frozenset({"out_of_order"})
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +151,30 @@ def test_a_capture_that_was_cut_short_is_not_asked_about(tmp_path: Path) -> None
     verdict = second_opinion(trace, ask=lambda asked: {path: agreeing(trace)[path] for path in asked})
     assert verdict.outcome is Outcome.PASS, verdict.evidence
     assert "not asked about server-eth0.pcap: cut short" in verdict.summary
+
+
+def test_a_syn_that_comes_behind_its_own_data_begins_the_numbers_anew(tmp_path: Path) -> None:
+    """The data was overtaken by nothing then, and is sent again after the SYN: to tshark that is new data."""
+    chain = golden.build(Recipe("stamp", flows=1, lose=False, background=False))
+    request = golden.change(chain, "servernic-eth0", "request")
+    late = golden.change(chain, "servernic-eth0", "syn", time_ns=lambda time_ns: request.time_ns + 1000)
+    again = replace(request, time_ns=late.time_ns + 1000)
+    chain.taps["servernic-eth0"].append(again)
+    golden.write(chain, tmp_path)
+    trace = Trace.load(tmp_path)
+    late_ns = late.time_ns
+
+    def tshark(asked: Mapping[Path, str]) -> Answers:
+        return {
+            Path(tap.packets.path): tuple(
+                Dissected(
+                    int(tap.packets.frame[row]), 0, GOOD, GOOD, OUT_OF_ORDER if time_ns == late_ns else frozenset()
+                )
+                for row, time_ns in enumerate(tap.packets.time)
+            )
+            for tap in trace.taps.values()
+        }
+
+    verdict = second_opinion(trace, ask=tshark)
+    assert verdict.outcome is Outcome.PASS, verdict.evidence
+    assert verdict.metrics["resent"] == 1
