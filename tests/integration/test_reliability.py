@@ -130,10 +130,11 @@ FAULTS = {
 }  # fmt: skip
 CELLS = [(fault.name, each) for fault in FAULTS.values() for each in fault.phases]
 BY_DAY = {
-    ("kill -9", Phase.CAPTURING), ("TERM", Phase.LOADING), ("Ctrl-C", Phase.STARTING), ("Ctrl-C twice", Phase.DRAINING),
-    ("worker crash", Phase.LOADING), ("full disk", Phase.LOADING), ("lost hosts", Phase.DRAINING),
-    ("taps killed", Phase.LOADING),
-}  # fmt: skip
+    ("kill -9", Phase.CAPTURING),
+    ("TERM", Phase.LOADING),
+    ("worker crash", Phase.LOADING),
+    ("full disk", Phase.LOADING),
+}
 
 
 def _parameters() -> Iterator[object]:
