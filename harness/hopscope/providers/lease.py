@@ -122,7 +122,7 @@ class Lease:
 class _Asked:
     """Hands for a rehearsal: what reads is done, what changes something is kept."""
 
-    READS = frozenset({"cat", "show", "list", "-k"})
+    READS = frozenset({"cat", "show", "list", "get", "-k"})
 
     def __init__(self, host: Executor) -> None:
         self._host = host

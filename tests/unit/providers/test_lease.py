@@ -14,6 +14,7 @@ from hopscope.hosts.executor import Result
 from hopscope.lab.settings.nft_table import Chain, NftTable
 from hopscope.lab.settings.offload import Offload
 from hopscope.lab.settings.route import Route
+from hopscope.lab.settings.route_mtu import RouteMtu
 from hopscope.lab.settings.sysctl import Sysctl
 from hopscope.providers.lease import Lease, _holder
 from support.fakehost import FakeHost, FakeProcess
@@ -34,6 +35,8 @@ class Host(FakeHost):
                 text = FEATURES
             case ["ip", "route", "show", *_]:
                 text = "10.9.0.0/24 via 10.1.0.2 dev eth0 metric 7\n"
+            case ["ip", "-json", "route", "get", _]:
+                text = '[{"dst": "10.9.0.9", "gateway": "10.1.0.2", "dev": "eth0"}]'
             case ["nft", "-j", "list", *_]:
                 return Result(tuple(argv), 1, b"", b"", 0.0)
             case _:
@@ -65,6 +68,13 @@ def guardian(process: FakeProcess, sig: int) -> None:
             [
                 (["ip", "-4", "route", "flush", "table", "main", "exact", "10.9.0.0/24"], ""),
                 (["ip", "-4", "route", "add", "10.9.0.0/24", "via", "10.1.0.2", "dev", "eth0", "metric", "7"], ""),
+            ],
+        ),
+        (
+            RouteMtu("client", "10.9.0.9", 700),
+            [
+                (["ip", "route", "flush", "table", "main", "exact", "10.9.0.9/32"], ""),
+                (["ip", "route", "add", "10.9.0.0/24", "via", "10.1.0.2", "dev", "eth0", "metric", "7"], ""),
             ],
         ),
     ],
