@@ -100,3 +100,19 @@ def test_an_older_offer_that_a_link_delivered_late_is_not_taken_back_by_a_box(pl
 
     verdict = windows()(load(Recipe(placement), overtaken))
     assert verdict.outcome is Outcome.PASS, verdict.summary
+
+
+@pytest.mark.parametrize(("gap_ns", "outcome"), [(2_000, Outcome.PASS), (200_000, Outcome.FAIL)])
+def test_neighbours_may_change_places_in_a_box_and_others_may_not(gap_ns, outcome, load):
+    """The newer offer leaves the box before the older one: by microseconds, or by what its code has held up."""
+
+    def overtaken(chain):
+        for at, tap in enumerate(golden.TAPS):
+            older = chain.find(tap, "ack-last")[0]
+            ahead = 1_000 if at < 4 else -gap_ns
+            chain.taps[tap].append(
+                golden.replace(older, window=older.window + 500, time_ns=older.time_ns + ahead, ip_id=older.ip_id + 9)
+            )
+
+    verdict = windows()(load(Recipe("stamp"), overtaken))
+    assert verdict.outcome is outcome, verdict.summary
