@@ -112,16 +112,16 @@ class _Part:
         self.flow = flow_of[self.rows]
         self.carries = np.zeros(len(self.rows), np.bool_)
         """Aligned with the rows: the segment takes up sequence numbers."""
+        self.untold = np.zeros(len(self.rows), np.bool_)
+        """Data that comes again behind a SYN which its first copy had overtaken: new or not, tshark says either."""
         self.below = self._below()
 
     def _below(self) -> NDArray[np.bool_]:
-        """Segments that start below the highest number that their sender has reached in this flow at this tap.
-
-        As tshark does, anew from each SYN: one that comes behind its own data, out of order itself, forgets it.
-        """
+        """Segments that start below the highest number that their sender has reached in this flow at this tap."""
         packets, up = self.trace.taps[self.position].packets, self.trace.to_server[self.position]
         out = np.zeros(len(self.rows), np.bool_)
         reached: dict[tuple[int, bool], int] = {}
+        overtook: dict[tuple[int, bool], int] = {}
         for at, row in enumerate(self.rows):
             flags = int(packets.flags[row])
             if flags & RST:
@@ -133,7 +133,11 @@ class _Part:
             high = reached.get(side)
             self.carries[at] = length > 0
             out[at] = length > 0 and high is not None and _distance(start, high) < 0
-            if high is None or _distance(end, high) > 0 or flags & SYN:
+            if flags & SYN and out[at] and high is not None:
+                overtook[side] = high
+            elif side in overtook:
+                self.untold[at] = length > 0 and _distance(start, overtook[side]) < 0
+            if high is None or _distance(end, high) > 0:
                 reached[side] = end
         return out
 
@@ -155,7 +159,7 @@ class _Part:
             found += self._checksums(at, segment)
             # An empty segment that was overtaken by a FIN has the number of a keep-alive.
             marks = sorted(segment.analysis & BELOW - (set() if self.carries[at] else {"keep_alive"}))
-            if bool(marks) != bool(self.below[at]):
+            if not self.untold[at] and bool(marks) != bool(self.below[at]):
                 views = ("new data", "data below the highest number sent")
                 found.append(self._say(at, views[int(self.below[at])], ", ".join(marks) or "new data"))
         return found
